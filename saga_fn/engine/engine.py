@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
@@ -29,8 +29,10 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
+from saga_fn.engine.commit.letters import Letters
 from saga_fn.engine.drive.execution import Clock, Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
+from saga_fn.engine.drive.message import judge
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
@@ -56,7 +58,7 @@ from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
+from saga_fn.store.records import ClaimedSaga, InboxMessage, Letter, Recorded, decode_state
 from saga_fn.tasks import Errands, cut_short, spawn
 
 _LANES = 2
@@ -68,6 +70,13 @@ _CLEAN_UP = 0.25
 """Seconds that each part of the engine may take to end."""
 STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
+
+
+_NO_MESSAGES: Final[Mapping[UUID, InboxMessage]] = {}
+
+
+def _no_slots(_: str) -> int:
+    return 0
 
 
 def _nothing() -> None:
@@ -134,10 +143,14 @@ class SagaEngine:
             store, self.observers, self.notify_processes, self.have_read, self.options.lease
         )
         """The way of events that were sent in callers' transactions."""
+        self.reads_for_owners: bool = True
+        """Whether this process may read the messages of a saga without an owner; False once the store has refused that."""
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
+        self.slots: Callable[[str], int] = _no_slots
+        """How many sagas more of a name this process may take on beside what is due."""
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
         self.gate: Gate = Gate() if gate is None else gate
@@ -152,6 +165,13 @@ class SagaEngine:
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
+        self.letters: Letters = Letters(
+            self.store,
+            owner=self.owner,
+            lease=self.options.lease,
+            drive=self._drive_letters,
+            take_slots=self._take_slots,
+        )
         self.pauses: Pauses = Pauses(self.store, self.held, lease=self.options.lease.total_seconds())
         """The names that are paused."""
         self._leases = LeaseKeeper(
@@ -225,9 +245,12 @@ class SagaEngine:
         """Go on with a saga that was inserted as this process's own."""
         self._hold(self._interpreter(saga)).start(actions)
 
-    async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
+    async def drive_claimed(
+        self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage] = _NO_MESSAGES
+    ) -> list[asyncio.Future[None]]:
         """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.
 
+        `messages`: of these sagas the only one that nobody has read, so that none has to be read again.
         A saga that cannot be driven, for whatever is stored of it, is parked; it costs the others nothing.
         """
         if any(self.pauses.of(claim.name) is not None for claim in claims):
@@ -255,7 +278,7 @@ class SagaEngine:
                     await set_aside(self.store, self.observers, claim.id, claim.token, unread[claim.id])
                     continue
                 try:
-                    interpreter = await self._drive_claim(claim, state, recorded, sent)
+                    interpreter = await self._drive_claim(claim, state, recorded, sent, messages.get(claim.id))
                 except Exception as error:
                     if not concerns_one(error):
                         raise
@@ -265,6 +288,17 @@ class SagaEngine:
                 if interpreter is not None:
                     driven.append(interpreter.until_over())
         return driven
+
+    async def _drive_letters(
+        self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage]
+    ) -> None:
+        await self.drive_claimed(claims, sent, messages)
+
+    def _take_slots(self, letter: Letter, number: int) -> None:
+        """Count a letter that may claim a saga, as a start is counted."""
+        self.starting += number
+        for name in {name for name, _, _ in letter.fits} & self.registry.limits.keys() if self.registry.limits else ():
+            self.starting_of[name] = max(0, self.starting_of[name] + number)
 
     async def _recorded(
         self, shard: int, group: Sequence[tuple[ClaimedSaga, SagaState]]
@@ -284,7 +318,12 @@ class SagaEngine:
         return {**recorded, **others}, {**unread, **also_unread}
 
     async def _drive_claim(
-        self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], sent: float
+        self,
+        claim: ClaimedSaga,
+        state: SagaState,
+        recorded: dict[tuple[UUID, int], Recorded],
+        sent: float,
+        message: InboxMessage | None,
     ) -> Interpreter | None:
         registered = self.registry.find(claim.name, claim.version)
         if registered is None or self.pauses.of(claim.name) is not None:
@@ -319,6 +358,11 @@ class SagaEngine:
         first = await self._first_events(claim, saga, state)
         if first is None:
             return None
+        if message is not None and len(first) == 1 and is_claim(first[0].event):
+            told = judge(registered.definition, message, claim.now, most=self.options.max_payload_bytes)
+            if isinstance(told, Incoming):  # else it is read with the others, and answered
+                saga.inbox_seen = claim.inbox_sent
+                first = [told, *first]
         interpreter = self._hold(self._interpreter(saga))
         if self.observers.listens:
             self.observers.tell(SagaClaimed(saga.identity, claim.takeover))
@@ -485,6 +529,7 @@ class SagaEngine:
             self.observers.end_life()
 
     async def _stop(self) -> None:
+        await self.letters.stop(_CLEAN_UP)  # the sagas that they claim are handed back with the others
         for interpreter in list(self.held.values()):
             interpreter.drain()
         await self._wait_until_over(self.options.stop_timeout.total_seconds(), self._hurry)

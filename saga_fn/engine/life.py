@@ -33,6 +33,7 @@ class Life:
         self.engine: SagaEngine = SagaEngine(store, options, gate)
         self.worker: Worker = Worker(self.engine)
         self.starter: Starter = Starter(self.engine, self._slots_for_starts)
+        self.engine.slots = self._slots_for_starts
         self._gauges = Gauges(self.engine)
         self.read_only: bool = read_only
         self.entered: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from saga_fn.core.plan import Plan
@@ -12,6 +14,10 @@ from saga_fn.errors import (
     is_a,
     shown,
 )
+from saga_fn.store.records import Definition
+
+_MOST_EVENTS: Final = 1000
+"""The names of events whose definitions are remembered: a sender may ask for others."""
 
 
 class Registered(msgspec.Struct, frozen=True, eq=False):
@@ -30,6 +36,10 @@ class Registry:
         self._latest: dict[str, Registered] = {}
         self.left_out: set[str] = set()
         """Names that the store's encoding cannot hold: no saga of them can be stored, so none is looked for."""
+        self._awaiting: dict[str, tuple[Registered, ...]] = {}
+        """By the name of an event, for those that were asked for."""
+        self.definitions: set[Definition] = set()
+        """Every name and version with its plan."""
         self.limits: dict[str, int] = {}
         """How many sagas of a name this process runs at once, of all versions together; most names have no limit."""
 
@@ -46,6 +56,8 @@ class Registry:
                 hint="register a changed definition under the next version: register(definition, version=2)",
             )
         self._by_key[key] = registered
+        self._awaiting.clear()
+        self.definitions.add((*key, registered.definition.plan.id))
         if concurrency is not None:
             self.limits[registered.name] = concurrency
         latest = self._latest.get(registered.name)
@@ -60,6 +72,15 @@ class Registry:
         """Every definition of that name that this process knows, the newest last."""
         found = [registered for registered in self._by_key.values() if registered.name == name]
         return sorted(found, key=lambda registered: registered.version)
+
+    def awaiting(self, event: str) -> tuple[Registered, ...]:
+        """Every definition that waits for an event of that name."""
+        found = self._awaiting.get(event)
+        if found is None:
+            found = tuple(each for each in self._by_key.values() if event in each.definition.plan.events)
+            if len(self._awaiting) < _MOST_EVENTS:
+                self._awaiting[event] = found
+        return found
 
     @property
     def all(self) -> list[Registered]:

@@ -41,6 +41,7 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     NO_LIMITS,
     NO_PAUSE,
+    NO_SAGA,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -48,6 +49,8 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
+    Letter,
+    LetterStatus,
     Live,
     MessageStatus,
     NewSaga,
@@ -55,6 +58,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    Sent,
     Standing,
     TakenSaga,
     encode_event,
@@ -327,8 +331,8 @@ class MemoryStore:
             return None
         return self._claimed(saga, owner, lease)
 
-    def _claimed(self, saga: _Saga, owner: UUID, lease: timedelta) -> ClaimedSaga:
-        row, now, token = saga.record, self.now(), new_uuid()
+    def _claimed(self, saga: _Saga, owner: UUID, lease: timedelta, token: UUID | None = None) -> ClaimedSaga:
+        row, now, token = saga.record, self.now(), token or new_uuid()
         saga.record = msgspec.structs.replace(
             row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
         )
@@ -507,6 +511,43 @@ class MemoryStore:
         if not message.is_verb and unread >= MOST_UNREAD and not self._has(saga_id, message.id):
             return MessageStatus.FULL
         return MessageStatus.STORED if self._post(saga_id, message) else MessageStatus.DUPLICATE
+
+    async def send_many(
+        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+    ) -> dict[UUID, Sent]:
+        """Leave events for many sagas, at most one a saga, each judged by itself."""
+        return {letter.saga_id: self._send(letter, owner, lease) for letter in letters}
+
+    def _send(self, letter: Letter, owner: UUID, lease: timedelta) -> Sent:
+        saga = self._sagas.get(letter.saga_id)
+        if saga is None:
+            return NO_SAGA
+        row, message = saga.record, letter.message
+        definition = row.name, row.version, row.plan
+        known = next((stored for stored in saga.inbox if stored.message.id == message.id), None)
+        unread = [stored for stored in saga.inbox if stored.answer is None]
+        status: LetterStatus | None = None
+        if definition not in letter.fits:
+            status = LetterStatus.UNFIT
+        elif known is not None:
+            is_over = row.ended_at is not None and known.answer is None
+            status = LetterStatus.ENDED if is_over else LetterStatus.DUPLICATE
+        elif row.ended_at is not None:
+            status = LetterStatus.ENDED
+        elif len(unread) >= MOST_UNREAD:
+            status = LetterStatus.FULL
+        if status is not None:
+            return Sent(status, definition, is_owned=row.owner is not None)
+        self._post(letter.saga_id, message)
+        claim = None
+        if letter.token is not None and row.goes_on_by_an_event:
+            claim = self._claimed(saga, owner, lease, letter.token)
+        elif letter.grace and row.owner is None and saga.record.due_at is not None:
+            due = saga.record.due_at + letter.grace
+            saga.record = msgspec.structs.replace(
+                saga.record, due_at=due if row.due_at is None else min(due, row.due_at)
+            )
+        return Sent(LetterStatus.STORED, definition, claim, is_alone=not unread, is_owned=saga.record.owner is not None)
 
     def _post(self, saga_id: UUID, message: InboxMessage) -> bool:
         """Put a message into the inbox of a saga, and count it; False if it is there."""

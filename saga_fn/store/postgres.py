@@ -28,6 +28,7 @@ from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import lacking_of, read_only_error
 from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
+from saga_fn.store.postgres_letters import send_letters
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
 from saga_fn.store.postgres_pauses import PostgresPauses
@@ -43,6 +44,7 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     NO_LIMITS,
     NO_PAUSE,
+    NO_SAGA,
     NOT_BY_MESSAGE,
     READABLE,
     ClaimedSaga,
@@ -52,6 +54,7 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
+    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -59,6 +62,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    Sent,
     Standing,
     TakenSaga,
     encode_event,
@@ -659,6 +663,13 @@ class PostgresStore:
                 most=MOST_UNREAD,
                 lock_timeout=LOCK_TIMEOUT,
             )
+
+    async def send_many(
+        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+    ) -> dict[UUID, Sent]:
+        """Leave events for many sagas, at most one a saga, each judged by itself."""
+        sent = await send_letters(self._database, shard, letters, owner=owner, lease=lease)
+        return {letter.saga_id: sent.get(letter.saga_id, NO_SAGA) for letter in letters}
 
     async def rouse(self, saga_id: UUID) -> None:
         """Have the saga's inbox read, though no message was stored."""

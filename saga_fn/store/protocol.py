@@ -36,6 +36,7 @@ from saga_fn.store.records import (
     Inserted,
     JournalRecord,
     KeptEvent,
+    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -49,6 +50,7 @@ from saga_fn.store.records import (
     SagaRecord,
     SagaWrite,
     SeenProcess,
+    Sent,
     SentEvent,
     Standing,
     TakenSaga,
@@ -434,6 +436,7 @@ class Store(Protocol):
         saga_ids: The ids of sagas.
         sagas: The sagas to insert, or to notify of.
         writes: The writes, at most one per saga.
+        letters: The events, at most one per saga.
         definitions: The names and versions of definitions.
         owner: The id of this process.
         token: The token of the claim that the saga stands at.
@@ -670,6 +673,16 @@ class Store(Protocol):
         """Leave a message for the saga's owner, present or next. The same message sent again is there once.
 
         Gives `FULL`, for an event, while `MOST_UNREAD` messages of the saga are unread.
+        """
+        ...
+
+    async def send_many(
+        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+    ) -> Mapping[UUID, Sent]:
+        """Leave events for many sagas, at most one a saga, each judged by itself; gives the outcome of each by its saga.
+
+        One that is stored does what `send` does, or claims its saga for `owner`. No row is waited for that another session
+        has locked.
         """
         ...
 

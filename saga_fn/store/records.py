@@ -378,6 +378,11 @@ class SagaRecord(msgspec.Struct, frozen=True):
         return self.waits & (WaitReason.EVENT | WaitReason.RETRY) == WaitReason.EVENT
 
     @property
+    def goes_on_by_an_event(self) -> bool:
+        """Whether nobody owns it, and it waits for an event, and for no person and no plan."""
+        return self.owner is None and WaitReason.EVENT in self.waits and self.waits < WaitReason.PARKED
+
+    @property
     def has_failed(self) -> bool:
         """Whether it has ended and left something over."""
         return self.status is SagaStatus.FAILED
@@ -455,6 +460,53 @@ class SentEvent(msgspec.Struct, frozen=True):
     sent_at: datetime
     expires: Moment | None
     for_next: bool
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """An event on its way to a saga, with others in one statement."""
+
+    saga_id: UUID
+    message: InboxMessage
+    fits: frozenset[Definition]
+    """The definitions that its sender has judged it by: a saga of any other one does not get it."""
+    token: UUID | None = None
+    """With a token the saga is claimed by it, if it is free and waits for an event and for no person."""
+    grace: timedelta = NO_PAUSE
+    """How long after that a saga without an owner is due that was not claimed: its sender reads the event meanwhile."""
+
+
+class LetterStatus(enum.Enum):
+    """The outcome of a letter, judged by itself. But for `STORED`, nothing was stored of it."""
+
+    STORED = enum.auto()
+    DUPLICATE = enum.auto()
+    """The saga had got it before."""
+    NO_SAGA = enum.auto()
+    """There is no such saga."""
+    UNFIT = enum.auto()
+    """The saga has another definition than those that it was judged by."""
+    ENDED = enum.auto()
+    FULL = enum.auto()
+    """As many wait unread as may."""
+    LOCKED = enum.auto()
+    """Another session had the saga's row locked at this moment."""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The outcome of a letter, and how its saga stands."""
+
+    status: LetterStatus
+    definition: Definition | None = None
+    """The definition of the saga, if there is one."""
+    claim: ClaimedSaga | None = None
+    """The saga, where the letter has claimed it."""
+    is_alone: bool = False
+    """Whether the letter is the one message of the saga that is unread."""
+    is_owned: bool = False
+    """Whether the saga has an owner now."""
+
+
+NO_SAGA: Final = Sent(LetterStatus.NO_SAGA)
 
 
 class KeptEvent(msgspec.Struct, frozen=True):

@@ -38,7 +38,17 @@ from saga_fn import (
 from saga_fn.core.events import WaitDefaulted
 from saga_fn.store.memory import StoredMessage  # written behind the store's back
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import MOST_UNREAD, Committed, Definition, InboxMessage, MessageStatus, SagaWrite, time_of
+from saga_fn.store.records import (
+    MOST_UNREAD,
+    Committed,
+    Definition,
+    InboxMessage,
+    Letter,
+    LetterStatus,
+    SagaWrite,
+    Sent,
+    time_of,
+)
 from tests.support.approval import Approval, Approved, Rejected, approval, approved
 from tests.support.crash import born, dies
 from tests.support.shop import Done, Order, Shop
@@ -752,11 +762,11 @@ async def test_a_flood_of_events_for_a_full_inbox_makes_its_saga_due_now_and_the
             roused.append(saga_id)
             await rouse(saga_id)
 
-        async def full(saga_id: UUID, message: InboxMessage) -> MessageStatus:
-            return MessageStatus.FULL
+        async def full(shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta) -> dict[UUID, Sent]:
+            return {letter.saga_id: Sent(LetterStatus.FULL) for letter in letters}
 
         monkeypatch.setattr(store, "rouse", counted)
-        monkeypatch.setattr(store, "send", full)
+        monkeypatch.setattr(store, "send_many", full)
         for _ in range(20):
             with pytest.raises(SagaStateError, match="as many unread"):
                 await webhook.to(run.id, approval).send(Approval("ann"))

@@ -5,22 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, Committed, SagaWrite
+from saga_fn.store.records import ClaimedSaga, Committed, Letter, SagaWrite, Sent
 
 
 def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
     """Kill this process where that many sagas have come to that point at once.
 
     `claimed`: they are this process's, and it has done nothing for them; or `before`, `in` or `after` the commit that would
-    say `event` of that step.
+    say `event` of that step; or the same of the statement by which it sends events, if `event` is `letters`.
     """
-    claim_due, commit = store.claim_due, store.commit
+    claim_due, commit, send_many = store.claim_due, store.commit, store.send_many
+
+    async def send_and_die(
+        shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+    ) -> Mapping[UUID, Sent]:
+        if len(letters) < many:
+            return await send_many(shard, letters, owner=owner, lease=lease)
+        if point == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sending = asyncio.create_task(send_many(shard, letters, owner=owner, lease=lease))
+        if point == "in":
+            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
+            os.kill(os.getpid(), signal.SIGKILL)
+        await sending
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
 
     async def claim_and_die(
         shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta, **more: Any
@@ -45,7 +60,9 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    if point == "claimed":
+    if event == "letters":
+        setattr(store, "send_many", send_and_die)  # noqa: B010 - the store's class is final
+    elif point == "claimed":
         setattr(store, "claim_due", claim_and_die)  # noqa: B010 - the store's class is final
     else:
         setattr(store, "commit", commit_and_die)  # noqa: B010 - as above

@@ -1,6 +1,7 @@
-"""A worker process whose sagas wait: `python -m tests.faults.waiter DSN [POINT EVENT:STEP MANY]`.
+"""A worker process whose sagas wait: `python -m tests.faults.waiter DSN [POINT EVENT:STEP MANY [SAGA ...]]`.
 
-With POINT it kills itself there, see `tests.faults.death`. A saga `race` says on standard output when each of its steps
+With POINT it kills itself there, see `tests.faults.death`. To each SAGA, an id or the business key of a saga `waits`, it sends
+the event that it waits for, all at once. A saga `race` says on standard output when each of its steps
 is about to return, so that somebody else can send it an event just then.
 """
 
@@ -98,7 +99,7 @@ def sleepy(start: StepRef[Start]) -> StepRef[int]:
 DEFINITIONS = (waits, impatient, content, sleepy)
 
 
-async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> None:
+async def main(dsn: str, point: str = "", where: str = ":", many: str = "1", *sagas: str) -> None:
     """Work until SIGTERM, or until that point."""
     event, _, step_id = where.partition(":")
     orchestrator = SagaOrchestrator(
@@ -109,6 +110,12 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
         orchestrator.register(definition)
     if point:
         die_at(orchestrator.engine.store, point, event, step_id, int(many))
+    if sagas:
+        async with orchestrator:
+            await asyncio.sleep(0.3)  # it looks for work, and so has slots
+            targets = [("waits", saga) if saga.startswith("key") else UUID(saga) for saga in sagas]
+            await asyncio.gather(*[orchestrator.to(to, answer).send(Answer(7), event_id="m1") for to in targets])
+        return
     await orchestrator.run_forever()
 
 

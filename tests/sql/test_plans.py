@@ -31,7 +31,7 @@ FILL: Final = (
     """
     INSERT INTO saga_fn.saga (shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
                               inbox_sent, token, owner, due_at)
-    SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 9, 9,
+    SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'saga 1', 1, 'RUNNING', 0, 'state', 9, 9,
            lpad(to_hex(n), 32, '0')::uuid, lpad('7', 32, '0')::uuid, now() + (n - 1000) * interval '1 second'
     FROM generate_series(1, $1::integer) AS n
     """,
@@ -67,6 +67,8 @@ HOT: Final = (
     "release_sagas",
     "renew_leases",
     "send_event",
+    "send_events",
+    "send_events_and_claim",
     "send_verb",
     "take_saga",
 )
@@ -81,6 +83,8 @@ BATCHED: Final = (
     "read_writers",
     "release_sagas",
     "renew_leases",
+    "send_events",
+    "send_events_and_claim",
 )
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]
@@ -90,7 +94,7 @@ BY_TIME: Final = frozenset({"claim_due_sagas", "find_due_shards"})
 # Older servers plan a batch on an empty table as a walk of its shard that filters by id, and a plan made once for all
 # stays until the table is analysed (autovacuum does within minutes) or the driver's statement cache lets go of it.
 SAFE_WHEN_EMPTY: Final = 17
-BATCHES: Final = ("claim_due_sagas,", "commit_sagas,", "release_sagas,", "renew_leases,")
+BATCHES: Final = ("claim_due_sagas,", "commit_sagas,", "release_sagas,", "renew_leases,", "send_events")
 
 VALUES: Final[Mapping[str, str]] = {
     "uuid": str(UUID(int=7)),
@@ -107,6 +111,8 @@ VALUES: Final[Mapping[str, str]] = {
 COMMIT: Final[Mapping[str, str]] = {**VALUES, "text": "RUNNING", "integer": "9", "bigint": "9"}
 """What the rows of `FILL` are written with: every fence is passed, no journal entry is there twice."""
 INSERT: Final[Mapping[str, str]] = {**VALUES, "text": "RUNNING"}
+SEND: Final[Mapping[str, str]] = {**VALUES, "bigint": "9"}
+"""With room in each inbox, and for a fifth of the rows: those of "saga 1" by a plan that is called so, too."""
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Plan: TypeAlias = "dict[str, Json]"
@@ -117,7 +123,8 @@ def execution(name: str, batch: int = BATCH, *, flag: bool = False) -> str:
     sql = STATEMENTS[name]
     types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(?:pg_catalog\.)?(\w+(?:\[\])?)", sql)}
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
-    given = COMMIT if name.startswith("commit_saga") else INSERT if name.startswith("insert_saga") else VALUES
+    prefixes = {"commit_saga": COMMIT, "insert_saga": INSERT, "send_events": SEND}
+    given = next((values for prefix, values in prefixes.items() if name.startswith(prefix)), VALUES)
     values: list[str] = []
     for _, type_ in sorted(types.items()):
         element = type_.removesuffix("[]")

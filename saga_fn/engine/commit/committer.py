@@ -18,6 +18,7 @@ import msgspec
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
+from saga_fn.engine.commit.answers import Answers
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import (
@@ -128,6 +129,8 @@ class Committer:
         """The writes that are sent beside the lanes, by saga: since when, and why."""
         self.trouble: StoreError | None = None
         """Why commits are not taken at the moment, if they are not."""
+        self.answers: Answers = Answers()
+        """Told of the answers to messages that commits bring, when they are durable."""
 
     @property
     def stalled(self) -> bool:
@@ -147,6 +150,8 @@ class Committer:
 
     def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:
         """Write a saga's next state. `settle` is called when its fate is certain, however long the store is away."""
+        if write.answers:
+            settle = partial(self._settled, write, settle)
         self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=True))
 
     async def commit(self, write: SagaWrite) -> Outcome:
@@ -160,6 +165,7 @@ class Committer:
         def settle(outcome: Outcome) -> None:
             if not settled.done():
                 settled.set_result(outcome)
+            self._answered(write, outcome)
 
         self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=False))
         try:
@@ -174,6 +180,14 @@ class Committer:
             raise outcome.error
         return outcome
 
+    def _settled(self, write: SagaWrite, settle: Callable[[Outcome], None], outcome: Outcome) -> None:
+        settle(outcome)
+        self._answered(write, outcome)
+
+    def _answered(self, write: SagaWrite, outcome: Outcome) -> None:
+        if write.answers and isinstance(outcome, Applied):
+            self.answers.tell(write.id, write.answers)
+
     async def stop(self, patience: float) -> None:
         """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
         self._stopping = True
@@ -181,6 +195,7 @@ class Committer:
         await asyncio.sleep(0)  # a task that never began could settle nothing
         await self._looks.stop(_CLEAN_UP)
         self._stopping = False
+        self.answers.stop()
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:

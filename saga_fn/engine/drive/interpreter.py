@@ -447,7 +447,11 @@ class Interpreter:
             case Chore.JOURNAL:
                 return await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             case NoteRefused() | NoteLate():
-                return await note(self._store, self._observers, self.saga, chore)
+                noted = await note(self._store, self._observers, self.saga, chore)
+                if isinstance(chore, NoteRefused):
+                    answers = [(item.message, no.answer) for item, no in chore.refused if item.message is not None]
+                    self._committer.answers.tell(self.saga.id, answers)
+                return noted
             case SetAside(error=error):
                 await set_aside(self._store, self._observers, self.saga.id, self.saga.token, error)
                 return Ended.DONE

@@ -12,6 +12,7 @@ import enum
 import hashlib
 import time
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,21 +25,42 @@ from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.definition.correlation import fingerprint
+from saga_fn.engine.commit.answers import Expected
 from saga_fn.engine.drive.message import UNREADABLE, event_message
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.views.plans import require_plan
-from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
+from saga_fn.errors import (
+    PayloadError,
+    SagaNotRegisteredError,
+    SagaStateError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    shown,
+)
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of_key
-from saga_fn.store.records import InboxMessage, MessageStatus, SagaRecord
+from saga_fn.store.records import (
+    NO_PAUSE,
+    Definition,
+    InboxMessage,
+    Letter,
+    LetterStatus,
+    MessageStatus,
+    SagaRecord,
+    Sent,
+)
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 _SOON = 0.25
 """Seconds after which a sender asks whether anybody is there to read its event."""
+_LONG = 1.0
+"""Seconds after which a sender looks for itself what became of its event, though this process works on the saga."""
+_GRACE: Final = timedelta(milliseconds=250)
+"""How long after an event its saga is due that nobody owns: its sender reads it meanwhile, unless its process dies."""
 _ANYBODY: Final = UUID(int=0)
 """Every process is another than this one."""
 
@@ -113,24 +135,59 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
     Raises SagaNotFoundError, SagaStateError if the saga waits for no such event, PayloadError for a payload that it could
     not read.
     """
-    row = await read_row(engine, saga_id)
-    await check_event(engine, row, event)
-    if event.expires is not None and event.expires <= row.now:
+    fits = _fitting(engine, event)
+    if event.expires is not None and event.expires <= engine.store.now():
+        await check_event(engine, await read_row(engine, saga_id), event)
         return Delivery.EXPIRED
-    posted = MessageStatus.NO_ACTIVE_SAGA
-    if row.ended_at is None:
-        posted = await engine.store.send(saga_id, event.message())
-    match posted:
-        case MessageStatus.NO_ACTIVE_SAGA | MessageStatus.ENDED:
-            known = await engine.store.read_answer(saga_id, event.id)
-            return Delivery.ENDED if known is None else Delivery.DUPLICATE
-        case MessageStatus.DUPLICATE:
-            return Delivery.DUPLICATE
-        case MessageStatus.FULL:
-            await engine.have_read(saga_id)
-            raise too_many_unread(saga_id)
-        case MessageStatus.STORED:
-            return await follow(engine, saga_id, event)
+    with engine.committer.answers.expected(saga_id, event.id) as expected:
+        while True:
+            sent = await _sent(engine, saga_id, event, fits)
+            match sent.status:
+                case LetterStatus.STORED:
+                    is_read = sent.claim is not None or saga_id in engine.held
+                    return await follow(engine, saga_id, event, expected, is_read=is_read)
+                case LetterStatus.DUPLICATE:
+                    return Delivery.DUPLICATE
+                case LetterStatus.ENDED:
+                    return Delivery.ENDED
+                case LetterStatus.UNFIT | LetterStatus.NO_SAGA:
+                    row = await read_row(engine, saga_id)
+                    await check_event(engine, row, event)
+                    fits = frozenset({(row.name, row.version, row.plan)})
+                case LetterStatus.FULL:
+                    await engine.have_read(saga_id)
+                    raise too_many_unread(saga_id)
+                case LetterStatus.LOCKED:  # for longer than anybody waited for it
+                    raise StoreUnavailableError(
+                        f"another session keeps the row of saga {saga_id} locked: the event was not stored",
+                        hint="look for a transaction that is open for long in pg_stat_activity, and send the event again",
+                    )
+
+
+async def _sent(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, fits: frozenset[Definition]) -> Sent:
+    """Send it with others; again while another session has the saga's row locked, no longer than a statement may take."""
+    give_up = time.monotonic() + engine.options.time_limit
+    backoff = Backoff(0.002, 0.1)
+    names = {name for name, _, _ in fits}
+    reads = engine.reads_for_owners and fits <= engine.registry.definitions
+    message = event.message()
+    while True:
+        token = new_uuid() if names and all(engine.slots(name) > 0 for name in names) else None
+        sent = await engine.letters.send(Letter(saga_id, message, fits, token, _GRACE if reads else NO_PAUSE))
+        if sent.status is not LetterStatus.LOCKED or time.monotonic() >= give_up:
+            return sent
+        await backoff.pause()
+
+
+def _fitting(engine: SagaEngine, event: OutsideEvent) -> frozenset[Definition]:
+    """The definitions that this process knows, that wait for the event, and that can read it."""
+    registry = engine.registry
+    return frozenset(
+        (each.name, each.version, each.definition.plan.id)
+        for each in registry.awaiting(event.name)
+        if each.name not in registry.left_out
+        and each.definition.unreadable(event.name, event.payload, just_sent=True) is None
+    )
 
 
 async def send_to_key(
@@ -162,7 +219,8 @@ async def send_to_key(
                 engine.notify_processes(None)
             match await kept.recipient_of(shard, key, event.id):  # another sender may have handed it over
                 case UUID() as saga_id:
-                    return await follow(engine, saga_id, event)
+                    with engine.committer.answers.expected(saga_id, event.id) as expected:
+                        return await follow(engine, saga_id, event, expected)
                 case MessageStatus.DUPLICATE:  # the saga had got it by its own id
                     return Delivery.DUPLICATE
                 case MessageStatus():
@@ -182,14 +240,22 @@ async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUI
     try:
         return await read_inbox(engine, row)
     except StoreRefusedError:
+        engine.reads_for_owners = False
         return None
 
 
-async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
-    """See to it that the stored message is read, and tell what became of it."""
-    engine.notify_processes(saga_id)
+async def follow(
+    engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected, *, is_read: bool = False
+) -> Delivery:
+    """See to it that the stored message is read, and tell what became of it. `is_read`: this process owns the saga, and reads it."""
     began = time.monotonic()
     give_up, ask_at = began + _PATIENCE, began + _SOON
+    if is_read:
+        engine.recheck_inbox(saga_id)
+        if (told := await _told_here(engine, saga_id, event, expected)) is not None:
+            return told
+    else:
+        engine.notify_processes(saga_id)
     backoff = Backoff(0.004, 0.1)
     first = True
     while time.monotonic() < give_up:
@@ -200,7 +266,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             return Delivery.BUFFERED
         # While others are to read it, the answer is asked for after each pause, and the row only if there is none yet.
         by_now = first or has_ended or (free and left is not None)
-        if by_now and (told := await _answered(engine, saga_id, event)) is not None:
+        if by_now and (told := await _answered(engine, saga_id, event, expected)) is not None:
             return told
         if has_ended:
             return Delivery.ENDED
@@ -209,15 +275,25 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             if await _is_read_by_nobody(engine, row):
                 break
         first = False
-        await backoff.pause()
-        if (told := await _answered(engine, saga_id, event)) is not None:
+        await expected.wait(backoff.next())
+        if (told := await _answered(engine, saga_id, event, expected)) is not None:
             return told
     return Delivery.BUFFERED
 
 
-async def _answered(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery | None:
+async def _told_here(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected) -> Delivery | None:
+    """The outcome, as this process itself makes it durable; None if it works on the saga no more, or says nothing for long."""
+    look_at = time.monotonic() + _LONG
+    while True:
+        if await expected.wait(_SOON) is not None:
+            return await _answered(engine, saga_id, event, expected)
+        if saga_id not in engine.held or time.monotonic() >= look_at:
+            return None
+
+
+async def _answered(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected) -> Delivery | None:
     """The outcome of the stored message, once it was read. Raises for one that was refused."""
-    answer = await engine.store.read_answer(saga_id, event.id)
+    answer = expected.answer or await engine.store.read_answer(saga_id, event.id)
     if answer == Refusal.UNKNOWN_EVENT:
         plan = await require_plan(engine, await read_row(engine, saga_id))
         raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))

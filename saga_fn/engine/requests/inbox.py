@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.message import Flaw, judge
+from saga_fn.engine.drive.message import UNREADABLE, Flaw, judge
 from saga_fn.engine.drive.rejections import answer_unreadable
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.unowned import decide, read_unowned, write
@@ -31,6 +31,7 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
         else:
             items.append(item)
     await answer_unreadable(engine.store, engine.observers, row.id, flaws)
+    engine.committer.answers.tell(row.id, [(flaw.message, UNREADABLE) for flaw in flaws])
     decided = decide(await read_unowned(engine, row), items)
     if decided.entries:
         unreadable = {flaw.message for flaw in flaws}
@@ -38,4 +39,5 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
     else:
         for message_id, answer in decided.answers:
             await engine.store.answer(row.id, message_id, answer)
+        engine.committer.answers.tell(row.id, decided.answers)
     return decided.left

@@ -24,6 +24,7 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
+    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -31,6 +32,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    Sent,
     Standing,
     TakenSaga,
 )
@@ -204,6 +206,12 @@ class CountingStore:
     async def send(self, saga_id: UUID, message: InboxMessage) -> MessageStatus:
         self.calls["send"] += 1
         return await self._inner.send(saga_id, message)
+
+    async def send_many(
+        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+    ) -> Mapping[UUID, Sent]:
+        self.calls["send_many"] += 1
+        return await self._inner.send_many(shard, letters, owner=owner, lease=lease)
 
     async def rouse(self, saga_id: UUID) -> None:
         self.calls["rouse"] += 1

@@ -1,0 +1,96 @@
+"""Events for sagas in PostgreSQL, many a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from saga_fn.core.ids import Moment, PlanId
+from saga_fn.store._queries import EventsSentRow
+from saga_fn.store.connection import Connection
+from saga_fn.store.database import LOCK_TIMEOUT, Database
+from saga_fn.store.journal_rows import sparse
+from saga_fn.store.records import MOST_UNREAD, ClaimedSaga, Definition, Letter, LetterStatus, Sent
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+async def send_letters(
+    database: Database, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+) -> dict[UUID, Sent]:
+    """Leave events for many sagas, at most one a saga, in one statement; a saga that is not there is left out."""
+    async with database.work() as connection:
+        rows = await _sent(database, connection, shard, letters, owner, lease)
+    now = database.sync_clock(rows[0].now) if rows else database.now()
+    by_saga = {letter.saga_id: letter for letter in letters}
+    return {row.saga_id: _outcome(by_saga[row.saga_id], row, now) for row in rows}
+
+
+async def _sent(
+    database: Database, connection: Connection, shard: int, letters: Sequence[Letter], owner: UUID, lease: timedelta
+) -> list[EventsSentRow]:
+    groups: dict[frozenset[Definition], int] = {}
+    for letter in letters:
+        groups.setdefault(letter.fits, len(groups))
+    fits = [(group, *definition) for definitions, group in groups.items() for definition in definitions]
+    tokens = sparse([letter.token for letter in letters])
+    send = database.queries.send_events
+    if tokens:  # else nothing is claimed, and no right to do so is needed
+        send = partial(database.queries.send_events_and_claim, owner=owner, lease=lease)
+    return await send(
+        connection,
+        shard=shard,
+        lock_timeout=LOCK_TIMEOUT,
+        most=MOST_UNREAD,
+        saga_ids=[letter.saga_id for letter in letters],
+        ids=[letter.message.id for letter in letters],
+        bodies=[letter.message.body for letter in letters],
+        groups=[groups[letter.fits] for letter in letters],
+        graces=[letter.grace // _MILLISECOND for letter in letters],
+        tokens=tokens,
+        f_groups=[group for group, _, _, _ in fits],
+        f_names=[name for _, name, _, _ in fits],
+        f_versions=[version for _, _, version, _ in fits],
+        f_plans=[plan for _, _, _, plan in fits],
+    )
+
+
+def _outcome(letter: Letter, row: EventsSentRow, now: Moment) -> Sent:
+    definition = row.name, row.version, PlanId(row.plan)
+    if not row.fits:
+        return Sent(LetterStatus.UNFIT, definition)
+    if row.known:
+        is_over = row.ended and row.answer is None
+        return Sent(LetterStatus.ENDED if is_over else LetterStatus.DUPLICATE, definition)
+    if row.ended:
+        return Sent(LetterStatus.ENDED, definition)
+    if row.is_full:
+        return Sent(LetterStatus.FULL, definition)
+    if not row.told:
+        return Sent(LetterStatus.LOCKED, definition)
+    # Told and not stored: another session has stored it since the statement looked.
+    status = LetterStatus.STORED if row.stored else LetterStatus.DUPLICATE
+    token = letter.token
+    claim = _claimed(row, token, now) if token is not None and row.token == token else None
+    return Sent(status, definition, claim, is_alone=row.stored and row.is_alone, is_owned=row.token is not None)
+
+
+def _claimed(row: EventsSentRow, token: UUID, now: Moment) -> ClaimedSaga:
+    return ClaimedSaga(
+        id=row.saga_id,
+        name=row.name,
+        version=row.version,
+        aggregation_id=row.aggregation_id,
+        trace_id=row.trace_id,
+        plan=PlanId(row.plan),
+        state=row.state,
+        rev=row.rev,
+        token=token,
+        inbox_sent=row.inbox_sent,
+        last_error=row.last_error,
+        created_at=row.created_at,
+        takeover=False,
+        now=now,
+    )

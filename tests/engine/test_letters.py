@@ -1,0 +1,242 @@
+"""Events that are sent at the same time share a statement, and nothing else; a letter may claim its saga."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from saga_fn import (
+    Delivery,
+    Event,
+    PayloadError,
+    SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
+    SagaNotFoundError,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStateError,
+    StoreUnavailableError,
+)
+from saga_fn.engine.requests.events import OutsideEvent, id_of
+from saga_fn.store.errors import RowRejectedError, StoreBusyError
+from saga_fn.store.records import MOST_UNREAD, Letter, Sent
+from tests.support.approval import Approval, approval
+from tests.support.shop import Order
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+MANY = 40
+
+
+def waits_for_approval() -> SagaDefinition[Order, Approval]:
+    builder = SagaBuilder(Order)
+    return builder.build(output=builder.add_event(approval))
+
+
+async def waiting(orchestrator: SagaOrchestrator, many: int = MANY) -> list[SagaRun[Approval]]:
+    """So many sagas that wait for an approval, and that nobody owns."""
+    handle = orchestrator.register("approved", waits_for_approval())
+    runs = await handle.start_many([Order(str(number)) for number in range(many)])
+    for run in runs:
+        await suspended(run)
+    await until(lambda: not orchestrator.engine.held)
+    return runs
+
+
+class Counting:
+    """Counts what an orchestrator asks its store for."""
+
+    def __init__(self, orchestrator: SagaOrchestrator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: Counter[str] = Counter()
+        store = orchestrator.engine.store
+        for name in ("send_many", "send", "read", "read_answer", "messages", "commit", "claim_due", "claim", "results"):
+            monkeypatch.setattr(store, name, self._counted(name, getattr(store, name)))
+
+    def _counted(self, name: str, call: Any) -> Any:  # Any: whatever the store has by that name
+        async def counted(*args: Any, **named: Any) -> Any:  # Any: handed through
+            self.calls[name] += 1
+            return await call(*args, **named)
+
+        return counted
+
+
+async def test_senders_of_one_moment_share_their_statements_and_need_no_other(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(concurrency=4 * MANY) as orchestrator:
+        runs = await waiting(orchestrator)
+        counting = Counting(orchestrator, monkeypatch)
+        sent = await asyncio.gather(*[orchestrator.to(run.id, approval).send(Approval("ann")) for run in runs])
+        assert sent == [Delivery.ACCEPTED] * MANY
+        calls = counting.calls
+        assert not calls.keys() & {"send", "read", "read_answer", "messages", "claim_due", "claim"}
+        assert calls.total() <= MANY // 4, calls
+        for run in runs:
+            assert await run.result(SOON) == Approval("ann")
+
+
+async def test_an_owner_folds_an_event_and_the_resumption_in_one_commit(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as orchestrator:
+        (run,) = await waiting(orchestrator, 1)
+        counting = Counting(orchestrator, monkeypatch)
+        assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+        assert counting.calls["commit"] == 1
+        history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+        assert [entry.kind for entry in history][-1] == "event_received", "the saga has ended with it"
+
+
+async def test_a_letter_that_is_refused_costs_only_itself(make: Make) -> None:
+    async with make(concurrency=4 * MANY) as orchestrator:
+        runs = await waiting(orchestrator, 6)
+        full, twice, *others = runs
+        store = orchestrator.engine.store
+        await orchestrator.to(twice.id, approval).send(Approval("bob"), event_id="m1")
+        garbage = [OutsideEvent(uuid4(), "approval", b"7").message() for _ in range(MOST_UNREAD)]
+        orchestrator.engine.registry.limits["approved"] = 0  # nobody reads them
+        for message in garbage:
+            await store.send(full.id, message)
+        orchestrator.engine.registry.limits.clear()
+        sent = await asyncio.gather(
+            *[orchestrator.to(run.id, approval).send(Approval("ann"), event_id="m1") for run in runs],
+            orchestrator.to(uuid4(), approval).send(Approval("ann")),
+            orchestrator.to(others[0].id, Event("unheard of", Approval)).send(Approval("ann")),
+            orchestrator.to(others[0].id, Event("approval", int)).send(7),
+            return_exceptions=True,
+        )
+        assert sent[1:6] == [Delivery.DUPLICATE, *[Delivery.ACCEPTED] * 4]
+        kinds = [SagaNotFoundError, SagaStateError, PayloadError]
+        assert [type(each) for each in sent[6:]] == kinds
+        assert isinstance(sent[0], SagaStateError) or sent[0] is Delivery.ACCEPTED, "full, unless it was read meanwhile"
+
+
+async def test_a_saga_of_another_plan_gets_the_event_after_a_look_at_it(make: Make) -> None:
+    """The sender does not know the definition: it reads which it is, and that it waits for such an event."""
+    async with make() as worker, make(concurrency=0) as webhook:
+        runs = await waiting(worker, 3)
+        sent = await asyncio.gather(*[webhook.to(run.id, approval).send(Approval("ann")) for run in runs])
+        assert sent == [Delivery.ACCEPTED] * 3
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError, StoreBusyError, RowRejectedError])
+async def test_a_statement_that_fails_leaves_no_sender_waiting_and_no_slot_taken(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async with make() as orchestrator:
+        runs = await waiting(orchestrator, 3)
+        store, before = orchestrator.engine.store, orchestrator.engine.running
+        real = store.send_many
+
+        async def fails(*_: Any, **__: Any) -> Mapping[UUID, Sent]:  # Any: whatever it is asked
+            raise error("not now")
+
+        monkeypatch.setattr(store, "send_many", fails)
+        sent = await asyncio.gather(
+            *[orchestrator.to(run.id, approval).send(Approval("ann")) for run in runs], return_exceptions=True
+        )
+        assert all(isinstance(each, Exception) for each in sent)
+        assert orchestrator.engine.running == before
+        monkeypatch.setattr(store, "send_many", real)
+        for run in runs:
+            assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+
+
+async def test_what_was_claimed_by_a_letter_whose_answer_is_lost_is_given_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before its lease is over; the event was stored, and is read."""
+    async with make(lease=timedelta(seconds=60)) as orchestrator:
+        (run,) = await waiting(orchestrator, 1)
+        store = orchestrator.engine.store
+        real = store.send_many
+
+        async def loses_the_answer(*args: Any, **named: Any) -> Mapping[UUID, Sent]:  # Any: handed through
+            monkeypatch.setattr(store, "send_many", real)
+            await real(*args, **named)
+            raise StoreUnavailableError("the line is cut")
+
+        monkeypatch.setattr(store, "send_many", loses_the_answer)
+        with pytest.raises(StoreUnavailableError):
+            await orchestrator.to(run.id, approval).send(Approval("ann"), event_id="m1")
+        assert await run.result(SOON) == Approval("ann")
+        assert await orchestrator.to(run.id, approval).send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE
+
+
+async def test_a_sender_that_is_cancelled_has_sent_its_event_and_leaves_nothing_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as orchestrator:
+        (run,) = await waiting(orchestrator, 1)
+        store = orchestrator.engine.store
+        real, begun = store.send_many, asyncio.Event()
+
+        async def says_so(shard: int, letters: Sequence[Letter], **named: Any) -> Mapping[UUID, Sent]:
+            begun.set()
+            return await real(shard, letters, **named)
+
+        monkeypatch.setattr(store, "send_many", says_so)
+        sending = asyncio.create_task(orchestrator.to(run.id, approval).send(Approval("ann")))
+        await begun.wait()
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
+        assert await run.result(SOON) == Approval("ann")
+        answers = orchestrator.engine.committer.answers
+        assert vars(answers)["_waiting"] == {}
+
+
+async def test_a_sender_that_dies_with_its_claim_delays_its_saga_by_a_lease_and_no_more(make: Make) -> None:
+    async with make() as worker:
+        (run,) = await waiting(worker, 1)
+        store, registered = worker.engine.store, worker.engine.registry.latest("approved")
+        fits = frozenset({("approved", 1, registered.definition.plan.id)})
+        event = OutsideEvent(id_of("approval", "m1"), "approval", b'{"by":"ann"}')
+        letter = Letter(run.id, event.message(), fits, uuid4())
+        sent = await store.send_many(0, [letter], owner=uuid4(), lease=timedelta(seconds=1))
+        assert sent[run.id].claim is not None, "and nothing more is heard of its owner"
+        assert await run.result(SOON) == Approval("ann")
+        history = (await SagaAdmin(worker).get_saga(run.id)).step_history
+        assert [entry.kind for entry in history].count("event_received") == 1
+
+
+async def test_no_letter_claims_a_saga_for_a_process_that_has_no_slot_or_pauses_it(make: Make) -> None:
+    async with make(concurrency=0) as webhook, make() as worker:
+        runs = await waiting(worker, 2)
+        webhook.register("approved", waits_for_approval())
+        admin = SagaAdmin(worker)
+        await admin.pause("approved", reason="a test")
+        await until(lambda: worker.engine.pauses.of("approved") is not None)
+        for orchestrator, run in zip((webhook, worker), runs, strict=True):
+            assert await orchestrator.to(run.id, approval).send(Approval("ann")) in Delivery
+            row = await worker.engine.store.read(run.id)
+            assert row is not None
+            assert row.owner is None
+        await admin.resume("approved")
+        for run in runs:
+            assert await run.result(SOON) == Approval("ann")
+
+
+async def test_one_whose_row_is_locked_is_waited_for_by_its_own_sender_alone(dsn: str) -> None:
+    async with SagaOrchestrator(dsn, poll_interval=timedelta(milliseconds=100)) as orchestrator:
+        runs = await waiting(orchestrator, 5)
+        stranger = await asyncpg.connect(dsn)
+        locked = runs.pop()
+        async with stranger.transaction():
+            await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE id = $1 FOR UPDATE", locked.id)
+            late = asyncio.create_task(orchestrator.to(locked.id, approval).send(Approval("ann")))
+            for run in runs:
+                assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+            assert not late.done()
+        assert await late is Delivery.ACCEPTED
+        await stranger.close()

@@ -1,0 +1,232 @@
+"""Events for many sagas in one statement: each is judged by itself, and may claim its saga."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from saga_fn.core.events import RetryRequested
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.message import message_of
+from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import (
+    MOST_UNREAD,
+    Definition,
+    InboxMessage,
+    Letter,
+    LetterStatus,
+    MessageStatus,
+    NewSaga,
+    Sent,
+    time_of,
+)
+from tests.store.given import LONG, OTHER, OWNER, PLAN, SHOP, B, new_saga, start
+
+HERE: frozenset[Definition] = frozenset({("shop", 1, PLAN.id)})
+ELSEWHERE: frozenset[Definition] = frozenset({("shop", 1, Plan.of(PlannedStep(StepId("x"))).id), ("shop", 2, PLAN.id)})
+
+
+def message(body: bytes = b"{}") -> InboxMessage:
+    return InboxMessage(uuid4(), "event", body)
+
+
+async def waiting(store: Store, waits: WaitReason = WaitReason.EVENT, *, key: str | None = None) -> NewSaga:
+    """A saga that nobody owns, and that waits for that."""
+    later = Moment(store.now() + 3_600_000_000)
+    due = later if waits & (WaitReason.TIMER | WaitReason.RETRY) else None
+    saga = msgspec.structs.replace(
+        new_saga(store, owned=False, aggregation_id=key),
+        projection=Projection(SagaStatus.SUSPENDED, waits, due, 0, None, None),
+    )
+    await store.insert(0, [saga], lease=LONG)
+    return saga
+
+
+async def send(store: Store, *letters: Letter) -> list[Sent]:
+    sent = await store.send_many(0, letters, owner=OTHER, lease=LONG)
+    return [sent[letter.saga_id] for letter in letters]
+
+
+async def test_letters_to_many_sagas_are_each_judged_by_itself(store: Store) -> None:
+    free, other = await waiting(store), await waiting(store)
+    owned = await start(store)
+    twice = message()
+    await store.send(other.id, twice)
+    sent = await send(
+        store,
+        Letter(free.id, message(b"1"), HERE),
+        Letter(owned.id, message(b"2"), HERE | ELSEWHERE),
+        Letter(other.id, twice, HERE),
+        Letter(uuid4(), message(), HERE),
+    )
+    assert [each.status for each in sent] == [
+        LetterStatus.STORED,
+        LetterStatus.STORED,
+        LetterStatus.DUPLICATE,
+        LetterStatus.NO_SAGA,
+    ]
+    assert [each.is_owned for each in sent] == [False, True, False, False]
+    assert [each.body for each in await store.messages(free.id)] == [b"1"]
+    assert [each.body for each in await store.messages(owned.id)] == [b"2"]
+    for saga_id, count in ((free.id, 1), (owned.id, 1), (other.id, 1)):
+        row = await store.read(saga_id)
+        assert row is not None
+        assert row.inbox_sent == count
+    assert await store.due_shards(SHOP) == [0]
+
+
+async def test_a_letter_is_for_the_definitions_alone_that_its_sender_has_judged_it_by(store: Store) -> None:
+    saga = await waiting(store)
+    for fits in (ELSEWHERE, frozenset[Definition]()):
+        (sent,) = await send(store, Letter(saga.id, message(), fits, uuid4()))
+        assert sent == Sent(LetterStatus.UNFIT, ("shop", 1, PLAN.id))
+    assert await store.messages(saga.id) == []
+    row = await store.read(saga.id)
+    assert row is not None
+    assert (row.inbox_sent, row.owner, row.due_at) == (0, None, None)
+
+
+async def test_a_saga_that_has_ended_gets_none_and_knows_what_it_has_got(store: Store) -> None:
+    hand = await start(store)
+    got, unread = message(), message()
+    for each in (got, unread):
+        assert await store.send(hand.id, each) is MessageStatus.STORED
+    first = hand.succeeded()
+    await store.commit(0, [first])
+    ends = hand.after(first).succeeded(B)
+    await store.commit(0, [msgspec.structs.replace(ends, answers=((got.id, "accepted"),), inbox_seen=2)])
+    statuses = [
+        (await send(store, Letter(hand.id, each, HERE, uuid4())))[0].status for each in (got, unread, message())
+    ]
+    assert statuses == [LetterStatus.DUPLICATE, LetterStatus.ENDED, LetterStatus.ENDED]
+
+
+async def test_a_full_inbox_takes_no_letter_and_its_saga_is_not_claimed(store: Store) -> None:
+    saga = await waiting(store)
+    for _ in range(MOST_UNREAD):
+        await store.send(saga.id, message())
+    (sent,) = await send(store, Letter(saga.id, message(), HERE, uuid4()))
+    assert (sent.status, sent.claim) == (LetterStatus.FULL, None)
+    row = await store.read(saga.id)
+    assert row is not None
+    assert (row.inbox_sent, row.owner) == (MOST_UNREAD, None)
+
+
+@pytest.mark.parametrize(
+    "waits", [WaitReason.EVENT, WaitReason.EVENT | WaitReason.TIMER, WaitReason.EVENT | WaitReason.RETRY], ids=repr
+)
+async def test_a_letter_with_a_token_claims_a_saga_that_waits_for_an_event(store: Store, waits: WaitReason) -> None:
+    saga, token, letter = await waiting(store, waits, key="key"), uuid4(), message()
+    (sent,) = await send(store, Letter(saga.id, letter, HERE, token))
+    assert (sent.status, sent.is_alone, sent.is_owned) == (LetterStatus.STORED, True, True)
+    claim = sent.claim
+    assert claim is not None
+    row = await store.read(saga.id)
+    assert row is not None
+    assert (row.token, row.owner, row.leased, row.inbox_sent) == (token, OTHER, True, 1)
+    named = ("id", "name", "version", "aggregation_id", "trace_id", "plan", "state", "rev", "token", "inbox_sent")
+    assert [getattr(claim, name) for name in named] == [getattr(row, name) for name in named]
+    assert (claim.last_error, claim.takeover, claim.created_at) == (None, False, row.created_at)
+    assert claim.now <= row.now
+    assert await store.claim_due(0, SHOP, owner=OWNER, limit=9, lease=LONG) == []
+    await store.release(0, {saga.id: token})
+    assert [each.id for each in await store.claim_due(0, SHOP, owner=OWNER, limit=9, lease=LONG)] == [saga.id]
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        WaitReason.TIMER,
+        WaitReason.RETRY,
+        WaitReason.PARKED,
+        WaitReason.EVENT | WaitReason.PARKED,
+        WaitReason.PARKED | WaitReason.PLAN,
+        WaitReason.PARKED | WaitReason.PAUSED,
+    ],
+    ids=repr,
+)
+async def test_a_letter_claims_no_saga_that_waits_for_anything_else_or_for_a_person(
+    store: Store, waits: WaitReason
+) -> None:
+    saga = await waiting(store, waits)
+    (sent,) = await send(store, Letter(saga.id, message(), HERE, uuid4()))
+    assert (sent.status, sent.claim, sent.is_owned) == (LetterStatus.STORED, None, False)
+    row = await store.read(saga.id)
+    assert row is not None
+    assert row.owner is None
+
+
+async def test_a_letter_takes_no_saga_from_its_owner(store: Store) -> None:
+    hand = await start(store, lease=timedelta(0))
+    before = await store.read(hand.id)
+    (sent,) = await send(store, Letter(hand.id, message(), HERE, uuid4()))
+    after = await store.read(hand.id)
+    assert before is not None
+    assert after is not None
+    assert (sent.status, sent.claim, sent.is_owned) == (LetterStatus.STORED, None, True)
+    assert (after.token, after.owner, after.due_at) == (before.token, before.owner, before.due_at)
+
+
+async def test_a_claimed_saga_has_other_messages_if_an_event_or_a_verb_is_unread(store: Store) -> None:
+    with_event, with_verb, answered = await waiting(store), await waiting(store), await waiting(store)
+    old = message()
+    await store.send(with_event.id, message())
+    await store.send(with_verb.id, message_of(Incoming(RetryRequested(Moment(0), StepId("a")))))
+    await store.send(answered.id, old)
+    await store.answer(answered.id, old.id, "accepted")
+    sent = await send(store, *(Letter(each.id, message(), HERE, uuid4()) for each in (with_event, with_verb, answered)))
+    assert [each.claim is not None for each in sent] == [True, True, True]
+    assert [each.is_alone for each in sent] == [False, False, True]
+
+
+async def test_a_saga_that_is_not_claimed_is_due_when_its_senders_grace_is_over(store: Store) -> None:
+    soon, timed, none = (
+        await waiting(store),
+        await waiting(store, WaitReason.EVENT | WaitReason.TIMER),
+        await waiting(store),
+    )
+    grace = timedelta(minutes=1)
+    await send(store, Letter(soon.id, message(), HERE, None, grace), Letter(none.id, message(), HERE))
+    await send(store, Letter(timed.id, message(), HERE, None, timedelta(hours=9)))
+    rows = [await store.read(each.id) for each in (soon, none, timed)]
+    due = [row.due_at for row in rows if row is not None and row.due_at is not None]
+    now = time_of(store.now())
+    assert now < due[0] <= now + grace + timedelta(seconds=1)
+    assert due[1] <= now
+    assert due[2] <= now + timedelta(hours=1), "no moment that comes before is put off"
+
+
+async def test_one_letter_sent_at_once_by_many_is_stored_once(store: Store) -> None:
+    saga, letter = await waiting(store), message()
+    statuses = [
+        each[0].status for each in await asyncio.gather(*[send(store, Letter(saga.id, letter, HERE)) for _ in range(4)])
+    ]
+    assert statuses.count(LetterStatus.STORED) == 1
+    assert set(statuses) <= {LetterStatus.STORED, LetterStatus.DUPLICATE, LetterStatus.LOCKED}
+    assert [each.id for each in await store.messages(saga.id)] == [letter.id]
+
+
+@pytest.mark.raw_rows
+async def test_a_locked_row_costs_only_its_own_letter_and_is_not_waited_for(any_dsn: str) -> None:
+    opened = PostgresStore(any_dsn)
+    await opened.open(migrate=True, listen=None)
+    free, locked = await waiting(opened), await waiting(opened)
+    stranger = await asyncpg.connect(any_dsn)
+    async with stranger.transaction():
+        await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE id = $1 FOR UPDATE", locked.id)
+        sent = await send(opened, *(Letter(each.id, message(), HERE, uuid4()) for each in (free, locked)))
+        assert [each.status for each in sent] == [LetterStatus.STORED, LetterStatus.LOCKED]
+    assert await opened.messages(locked.id) == []
+    (again,) = await send(opened, Letter(locked.id, message(), HERE, uuid4()))
+    assert again.status is LetterStatus.STORED
+    await stranger.close()
+    await opened.close()
