@@ -76,8 +76,8 @@ class AdminPauses(AdminBase):
             saga_name: The name of the sagas, 1 to 255 characters.
             extend: Whether timers and deadlines are moved by the length of the pause: delayed starts, sleeps, waits, next
                 attempts, and the times in which attempts have to succeed. Time that several pauses have in common counts once. A
-                saga that was started during the pause counts from its start. A moment that `start_now` or `reschedule` named
-                during the pause is moved as well. Default: False.
+                moment that was set during the pause is moved by the rest of it. One that `start_now` or `reschedule` named stays.
+                Default: False.
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:

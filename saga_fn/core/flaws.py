@@ -33,7 +33,7 @@ from saga_fn.core.state import (
 
 LAST_MOMENT: Final = Moment(253_402_300_799_999_999)
 """The last microsecond of the year 9999: no later moment can be shown, or stored as a time."""
-_MOMENTS: Final = ("wake", "until", "first_attempt_at")
+_MOMENTS: Final = ("wake", "until", "first_attempt_at", "set_at")
 """The moments that steps of some kinds have, the attempts apart."""
 _LISTS: Final = frozenset({FannedOut, Joined})
 _KINDS: Final[dict[type[object], StepKind]] = {
@@ -97,7 +97,7 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
     if state.deadline is not None:
         moments.append(state.deadline)
     if state.pause is not None:
-        moments += (state.pause.since or Moment(0), *chain.from_iterable(state.pause.moved))
+        moments += (state.pause.since or Moment(0), state.pause.begin_named, *chain.from_iterable(state.pause.moved))
         entries.append(state.pause.seq)
     for event in state.buffered:
         entries.append(event.seq)
@@ -110,6 +110,7 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
             continue
         if type(step) is Waiting or type(step) is Sleeping:
             moment = step.wake if isinstance(step, Sleeping) else step.times_out_at
+            moments.append(step.set_at)
             if moment is not None:
                 moments.append(moment)
             continue

@@ -82,10 +82,10 @@ def _largest(step: StepId, planned: PlannedStep) -> StepState:
 def _candidates(step: StepId, planned: PlannedStep) -> Iterator[StepState]:
     """The largest of what a step can be in: whatever else there is holds less."""
     yield UndoParked(step, _N, _TRIED, _REASON)
-    yield Unknown(step, _TRIED, _LATE, _N, _LATE)
-    yield Parked(step, _TRIED, _REASON, None if planned.kind is StepKind.STEP else Waiting(step, _LATE, _ABOUT))
+    yield Unknown(step, _TRIED, _LATE, _N, _LATE, _LATE)
+    yield Parked(step, _TRIED, _REASON, None if planned.kind is StepKind.STEP else Waiting(step, _LATE, _ABOUT, _LATE))
     if planned.undo_waits_for:
-        yield UndoWaiting(step, _N, _TRIED, planned.undo_waits_for, _LATE, _ABOUT)
+        yield UndoWaiting(step, _N, _TRIED, planned.undo_waits_for, _LATE, _ABOUT, _LATE)
 
 
 def _size(value: object) -> int:

@@ -36,16 +36,39 @@ def length(stretches: tuple[Stretch, ...]) -> int:
     return sum(last - first for first, last in stretches)
 
 
+def after(moment: Moment, stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+    """The time in them that is after the moment."""
+    if not stretches or moment <= stretches[0][0]:
+        return stretches
+    return tuple((max(first, moment), last) for first, last in stretches if last > moment)
+
+
 def elapsed(moment: Moment, stretches: tuple[Stretch, ...]) -> int:
     """The time up to a moment, but for that in which the saga stood still."""
     return moment - sum(max(0, min(last, moment) - first) for first, last in stretches)
 
 
-def moved(moment: Moment, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> int:
-    """The moment, once more is known of when the saga stood still: as much time goes by before it. It never becomes an earlier one."""
-    found = elapsed(moment, before)
-    for first, last in now:
-        if found <= first:
+def comes_at(time: int, stretches: tuple[Stretch, ...]) -> int:
+    """The moment by which so much time has gone by, but for that in which the saga stood still."""
+    for first, last in stretches:
+        if time <= first:
             break  # it had come when that pause began
-        found += last - first
-    return max(moment, found)
+        time += last - first
+    return time
+
+
+def moved(moment: Moment, set_at: Moment, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> int:
+    """The moment, once more is known of when the saga stood still: as much time goes by from `set_at` to it.
+
+    It never becomes an earlier one.
+    """
+    return max(moment, comes_at(elapsed(moment, after(set_at, before)), after(set_at, now)))
+
+
+def counted(began: Moment, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> int:
+    """When a count began, once more is known of when the saga stood still. So much later as it stood still after that.
+
+    A count that has begun later by all that was known before has begun earlier in truth.
+    """
+    truly = Moment(comes_at(began - length(before), before))
+    return began + length(after(truly, now)) - length(after(truly, before))

@@ -128,11 +128,16 @@ class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """To be attempted again at `wake`."""
+    """To be attempted again at `wake`.
+
+    Here and in each other state that waits for a moment, `set_at` is when that was set. The end of a pause moves it by no time
+    before. A moment that a person has named counts as set when it comes: no pause moves it.
+    """
 
     step: StepId
     attempts: Attempts
     wake: Moment
+    set_at: Moment = Moment(0)
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -147,6 +152,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     wake: Moment = Moment(0)
     failures: int = 0
     first_attempt_at: Moment = Moment(0)
+    set_at: Moment = Moment(0)
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -216,6 +222,7 @@ class UndoRetrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9
     seq: int
     attempts: Attempts
     wake: Moment
+    set_at: Moment = Moment(0)
 
 
 class UndoParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
@@ -264,6 +271,7 @@ class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
     step: StepId
     times_out_at: Moment | None = None
     correlation: Digest = Digest(b"")
+    set_at: Moment = Moment(0)
 
 
 class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
@@ -275,6 +283,7 @@ class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19
     names: tuple[str, ...]
     times_out_at: Moment | None = None
     correlation: Digest = Digest(b"")
+    set_at: Moment = Moment(0)
 
 
 class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
@@ -282,6 +291,7 @@ class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
 
     step: StepId
     wake: Moment
+    set_at: Moment = Moment(0)
 
 
 class Probing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
@@ -397,6 +407,8 @@ class PauseState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The journal entry of that, which has who and why."""
     moved: tuple[Stretch, ...] = ()
     """The time that its moments were moved by, because it stood still meanwhile: disjoint, the oldest first."""
+    begin_named: Moment = Moment(0)
+    """The begin of the saga, if a person has named it. It is moved by no pause, and the deadline by no time before it."""
 
     @property
     def holds(self) -> bool:
@@ -438,7 +450,7 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     It tells apart a step's effects, and their undoing, from those of its run before.
     """
     pause: PauseState | None = None
-    """None if no pause holds the saga, and no moment was moved for one."""
+    """None if no pause holds the saga, no moment was moved for one, and no person has named its begin, or that is past."""
 
     @property
     def paused(self) -> bool:

@@ -59,7 +59,7 @@ def _again(state: SagaState, at: Moment, step: StepId, attempts: Attempts, pause
         return None
     if pause:
         wake = Moment(at + pause)
-        waiting = _moved(state, at, Goal.FORWARD, [*state.steps[:-1], Retrying(step, attempts, wake)])
+        waiting = _moved(state, at, Goal.FORWARD, [*state.steps[:-1], Retrying(step, attempts, wake, at)])
         return Transition(waiting, (), (Release(wake),), ())
     running = Running(step, next_attempt(attempts))
     run = RunStep(step, running.attempts.attempt, attempts.generation)

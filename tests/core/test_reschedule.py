@@ -51,25 +51,27 @@ def standing(*steps: StepState, goal: Goal = Goal.FORWARD) -> SagaState:
 def test_what_sleeps_goes_on_at_the_moment_that_a_person_names(
     before: Retrying | Sleeping | Unknown | UndoRetrying, goal: Goal, to: int, wakes: int
 ) -> None:
-    assert told(standing(before, goal=goal), to, A).state.steps == (replace(before, wake=Moment(wakes)),)
+    assert told(standing(before, goal=goal), to, A).state.steps == (
+        replace(before, wake=Moment(wakes), set_at=Moment(wakes)),
+    )
 
 
 def test_neither_a_wait_nor_a_deadline_is_moved_with_what_sleeps() -> None:
     waits = (Waiting(A, Moment(50)), Waiting(B))
     state = replace(standing(*waits, Retrying(C, ONCE, Moment(60))), deadline=Moment(70))
     moved = told(state, 90).state
-    assert moved.steps == (*waits, Retrying(C, ONCE, Moment(90)))
+    assert moved.steps == (*waits, Retrying(C, ONCE, Moment(90), Moment(90)))
     assert moved.deadline == 70
 
 
 def test_only_the_step_that_is_named_is_moved() -> None:
     state = standing(Retrying(A, ONCE, Moment(60)), Sleeping(B, Moment(60)))
-    assert told(state, 90, B).state.steps == (Retrying(A, ONCE, Moment(60)), Sleeping(B, Moment(90)))
+    assert told(state, 90, B).state.steps == (Retrying(A, ONCE, Moment(60)), Sleeping(B, Moment(90), Moment(90)))
 
 
 def test_no_attempt_is_brought_forward_to_when_the_one_before_may_still_run() -> None:
     held = replace(ONCE, may_run_until=Moment(40))
-    assert told(standing(Retrying(A, held, Moment(60))), 2).state.steps == (Retrying(A, held, Moment(40)),)
+    assert told(standing(Retrying(A, held, Moment(60))), 2).state.steps == (Retrying(A, held, Moment(40), Moment(40)),)
 
 
 @pytest.mark.parametrize("deadline", [None, Moment(70)])
@@ -85,6 +87,6 @@ def test_a_start_is_not_moved_to_where_it_or_its_deadline_could_not_be_stored(de
 
 def test_what_sleeps_is_not_moved_to_where_it_could_not_be_stored() -> None:
     state = standing(Sleeping(A, Moment(60)))
-    assert told(state, LAST_MOMENT, A).state.steps == (Sleeping(A, LAST_MOMENT),)
+    assert told(state, LAST_MOMENT, A).state.steps == (Sleeping(A, LAST_MOMENT, LAST_MOMENT),)
     refused = transition(PLAN, state, Rescheduled(NOW, Moment(LAST_MOMENT + 1), A))
     assert refused.failure() == Rejection(Refusal.TOO_LATE, A)

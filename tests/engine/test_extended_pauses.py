@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from saga_fn import Completed, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
+from saga_fn import Completed, FixedRetry, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.requests.bulk import carry_on, ending_of
@@ -17,7 +17,7 @@ from saga_fn.store.records import Progress
 from tests.engine.test_operations import KilledError, carrier
 from tests.engine.test_time import napping
 from tests.support.approval import approved
-from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga, one_step
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
 
@@ -120,6 +120,56 @@ async def test_time_that_two_pauses_have_in_common_is_counted_once(make: Make) -
         after, _ = await moments(run)
         assert entry.kind == "resume_requested"
         assert after - before == entry.timestamp - everything.since
+
+
+async def test_a_moment_that_was_set_during_the_pause_is_moved_by_the_rest_of_it(make: Make) -> None:
+    begun, hold = asyncio.Event(), asyncio.Event()
+
+    async def work(order: Order) -> Done:
+        begun.set()
+        await hold.wait()
+        raise ConnectionError("the bank is down")
+
+    definition = one_step(work, {"retry_policy": FixedRetry(max_attempts=2, delay=HOUR)})
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register("shop", definition).start(Order("1"))
+        await begun.wait()
+        # Nobody is told of the pause before the attempt has failed: its owner looks for pauses twice in half a lease.
+        await orchestrator.engine.store.pauses.add("shop", actor=None, reason=None)
+        (pause,) = await admin.pauses()
+        await asyncio.sleep(LENGTH.total_seconds())
+        hold.set()
+        await suspended(run)
+        seen = await admin.get_saga(run.id)
+        failed, wakes = seen.step_history[-1], seen.deadline_at
+        await asyncio.sleep(LENGTH.total_seconds())
+        await admin.resume("shop", extend=True)
+        after = await admin.get_saga(run.id)
+        entry = after.step_history[-1]
+        assert (failed.kind, entry.kind) == ("step_failed", "moments_moved")
+        assert wakes is not None
+        assert after.deadline_at == wakes + (entry.timestamp - failed.timestamp)
+        assert entry.timestamp - failed.timestamp < entry.timestamp - pause.since - LENGTH / 2
+
+
+async def test_a_moment_that_a_person_has_named_stays_when_a_pause_ends(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        shop = orchestrator.register("shop", make_saga(Shop(), deadline=3 * HOUR))
+        run, other = [await shop.start(Order(str(each)), delay=HOUR) for each in range(2)]
+        await admin.pause("shop")
+        named = datetime.now(UTC).replace(microsecond=0) + 2 * HOUR
+        await admin.reschedule(run.id, named)
+        before = await other.snapshot()
+        await asyncio.sleep(LENGTH.total_seconds())
+        await admin.resume("shop", extend=True)
+        assert ((await run.snapshot()).begins_at, (await run.snapshot()).rolls_back_at) == (named, named + 3 * HOUR)
+        assert before.begins_at is not None
+        begins = (await other.snapshot()).begins_at
+        assert begins is not None
+        assert begins >= before.begins_at + LENGTH
+        assert await admin.verify(run.id) == []
 
 
 async def test_a_process_that_dies_between_any_two_statements_leaves_the_rest_to_another(make: Make) -> None:

@@ -14,8 +14,8 @@ void, or alike beyond as many as there are waits for the name; so the buffer is 
 - Whether a step that has not begun had begun before the saga was taken back (`offers.py` tries both).
 - Which steps were taken back by which entry: that only names what is executed.
 - Whether a person has given a step its input, which lets it take no other (`offers.py` tries both).
-- Whether the saga is paused (`offers.py` tries a pause at every state), unless that holds up a wait; and for which pauses its moments
-were moved.
+- Whether the saga is paused (`offers.py` tries a pause at every state), unless that holds up a wait; for which pauses its moments
+were moved; and when these were set.
 - All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """
@@ -139,9 +139,9 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     if isinstance(step, Settled):
         return Succeeded(step.step, 0)
     if isinstance(step, Waiting):
-        return _replace(step, times_out_at=_perhaps(step.times_out_at, at))
+        return _replace(step, times_out_at=_perhaps(step.times_out_at, at), set_at=NOW)
     if isinstance(step, Sleeping):
-        return _replace(step, wake=_moment(step.wake, at))
+        return _replace(step, wake=_moment(step.wake, at), set_at=NOW)
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
     counted = not isinstance(step, FailedForGood | Parked | UndoParked | UndoFailed)
     attempts = Attempts(
@@ -158,22 +158,21 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         case Running() | FailedForGood():
             return _replace(step, attempts=attempts)
         case Unknown():
-            return _replace(
-                step, attempts=attempts, wake=_moment(step.wake, at), first_attempt_at=_probing_since(plan, step)
-            )
+            wake, since = _moment(step.wake, at), _probing_since(plan, step)
+            return _replace(step, attempts=attempts, wake=wake, first_attempt_at=since, set_at=NOW)
         case Probing():
             return _replace(step, attempts=_replace(attempts, probes=1), first_attempt_at=_probing_since(plan, step))
         case Retrying():
-            return _replace(step, attempts=attempts, wake=_moment(step.wake, at))
+            return _replace(step, attempts=attempts, wake=_moment(step.wake, at), set_at=NOW)
         case Parked():
             before = None if step.before is None else _step(plan, step.before, at)
             return _replace(step, attempts=attempts, why=_reason(step.why), before=before)
         case Undoing() | UndoFailed():
             return _replace(step, attempts=attempts, seq=0)
         case UndoRetrying():
-            return _replace(step, attempts=attempts, seq=0, wake=_moment(step.wake, at))
+            return _replace(step, attempts=attempts, seq=0, wake=_moment(step.wake, at), set_at=NOW)
         case UndoWaiting():
-            return _replace(step, attempts=attempts, seq=0, times_out_at=_perhaps(step.times_out_at, at))
+            return _replace(step, attempts=attempts, seq=0, times_out_at=_perhaps(step.times_out_at, at), set_at=NOW)
         case UndoParked():
             return _replace(step, attempts=attempts, seq=0, why=_reason(step.why))
         case _:

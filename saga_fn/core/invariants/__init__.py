@@ -30,6 +30,7 @@ from saga_fn.core.invariants.history import i3_revisions_are_gapless, i4_executi
 from saga_fn.core.invariants.items import i7_items_belong_to_a_list, i15_no_more_items_at_once_than_declared
 from saga_fn.core.invariants.pauses import (
     i18_a_claim_alone_ends_a_pause,
+    i18_a_moment_knows_when_it_was_set,
     i18_a_paused_saga_begins_nothing,
     i18_moments_are_moved_once_for_a_time,
     i18_what_runs_comes_to_its_end,
@@ -150,6 +151,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i18_a_claim_alone_ends_a_pause,
     i18_what_runs_comes_to_its_end,
     i18_moments_are_moved_once_for_a_time,
+    i18_a_moment_knows_when_it_was_set,
     effects_agree_with_the_state,
     needs_are_what_could_start,
 )

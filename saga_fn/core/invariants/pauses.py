@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Resumed, ResumeRequested
+from typing import Final, TypeAlias
+
+from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Rescheduled, Resumed, ResumeRequested
 from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants.edge import Edge, starts
-from saga_fn.core.standstill import at_most, elapsed, joined
+from saga_fn.core.standstill import after, at_most, elapsed, joined
 from saga_fn.core.state import (
+    Parked,
     PauseState,
     Retrying,
     SagaState,
@@ -20,6 +23,8 @@ from saga_fn.core.state import (
     is_executing,
 )
 
+_Awaits: TypeAlias = Sleeping | Waiting | Retrying | Unknown | UndoRetrying | UndoWaiting
+_AWAITS: Final = (Sleeping, Waiting, Retrying, Unknown, UndoRetrying, UndoWaiting)
 _OF_PAUSES = Paused | PauseRequested | ResumeRequested | MomentsMoved
 
 
@@ -62,13 +67,42 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
     if span is None:
         return now == was
     known = was if now == was else joined(was, *span)
-    pairs = [(edge.before.begins_at, edge.after.begins_at), (edge.before.deadline, edge.after.deadline)]
-    pairs += [(_awaited(each), _awaited(step)) for each, step in edge.steps if type(each) is type(step)]
+    named = _of(edge.before).begin_named
+    moments = [
+        (edge.before.begins_at, edge.after.begins_at, named),
+        (edge.before.deadline, edge.after.deadline, named),
+        *(
+            (_awaited(each), _awaited(step), each.set_at)
+            for each, step in edge.steps
+            if isinstance(each, _AWAITS) and type(each) is type(step)
+        ),
+    ]
     return now == at_most(known) and all(
-        before <= after and (after == LAST_MOMENT or elapsed(before, was) == elapsed(after, known))
-        for before, after in pairs
-        if before and after
+        before <= later
+        and (later == LAST_MOMENT or elapsed(before, after(set_at, was)) == elapsed(later, after(set_at, known)))
+        for before, later, set_at in moments
+        if before and later
     )
+
+
+def i18_a_moment_knows_when_it_was_set(edge: Edge) -> bool:
+    """A moment that the event sets was set now, or counts as set when it comes; the end of a pause sets none, and moves it."""
+    if _of(edge.after).begin_named != _of(edge.before).begin_named and not isinstance(edge.event, Rescheduled):
+        return not _of(edge.after).begin_named and edge.after.begins_at <= edge.after.at
+    return all(
+        _is_known(edge, was.before if isinstance(was, Parked) else was, now)
+        for was, now in edge.changed
+        if isinstance(now, _AWAITS) and _awaited(now)
+    )
+
+
+def _is_known(edge: Edge, was: StepState | None, now: _Awaits) -> bool:
+    if isinstance(was, _AWAITS) and now.set_at == was.set_at and _awaited(was) == _awaited(now):
+        return True
+    if isinstance(edge.event, _OF_PAUSES):
+        return isinstance(was, _AWAITS) and now.set_at == was.set_at
+    is_named = isinstance(edge.event, Rescheduled) and type(was) is type(now)
+    return now.set_at == (_awaited(now) if is_named else edge.after.at)
 
 
 def _span(edge: Edge) -> tuple[Moment, Moment] | None:

@@ -104,7 +104,7 @@ def i17_what_sleeps_is_moved_to_the_moment_that_was_named(edge: Edge) -> bool:
         return True
     to, named = max(edge.event.to, edge.after.at), edge.event.step
     if edge.before.begins_at > edge.after.at:
-        return edge.after.begins_at == (to if to > edge.after.at else 0)
+        return edge.after.begins_at == (to if to > edge.after.at or edge.after.paused else 0)
     if edge.before.deadline != edge.after.deadline:
         return False
     for was, now in edge.steps:

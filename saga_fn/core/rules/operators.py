@@ -13,6 +13,7 @@ from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_prob
 from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown, StepKind
+from saga_fn.core.rules import pauses
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
@@ -159,11 +160,11 @@ def _again(fold: Fold, step: StepState) -> StepState:
         case Parked(attempts=attempts, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
             # The other input is accepted now; a new generation keeps the old idempotency key out of it.
             attempts = replace(attempts, digest=Digest(b""), generation=attempts.generation + 1, given=0)
-            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts), fold.at)
         case Parked(attempts=attempts) | Retrying(attempts=attempts):
-            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts), fold.at)
         case FailedForGood(attempts=attempts) if fold.before.ended:
-            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts), fold.at)
         case Unknown(attempts=attempts) if fold.before.ended:
             return Unknown(step.step, fresh(attempts))
         case UndoRetrying() | UndoParked():
@@ -179,7 +180,7 @@ def _again(fold: Fold, step: StepState) -> StepState:
 
 
 def _undo_again(fold: Fold, step: UndoRetrying | UndoParked | UndoFailed) -> UndoRetrying:
-    return UndoRetrying(step.step, step.seq, fresh(step.attempts), soonest(fold, step.attempts))
+    return UndoRetrying(step.step, step.seq, fresh(step.attempts), soonest(fold, step.attempts), fold.at)
 
 
 def _is_settled_otherwise(fold: Fold, step: Unfinished) -> bool:
@@ -229,6 +230,7 @@ def rescheduled(fold: Fold, event: Rescheduled) -> Rejection | None:
             return Rejection(Refusal.TOO_LATE)
         fold.deadline = deadline
         fold.begins_at = to
+        pauses.begin_named(fold)
         return None
     sleeping = [step for step in fold.before.steps if _sleeps(step, fold.at) and _is_meant(fold, step.step, named)]
     if not sleeping:
@@ -247,9 +249,8 @@ def _sleeps(step: StepState, at: Moment) -> TypeIs[Retrying | UndoRetrying | Unk
 
 def _until(step: Retrying | UndoRetrying | Unknown | Sleeping, to: Moment) -> StepState:
     """The step once it waits until that moment; not for less than what was taken from its worker may run on."""
-    if isinstance(step, Sleeping):
-        return replace(step, wake=to)
-    return replace(step, wake=Moment(max(to, step.attempts.may_run_until)))
+    wake = to if isinstance(step, Sleeping) else Moment(max(to, step.attempts.may_run_until))
+    return replace(step, wake=wake, set_at=wake)
 
 
 def abort_requested(fold: Fold, event: AbortRequested) -> None:

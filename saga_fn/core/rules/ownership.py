@@ -93,6 +93,6 @@ def _lose_executions(fold: Fold) -> None:
         if isinstance(step, Running):
             fold.put(cut_short(step))
         elif isinstance(step, Undoing):
-            fold.put(UndoRetrying(step.step, step.seq, step.attempts, fold.at))
+            fold.put(UndoRetrying(step.step, step.seq, step.attempts, fold.at, fold.at))
         elif isinstance(step, Probing):
             fold.put(Unknown(step.step, step.attempts, failures=step.failures, first_attempt_at=step.first_attempt_at))

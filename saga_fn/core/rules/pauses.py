@@ -76,6 +76,17 @@ def moments_moved(fold: Fold, event: MomentsMoved) -> Rejection | None:
     return None if _move(fold, event.since, event.until) else Rejection(Refusal.NOTHING_TO_MOVE)
 
 
+def begin_named(fold: Fold) -> None:
+    """A person has named the moment at which the saga begins."""
+    fold.pause = replace(fold.pause or _NONE, begin_named=fold.begins_at)
+
+
+def begun(fold: Fold) -> None:
+    """The begin that a person has named is past, and no pause was seen at that: nothing will be moved for one before it."""
+    if fold.pause is not None and fold.pause.begin_named and not fold.idle and fold.pause.begin_named <= fold.at:
+        _let_go(fold, replace(fold.pause, begin_named=Moment(0)))
+
+
 def _no_progress(fold: Fold) -> None:
     """A pause says nothing of a crash."""
     fold.failed_takeovers, fold.isolated = fold.before.failed_takeovers, fold.before.isolated
@@ -93,8 +104,8 @@ def _move(fold: Fold, since: Moment, until: Moment) -> bool:
     if shift.before == shift.now:
         return False
     before = (fold.begins_at, fold.deadline, dict(fold.steps))
-    fold.begins_at = shift.later(fold.begins_at)
-    fold.deadline = None if fold.deadline is None else shift.later(fold.deadline)
+    fold.begins_at = shift.later(fold.begins_at, pause.begin_named)
+    fold.deadline = None if fold.deadline is None else shift.later(fold.deadline, pause.begin_named)
     for step in fold.before.steps:
         fold.put(_step_later(step, shift))
     if (fold.begins_at, fold.deadline, fold.steps) == before:
@@ -110,15 +121,14 @@ class _Shift:
     def __init__(self, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> None:
         self.before: tuple[Stretch, ...] = before
         self.now: tuple[Stretch, ...] = now
-        self.by: int = standstill.length(now) - standstill.length(before)
 
-    def later(self, moment: Moment) -> Moment:
+    def later(self, moment: Moment, set_at: Moment) -> Moment:
         """A moment that is to come. One that had come before a pause stays: it has come. So does 0, which stands for none."""
-        return Moment(min(standstill.moved(moment, self.before, self.now), LAST_MOMENT)) if moment else moment
+        return Moment(min(standstill.moved(moment, set_at, self.before, self.now), LAST_MOMENT)) if moment else moment
 
     def begun(self, moment: Moment) -> Moment:
         """When a count began that has a budget in time; 0 if none has."""
-        return Moment(min(moment + self.by, LAST_MOMENT)) if moment else moment
+        return Moment(min(standstill.counted(moment, self.before, self.now), LAST_MOMENT)) if moment else moment
 
 
 def _step_later(step: StepState, shift: _Shift) -> StepState:
@@ -153,11 +163,13 @@ def _step_later(step: StepState, shift: _Shift) -> StepState:
 
 
 def _wakes_later(step: _Wakes, shift: _Shift) -> _Wakes:
-    return replace(step, wake=shift.later(step.wake))
+    return replace(step, wake=shift.later(step.wake, step.set_at))
 
 
 def _waits_later(step: _Waits, shift: _Shift) -> _Waits:
-    return step if step.times_out_at is None else replace(step, times_out_at=shift.later(step.times_out_at))
+    if step.times_out_at is None:
+        return step
+    return replace(step, times_out_at=shift.later(step.times_out_at, step.set_at))
 
 
 def _attempts_later(attempts: Attempts, shift: _Shift) -> Attempts:

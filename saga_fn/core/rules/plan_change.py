@@ -66,7 +66,7 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
             fold.put(_taken_up(fold, step))
         elif isinstance(step, Retrying) and step.attempts.doubt and fold.plan.step(step.step).on_unknown in _SETTLED:
             # It is not repeated before that is settled as this plan says.
-            fold.put(Unknown(step.step, step.attempts, step.wake))
+            fold.put(Unknown(step.step, step.attempts, step.wake, set_at=step.set_at))
     return None
 
 
@@ -91,7 +91,7 @@ def _taken_up(fold: Fold, step: Parked | UndoParked) -> StepState:
     """The step as it was before a plan that did not fit parked it; what has come due since is due now."""
     match step:
         case UndoParked():
-            return UndoRetrying(step.step, step.seq, step.attempts, soonest(fold, step.attempts))
+            return UndoRetrying(step.step, step.seq, step.attempts, soonest(fold, step.attempts), fold.at)
         case Parked(before=Waiting() as waiting):
             return wait_on(fold, waiting)
         case Parked(before=Sleeping() as sleeping):
@@ -99,7 +99,7 @@ def _taken_up(fold: Fold, step: Parked | UndoParked) -> StepState:
         case Parked(attempts=attempts) if attempts.doubt:
             return Unknown(step.step, attempts)
         case Parked(attempts=attempts):
-            return Retrying(step.step, attempts, soonest(fold, attempts))
+            return Retrying(step.step, attempts, soonest(fold, attempts), fold.at)
         case _:
             assert_never(step)
 

@@ -101,7 +101,7 @@ def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Att
     if fold.rev >= JOURNAL_LIMIT:
         return Parked(event.step, attempts, ParkReason.TOO_LONG)
     if attempts.events != len(fold.events):  # an event that this attempt has not seen is what the next one waits for
-        return Retrying(event.step, attempts, fold.at)
+        return Retrying(event.step, attempts, fold.at, fold.at)
     if pause == 0 and not fold.idle:
         return Running(event.step, next_attempt(attempts))
-    return Retrying(event.step, attempts, Moment(fold.at + pause))
+    return Retrying(event.step, attempts, Moment(fold.at + pause), fold.at)

@@ -51,4 +51,4 @@ def _taken_up(fold: Fold, step: StepState) -> StepState:
         return step
     if step.attempts.doubt and fold.plan.step(step.step).on_unknown is not OnUnknown.REPEAT:
         return Unknown(step.step, fresh(step.attempts))
-    return Retrying(step.step, fresh(step.attempts), soonest(fold, step.attempts))
+    return Retrying(step.step, fresh(step.attempts), soonest(fold, step.attempts), fold.at)

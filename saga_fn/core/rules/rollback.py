@@ -142,4 +142,4 @@ def after_failed_undo(
         return UndoParked(step.step, step.seq, attempts, ParkReason.TOO_LONG)
     if pause == 0 and not fold.idle:
         return Undoing(step.step, step.seq, next_attempt(attempts))
-    return UndoRetrying(step.step, step.seq, attempts, Moment(fold.at + pause))
+    return UndoRetrying(step.step, step.seq, attempts, Moment(fold.at + pause), fold.at)

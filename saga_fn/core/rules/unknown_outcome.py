@@ -76,7 +76,7 @@ def not_done(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
         return failed_for_good(fold, step, attempts)
     if fold.rev >= JOURNAL_LIMIT:
         return Parked(step, attempts, ParkReason.TOO_LONG)
-    return Retrying(step, attempts, Moment(fold.at + pause))
+    return Retrying(step, attempts, Moment(fold.at + pause), fold.at)
 
 
 def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
@@ -97,4 +97,5 @@ def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> Ste
     pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.jitter_draw, event.after)
     if pause is None or fold.rev >= JOURNAL_LIMIT:
         return Parked(event.step, probing.attempts, ParkReason.OUTCOME_UNKNOWN)
-    return Unknown(event.step, probing.attempts, Moment(fold.at + pause), asked.failures, probing.first_attempt_at)
+    wake = Moment(fold.at + pause)
+    return Unknown(event.step, probing.attempts, wake, asked.failures, probing.first_attempt_at, fold.at)

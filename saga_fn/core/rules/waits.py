@@ -58,16 +58,16 @@ def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepSta
     over = None if planned.timeout is None else Moment(fold.at + planned.timeout)
     if planned.kind is StepKind.SLEEP:
         if over is not None:
-            return Sleeping(step, over)
+            return Sleeping(step, over, fold.at)
         if isinstance(binding, Until):
-            return Sleeping(step, binding.moment)
+            return Sleeping(step, binding.moment, fold.at)
         return Parked(step, Attempts(), ParkReason.INPUT_FAILED)
     correlation = Digest(b"")
     if planned.correlated:
         if not isinstance(binding, Bound):
             return Parked(step, Attempts(), ParkReason.INPUT_FAILED)
         correlation = binding.digest
-    return wait_on(fold, Waiting(step, over, correlation))
+    return wait_on(fold, Waiting(step, over, correlation, fold.at))
 
 
 def wait_on(fold: Fold, waiting: Waiting) -> StepState:
@@ -88,7 +88,7 @@ def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None
     if not event.names or not set(event.names).issubset(declared):
         return Rejection(Refusal.UNDECLARED_EVENT, event.step)
     until = None if event.timeout is None else Moment(fold.at + event.timeout)
-    waiting = UndoWaiting(event.step, undoing.seq, undoing.attempts, event.names, until, event.correlation)
+    waiting = UndoWaiting(event.step, undoing.seq, undoing.attempts, event.names, until, event.correlation, fold.at)
     came = (each for each in fold.buffered if undo_wants(waiting, each) and not is_void(each, fold.at))
     first = next(came, None)
     if first is None:
@@ -105,7 +105,8 @@ def _take(fold: Fold, event: Buffered) -> None:
 
 def _called_again(fold: Fold, waiting: UndoWaiting, seq: int) -> UndoRetrying:
     """The compensation is to be called again, now, with the event in that journal entry."""
-    return UndoRetrying(waiting.step, waiting.seq, replace(waiting.attempts, generation=seq), fold.at)
+    attempts = replace(waiting.attempts, generation=seq)
+    return UndoRetrying(waiting.step, waiting.seq, attempts, fold.at, fold.at)
 
 
 def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
@@ -117,8 +118,8 @@ def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
     fold.events = (*fold.events, fold.rev)
     fold.latest_event_seq = fold.rev
     for step in fold.before.steps:
-        if isinstance(step, Retrying):
-            fold.put(replace(step, wake=min(step.wake, soonest(fold, step.attempts))))
+        if isinstance(step, Retrying) and (wake := soonest(fold, step.attempts)) < step.wake:
+            fold.put(replace(step, wake=wake, set_at=fold.at))
     return None
 
 

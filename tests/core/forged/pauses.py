@@ -5,12 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.effects import Transition
-from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Resumed, ResumeRequested, StepSucceeded, Ticked
+from saga_fn.core.events import (
+    MomentsMoved,
+    Paused,
+    PauseRequested,
+    Rescheduled,
+    Resumed,
+    ResumeRequested,
+    StepSucceeded,
+    Ticked,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.pauses import (
     i18_a_claim_alone_ends_a_pause,
+    i18_a_moment_knows_when_it_was_set,
     i18_a_paused_saga_begins_nothing,
     i18_moments_are_moved_once_for_a_time,
     i18_what_runs_comes_to_its_end,
@@ -39,6 +49,17 @@ def sleeping(wake: int, *, rev: int = 3, moved_to: int = 0, at: int = 0) -> Saga
     found = state(Sleeping(A, Moment(wake)), rev=rev)
     known = ((NOW, Moment(moved_to)),) if moved_to else ()
     return msgspec.structs.replace(found, pause=PauseState(moved=known), at=Moment(at))
+
+
+def set_at(found: SagaState, moment: int) -> SagaState:
+    (step,) = found.steps
+    assert isinstance(step, Sleeping)
+    return msgspec.structs.replace(found, steps=(msgspec.structs.replace(step, set_at=Moment(moment)),))
+
+
+def named(moment: int) -> SagaState:
+    pause = PauseState(begin_named=Moment(moment))
+    return msgspec.structs.replace(state(), begins_at=Moment(moment), pause=pause)
 
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
@@ -77,5 +98,15 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             ResumeRequested(THEN, extend=True),
             sleeping(10, rev=4, moved_to=7, at=7),
         ),
+        edge(set_at(sleeping(9), 5), MomentsMoved(THEN, NOW, THEN), set_at(sleeping(16, rev=4, moved_to=7, at=7), 5)),
+    ],
+    i18_a_moment_knows_when_it_was_set: [
+        edge(sleeping(9), Ticked(THEN), sleeping(12, rev=4, at=7)),
+        edge(set_at(sleeping(9), 5), Ticked(THEN), set_at(sleeping(9, rev=4, at=7), 6)),
+        edge(sleeping(9), MomentsMoved(THEN, NOW, THEN), set_at(sleeping(16, rev=4, moved_to=7, at=7), 7)),
+        edge(sleeping(9), Rescheduled(THEN, Moment(12)), set_at(sleeping(12, rev=4, at=7), 7)),
+        edge(RAN, MomentsMoved(THEN, NOW, THEN), state(Sleeping(A, Moment(9)), rev=4)),
+        edge(named(0), Ticked(THEN), msgspec.structs.replace(named(9), rev=4)),
+        edge(named(9), Ticked(NOW), msgspec.structs.replace(named(0), rev=4, begins_at=Moment(9))),
     ],
 }
