@@ -36,6 +36,7 @@ from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.options import MEBIBYTE
+from saga_fn.engine.requests.bulk import NOT_COMMITTED
 from saga_fn.engine.requests.explain import NO_PLAN, UNREADABLE_STATE
 from saga_fn.engine.requests.records import NOT_ANSWERED
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
@@ -292,7 +293,7 @@ OF_OPERATIONS = {"not_registered", "unreadable_value", "not_found", "key_taken",
 
 
 def test_every_code_of_a_refusal_has_its_row() -> None:
-    of_one = {*map(str, Refusal), NOT_ANSWERED, UNREADABLE, UNREADABLE_STATE, NO_PLAN}
+    of_one = {*map(str, Refusal), NOT_ANSWERED, NOT_COMMITTED, UNREADABLE, UNREADABLE_STATE, NO_PLAN}
     assert codes_after("\n## Refusals\n") == sorted(of_one | OF_OPERATIONS)
     requests = ROOT / "saga_fn" / "engine" / "requests"
     source = "".join((requests / name).read_text(encoding="utf-8") for name in ("bulk.py", "records.py"))

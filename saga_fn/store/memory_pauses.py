@@ -39,3 +39,7 @@ class MemoryPauses:
             return False
         del self._pauses[name]
         return True
+
+    async def open_writers(self) -> frozenset[str]:
+        """None: what is started is there at once."""
+        return frozenset()

@@ -40,3 +40,9 @@ class PostgresPauses:
                 connection, shard=_SHARD, name=name, since=since, lock_timeout=LOCK_TIMEOUT
             )
         return removed is not None
+
+    async def open_writers(self) -> frozenset[str]:
+        """The transactions that may have started a saga and are open."""
+        async with self._database.control() as connection:
+            names = await self._database.queries.find_open_writers(connection, schema=self._database.schema)
+        return frozenset(names)

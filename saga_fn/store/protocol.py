@@ -421,6 +421,13 @@ class Pauses(Protocol):
         """End the pause of a name, or only the one that began then; False if there is none."""
         ...
 
+    async def open_writers(self) -> frozenset[str]:
+        """The transactions that may have started a saga and are open, by names that no other ones ever have.
+
+        A saga that is on its way at this moment is seen by every statement that begins when all of these are over.
+        """
+        ...
+
 
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.

@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from saga_fn.arguments import plain
+from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
@@ -54,6 +55,10 @@ _PATIENCE: Final = 0.125
 """A part of the lease: so long an owner has to answer. Thus a batch is over before the lease is."""
 _LOOK_AGAIN: Final = 0.1
 """Seconds."""
+_LONGEST_OPEN: Final = 60.0
+"""Seconds. A start that is committed later is left out: no pause is to last because of a transaction that somebody has forgotten."""
+NOT_COMMITTED: Final = "not_committed"
+"""The refusal of what a transaction may have started that is not over."""
 ENDINGS: Final = ("resume", "resume_all")
 """The operations that end a pause, if they run."""
 
@@ -143,6 +148,11 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
     """Go on with an operation that was claimed, until it is over, is stopped, or is another process's."""
     request, progress = request_in(operation), operation.progress
     try:
+        if isinstance(request, Ending) and progress.began is None:
+            left = await _until_committed(engine, operation, request)
+            if left is None:
+                return
+            progress = msgspec.structs.replace(progress, refusals=left)
         while True:
             began = time.monotonic()
             if not progress.batch:
@@ -195,6 +205,21 @@ async def _stands(engine: SagaEngine, request: Request | Ending) -> bool:
         return True
     since = time_of(request.since)
     return any((each.name, each.since) == (request.name, since) for each in await engine.store.pauses.read())
+
+
+async def _until_committed(engine: SagaEngine, operation: OperationRecord, request: Ending) -> dict[str, int] | None:
+    """Wait for the starts that are not committed yet: the list that is read next has them, wherever they stand in it.
+
+    Gives how many transactions are left open that may have started one, as refusals; None if the operation does not go on.
+    """
+    store, backoff = engine.store.pauses, Backoff(0.01, _LOOK_AGAIN)
+    left, give_up = await store.open_writers(), time.monotonic() + _LONGEST_OPEN
+    while left and time.monotonic() < give_up and await _stands(engine, request):
+        if await _advance(engine, operation, operation.progress) is not OperationState.RUNNING:
+            return None
+        await backoff.pause()
+        left &= await store.open_writers()
+    return {NOT_COMMITTED: len(left)} if left else {}
 
 
 async def _took_too_long(engine: SagaEngine, request: Request | Ending, progress: Progress) -> bool:
