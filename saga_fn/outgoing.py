@@ -91,7 +91,7 @@ class Publisher(Protocol):
             messages: The messages, 1 to `OutgoingOptions.batch` of them.
 
         Returns:
-            An outcome for each message, in the same order. Whatever it raises counts as FailedForNow for each of them.
+            An outcome for each message, in the same order. If it raises, that counts as FailedForNow for each of them.
         """
         ...
 

@@ -26,7 +26,7 @@ def call_later(seconds: float, then: Callable[[], object]) -> asyncio.TimerHandl
     return asyncio.get_running_loop().call_later(seconds, then, context=Context())
 
 
-async def cut_short(tasks: Iterable[asyncio.Task[None]], patience: float | None, *, first: float = 0.0) -> None:
+async def cut_short(tasks: Iterable[asyncio.Task[T]], patience: float | None, *, first: float = 0.0) -> None:
     """Give these tasks `first` seconds, then cancel them, and wait until they are over.
 
     No longer than `patience` seconds; None: as long as that takes.
@@ -53,6 +53,11 @@ class Errands:
     def running(self) -> bool:
         """Whether any goes on at this moment."""
         return not all(task.done() for task in self._tasks)
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """Those that go on at this moment."""
+        return frozenset(self._tasks)
 
     def add(self, work: Work[None]) -> None:
         """Begin one more."""

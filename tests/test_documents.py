@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn import console, diagram, observe, otel, prometheus
+from saga_fn import brokers, console, diagram, kafka, nats, observe, otel, prometheus, rabbitmq, webhook
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
@@ -114,7 +114,10 @@ def test_they_import_only_public_names(page: Path) -> None:
     ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
     assert ours <= set(saga_fn.__all__)
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
-    public = ("console", "diagram", "embedded", "guard", "observe", "otel", "prometheus")
+    public = (
+        *("brokers", "console", "diagram", "embedded", "guard", "kafka", "nats", "observe", "otel"),
+        *("outgoing", "prometheus", "rabbitmq", "testing", "webhook"),
+    )
     assert others <= {f"saga_fn.{name}" for name in public}
 
 
@@ -318,13 +321,20 @@ OUTSIDE_OF_THE_ROOT = {
     "Processes",
     "Store",
     "Undoing",
+    *("FailedForNow", "OnDead", "OutgoingMessage", "OutgoingOptions", "PublishFunction", "PublishOutcome"),
+    *("Published", "Publisher", "RefusedForGood", "message_id"),
     "grant",
     "migrate",
+    *brokers.__all__,
     *console.__all__,
     *diagram.__all__,
     *observe.__all__,
     *otel.__all__,
+    *kafka.__all__,
+    *nats.__all__,
     *prometheus.__all__,
+    *rabbitmq.__all__,
+    *webhook.__all__,
 }
 """Public names of the rooms that are public beside the root."""
 

@@ -22,7 +22,21 @@ import pytest
 from typing_extensions import is_protocol
 
 import saga_fn
-from saga_fn import console, diagram, embedded, errors, guard, observe, store, testing
+from saga_fn import (
+    brokers,
+    console,
+    diagram,
+    embedded,
+    errors,
+    guard,
+    kafka,
+    nats,
+    observe,
+    rabbitmq,
+    store,
+    testing,
+    webhook,
+)
 from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.store import migrate as migrations
 
@@ -49,7 +63,20 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples)
 
 def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all kinds
     """Every public name that is defined by a class or a function."""
-    for module in (saga_fn, console, diagram, guard, embedded, observe, testing):
+    for module in (
+        saga_fn,
+        brokers,
+        console,
+        diagram,
+        guard,
+        embedded,
+        kafka,
+        nats,
+        observe,
+        rabbitmq,
+        testing,
+        webhook,
+    ):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):

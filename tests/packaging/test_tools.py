@@ -45,4 +45,4 @@ def test_the_end_of_a_run_names_what_was_left_out(tmp_path: Path) -> None:
 def test_what_has_to_pass_leaves_nothing_out() -> None:
     run = (Path(__file__).parents[2] / ".ci" / "run").read_text()
     assert "export SAGA_FN_REQUIRE=all" in run
-    assert "pgbouncer chromium chromium-driver" in run
+    assert "pgbouncer chromium chromium-driver nats-server rabbitmq-server" in run

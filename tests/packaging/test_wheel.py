@@ -78,7 +78,19 @@ def test_it_has_nothing_else(files: set[str]) -> None:
 
 
 def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, files: set[str]) -> None:
-    rooms = ("cli", "console", "demo", "embedded", "examples", "otel", "prometheus")
+    rooms = (
+        "cli",
+        "console",
+        "demo",
+        "embedded",
+        "examples",
+        "kafka",
+        "nats",
+        "otel",
+        "prometheus",
+        "rabbitmq",
+        "webhook",
+    )
     extras = tuple(f"saga_fn/{room}/" for room in rooms)
     names = [file.removesuffix(".py").replace("/", ".") for file in files if file.endswith(".py")]
     library = sorted(name for name in names if not f"{name.replace('.', '/')}/".startswith(extras))

@@ -38,6 +38,9 @@ class Tool:
 
 PGBOUNCER = Tool("pgbouncer", "pgbouncer")
 CHROMIUM = Tool("chromium", "chromium")
+NATS_SERVER = Tool("nats-server", "nats-server")
+RABBITMQ = Tool("rabbitmq-server", "rabbitmq-server")
+EPMD = Tool("epmd", "erlang-base")
 
 
 def left_out(reports: Iterable[object]) -> list[str]:

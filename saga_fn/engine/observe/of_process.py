@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
+from saga_fn.engine.observe.of_messages import IncomingFact
 from saga_fn.errors import SagaError, StoreError, shown
 from saga_fn.printable import name_of_type
 from saga_fn.stats import SagaStats
@@ -445,4 +446,5 @@ ProcessFact: TypeAlias = (
     | StopOverdue
     | UpkeepFailed
     | UpkeepBegunAgain
+    | IncomingFact
 )

@@ -1,0 +1,175 @@
+"""Events from NATS JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, final
+from urllib.parse import unquote
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, Header
+from nats.js.errors import NotFoundError
+from typing_extensions import override
+
+from saga_fn.brokers.connecting import connector
+from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, of_texts
+from saga_fn.brokers.incoming import IncomingMessage, Read
+from saga_fn.brokers.intake import OnDropped
+from saga_fn.errors import shown
+from saga_fn.nats.connecting import by_address
+from saga_fn.orchestrator import SagaOrchestrator
+
+_ACK_WAIT: Final = 30.0
+"""Seconds after which JetStream sends a message again that was neither acknowledged nor said to be worked at, where we say so."""
+_ASK: Final = 1.0
+"""Seconds that one request for messages waits."""
+
+
+@final
+class NatsConsumer(Consumer):
+    """Takes messages from a JetStream stream and sends each as an event to its saga.
+
+    A message is acknowledged once its fate is known: stored, a repeat, or too late. Those for one saga are sent in the order in
+    which they come, others at the same time. It is an async context manager.
+
+    Args:
+        address: The address of a server, or several separated by commas; or an async function that connects.
+        orchestrator: The orchestrator that sends the events; enter it before.
+        read: Says which event a message stands for: `EventFor`, or None for one that is for no saga. It is a plain function.
+            If it raises, the message goes to the dead letters.
+        stream: The name of the stream, which must exist.
+        durable: The name of the consumer at the server, by which all processes of a service share the messages. It is created where
+            there is none.
+        dead_letters: The subject to which a copy of what cannot be read is published, with the header `dead-letter-reason`. A
+            stream has to store it.
+        subject: The subjects of the stream to take, where the consumer is created. Default: None, all.
+        on_dropped: An async function that is told of each message that came too late, with `Delivery.ENDED` or `Delivery.EXPIRED`,
+            before it is acknowledged; again if it raises. Default: None, the log tells it.
+        concurrency: How many messages are in hand at once, 1 to 10,000. Default: 50.
+        max_attempts: How often a message is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
+            to the dead letters. Default: 5, which takes some 2 seconds.
+        grace: How long leaving waits for what is in hand, as a timedelta. Default: 10 seconds.
+
+    Raises:
+        SagaError: An argument is not what it has to be.
+    """
+
+    def __init__(
+        self,
+        address: str | Callable[[], Awaitable[Client]],
+        orchestrator: SagaOrchestrator,
+        read: Read,
+        *,
+        stream: str,
+        durable: str,
+        dead_letters: str,
+        subject: str | None = None,
+        on_dropped: OnDropped | None = None,
+        concurrency: int = 50,
+        max_attempts: int = 5,
+        grace: timedelta = timedelta(seconds=10),
+    ) -> None:
+        super().__init__(
+            orchestrator,
+            read,
+            source=named("stream", stream),
+            on_dropped=on_dropped,
+            concurrency=concurrency,
+            max_attempts=max_attempts,
+            grace=grace,
+        )
+        self._connect = connector(address, by_address, example='NatsConsumer("nats://localhost:4222", ...)')
+        self._stream = stream
+        self._durable = named("durable", durable)
+        self._dead_letters = named("dead_letters", dead_letters)
+        self._subject = subject
+        self._client: Client | None = None
+        self._messages: JetStreamContext.PullSubscription | None = None
+        self._ack_wait = _ACK_WAIT
+        self._held: dict[int, Msg] = {}
+
+    @override
+    async def _open(self) -> None:
+        self._client = await self._connect()
+        context = self._client.jetstream()
+        try:
+            found = await context.consumer_info(self._stream, self._durable)
+        except NotFoundError:
+            wanted = ConsumerConfig(
+                durable_name=self._durable,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=_ACK_WAIT,
+                filter_subject=self._subject,
+                max_ack_pending=max(1000, self._concurrency),
+            )
+            found = await context.add_consumer(self._stream, wanted)
+        self._ack_wait = found.config.ack_wait or _ACK_WAIT
+        self._messages = await context.pull_subscribe_bind(durable=self._durable, stream=self._stream)
+
+    @override
+    def _mend(self) -> str:
+        return f"is the server there, and has it a stream {shown(self._stream)}?"
+
+    @override
+    async def _take(self) -> None:
+        assert self._client is not None
+        assert self._messages is not None
+        context = self._client.jetstream()
+        touching = asyncio.create_task(self._touch())
+        try:
+            while not self._stopping.is_set():
+                if self._client.is_closed:
+                    raise ConnectionError("the connection was lost")
+                if (room := self._concurrency - len(self._held)) <= 0:
+                    await asyncio.wait(self._in_hand.tasks, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                try:
+                    found = await self._messages.fetch(room, timeout=_ASK)
+                except nats.errors.TimeoutError:
+                    _ = await self._messages.consumer_info()  # raises if it was deleted, which no request says
+                    continue
+                for msg in found:
+                    self._hold(context, msg)
+        finally:
+            touching.cancel()
+
+    def _hold(self, context: JetStreamContext, msg: Msg) -> None:
+        self._held[id(msg)] = msg
+        self._begin(self._received(context, msg)).add_done_callback(lambda _: self._held.pop(id(msg)))
+
+    async def _touch(self) -> None:
+        """Say of what is in hand that it is worked at, so that it does not come again meanwhile."""
+        while True:
+            await asyncio.sleep(self._ack_wait / 3)
+            for msg in list(self._held.values()):
+                await msg.in_progress()
+
+    def _received(self, context: JetStreamContext, msg: Msg) -> Received:
+        headers = of_texts(msg.headers or {})
+        place = msg.metadata.sequence.stream
+        message = IncomingMessage(
+            id=headers.get(Header.MSG_ID.value) or f"{self._stream}:{place}",
+            topic=msg.subject,
+            key=unquote(headers["Message-Key"]) if "Message-Key" in headers else None,
+            headers=headers,
+            body=msg.data,
+        )
+
+        async def bury(reason: str) -> None:
+            kept = {name: value for name, value in headers.items() if not name.lower().startswith("nats-")}
+            copy = {**kept, **about_dead(self._stream, reason), Header.MSG_ID.value: f"dead:{self._stream}:{place}"}
+            _ = await context.publish(self._dead_letters, msg.data, headers=copy)
+            await msg.term()
+
+        return Received(message, msg.ack_sync, bury, msg.nak)
+
+    @override
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

@@ -1,0 +1,142 @@
+"""Events from RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue, DeliveryMode
+from typing_extensions import override
+
+from saga_fn.brokers.connecting import connector
+from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, of_texts
+from saga_fn.brokers.incoming import IncomingMessage, Read
+from saga_fn.brokers.intake import OnDropped
+from saga_fn.errors import shown
+from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.rabbitmq.connecting import by_address
+
+
+@final
+class RabbitConsumer(Consumer):
+    """Takes messages from a queue of RabbitMQ and sends each as an event to its saga.
+
+    A message is acknowledged once its fate is known: stored, a repeat, or too late. Those for one saga are sent in the order in
+    which they come, others at the same time. It is an async context manager.
+
+    Args:
+        address: The address of the broker, as in "amqp://user:password@localhost/"; or an async function that connects.
+        orchestrator: The orchestrator that sends the events; enter it before.
+        read: Says which event a message stands for: `EventFor`, or None for one that is for no saga. It is a plain function.
+            If it raises, the message goes to the dead letters.
+        queue: The name of the queue, which must exist.
+        dead_letters: The name of a queue to which a copy of what cannot be read is published, with `dead-letter-reason`. None
+            rejects the message instead, for the dead-letter exchange of the queue itself; a queue that has none would drop it.
+        on_dropped: An async function that is told of each message that came too late, with `Delivery.ENDED` or `Delivery.EXPIRED`,
+            before it is acknowledged; again if it raises. Default: None, the log tells it.
+        concurrency: How many messages are in hand at once, 1 to 10,000. Default: 50.
+        max_attempts: How often a message is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
+            to the dead letters. Default: 5, which takes some 2 seconds.
+        grace: How long leaving waits for what is in hand, as a timedelta. Default: 10 seconds.
+
+    Raises:
+        SagaError: An argument is not what it has to be.
+    """
+
+    def __init__(
+        self,
+        address: str | Callable[[], Awaitable[AbstractConnection]],
+        orchestrator: SagaOrchestrator,
+        read: Read,
+        *,
+        queue: str,
+        dead_letters: str | None,
+        on_dropped: OnDropped | None = None,
+        concurrency: int = 50,
+        max_attempts: int = 5,
+        grace: timedelta = timedelta(seconds=10),
+    ) -> None:
+        super().__init__(
+            orchestrator,
+            read,
+            source=named("queue", queue),
+            on_dropped=on_dropped,
+            concurrency=concurrency,
+            max_attempts=max_attempts,
+            grace=grace,
+        )
+        self._connect = connector(address, by_address, example='RabbitConsumer("amqp://localhost/", ...)')
+        self._dead_letters = None if dead_letters is None else named("dead_letters", dead_letters)
+        self._connection: AbstractConnection | None = None
+        self._queue: AbstractQueue | None = None
+        self._graveyard: AbstractChannel | None = None
+        self._gone = asyncio.Event()
+
+    @override
+    async def _open(self) -> None:
+        self._gone = asyncio.Event()
+        self._connection = await self._connect()
+        channel = await self._connection.channel()
+        await channel.set_qos(prefetch_count=self._concurrency)
+        self._queue = await channel.get_queue(self._source)
+        channel.close_callbacks.add(lambda *_: self._gone.set())
+        self._graveyard = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        if self._dead_letters is not None:
+            _ = await self._graveyard.get_queue(self._dead_letters)
+
+    @override
+    def _mend(self) -> str:
+        dead = "" if self._dead_letters is None else f", and one {shown(self._dead_letters)}"
+        return f"is the broker there, and has it a queue {shown(self._source)}{dead}?"
+
+    @override
+    async def _take(self) -> None:
+        assert self._queue is not None
+        tag = await self._queue.consume(self._receive)
+        waits = [asyncio.create_task(each.wait()) for each in (self._stopping, self._gone)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._gone.is_set():
+            raise ConnectionError("the connection, the channel or the queue is gone")
+        await self._queue.cancel(tag)
+
+    async def _receive(self, arrived: AbstractIncomingMessage) -> None:
+        headers = of_texts(arrived.headers)
+        message = IncomingMessage(
+            id=arrived.message_id,
+            topic=arrived.routing_key or "",
+            key=headers.get("message-key"),
+            headers=headers,
+            body=arrived.body,
+        )
+
+        async def bury(reason: str) -> None:
+            if self._dead_letters is None:
+                await arrived.reject(requeue=False)
+                return
+            assert self._graveyard is not None
+            copy = aio_pika.Message(
+                arrived.body,
+                headers={**arrived.headers, **about_dead(self._source, reason)},
+                content_type=arrived.content_type,
+                content_encoding=arrived.content_encoding,
+                delivery_mode=DeliveryMode.PERSISTENT,
+                message_id=arrived.message_id,
+                type=arrived.type,
+            )
+            _ = await self._graveyard.default_exchange.publish(copy, self._dead_letters)
+            await arrived.ack()
+
+        _ = self._begin(Received(message, arrived.ack, bury, lambda: arrived.nack(requeue=True)))
+
+    @override
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,398 @@
+"""Messages of each broker become events once; they are acknowledged when their fate is known, or go to the dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+from pamqp.common import FieldValue
+
+from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUnavailableError
+from saga_fn.brokers import EventFor, IncomingMessage
+from saga_fn.engine.observe.of_messages import IncomingDead, IncomingTaken, IncomingWaits
+from saga_fn.rabbitmq import RabbitConsumer
+from saga_fn.sender import EventSender
+from tests.brokers.consuming import (
+    WINDOW,
+    KafkaPlace,
+    NatsPlace,
+    Place,
+    RabbitPlace,
+    approval,
+    order_saga,
+    orders,
+    read,
+    refusing,
+)
+from tests.support.brokers import NatsServer, RabbitServer
+from tests.support.kafka import UNKNOWN_TOPIC
+from tests.support.observed import Observed
+from tests.support.until import SOON, until
+from tests.support.wire import Wire
+
+BROKERS = ["nats", "rabbitmq", "kafka"]
+
+
+@pytest.fixture(params=BROKERS)
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """A queue, stream or topic of each broker in turn."""
+    made: NatsPlace | RabbitPlace | KafkaPlace
+    match request.param:
+        case "nats":
+            made = NatsPlace(request.getfixturevalue("nats_server"))
+        case "rabbitmq":
+            made = RabbitPlace(request.getfixturevalue("rabbitmq"))
+        case _:
+            made = KafkaPlace(request.getfixturevalue("kafka"))
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_message_becomes_the_event_of_its_saga_and_is_acknowledged(place: Place) -> None:
+    async with orders("a", "b") as (orchestrator, runs), place.consumer(orchestrator):
+        await place.send(b"a:1", b"b:2")
+        assert await runs["a"].result(timeout=SOON) == 1
+        assert await runs["b"].result(timeout=SOON) == 2
+        await place.emptied()
+
+
+async def test_a_repeat_is_acknowledged_and_counts_once(place: Place) -> None:
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1", headers={"x": "1"}, id="m-1")
+        await observed.until(IncomingTaken)
+        await runs["a"].result(timeout=SOON)
+        if isinstance(place, NatsPlace):  # which drops repeats itself, for so long
+            await asyncio.sleep(2 * WINDOW)
+        await place.send(b"a:1", headers={"x": "1"}, id="m-1")
+        await observed.until(IncomingTaken, lambda fact: fact.delivery == "duplicate")
+        await place.emptied()
+
+
+async def test_a_message_for_a_saga_that_has_ended_is_told_and_acknowledged(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="saga_fn")
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1")
+        await runs["a"].result(timeout=SOON)
+        await place.send(b"a:31337", id="late")
+        await observed.until(IncomingTaken, lambda fact: fact.delivery == "ended")
+        await place.emptied()
+    assert f"message late of {place.name} came too late for its saga (ended)" in caplog.text
+    assert "31337" not in caplog.text
+
+
+async def test_a_hook_is_told_of_it_until_it_has_understood(place: Place) -> None:
+    told: list[tuple[bytes, Delivery]] = []
+
+    async def on_dropped(message: IncomingMessage, delivery: Delivery) -> None:
+        told.append((message.body, delivery))
+        if len(told) == 1:
+            raise RuntimeError("not now")
+
+    def expired(message: IncomingMessage) -> EventFor[int]:
+        return EventFor(target=("order", "a"), event=approval, payload=1, expires=timedelta(microseconds=1))
+
+    async with orders("a") as (orchestrator, _), place.consumer(orchestrator, expired, on_dropped=on_dropped):
+        await place.send(b"a:1")
+        await until(lambda: len(told) == 2)
+        await place.emptied()
+    assert told == [(b"a:1", Delivery.EXPIRED)] * 2
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no number", b"a:x", b"\xff\xfe", b"a:1:2", pytest.param(b"x" * 256 + b":1", id="long")]
+)
+async def test_what_cannot_be_read_goes_to_the_dead_letters_and_nothing_waits_for_it(
+    place: Place, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator):
+        await place.send(body, headers={"trace": "abc"})
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+        ((dead, headers),) = await place.dead_letters(1)
+        await place.emptied()
+    assert dead == body
+    assert (headers["dead-letter-source"], headers["trace"]) == (place.name, "abc")
+    assert "Error" in headers["dead-letter-reason"]
+    assert "no number" not in caplog.text
+
+
+async def test_what_read_says_of_the_message_is_in_no_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    async with orders() as (orchestrator, _), place.consumer(orchestrator, refusing):
+        await place.send(b"secret-31337")
+        ((_, headers),) = await place.dead_letters(1)
+    assert "31337" not in caplog.text + headers["dead-letter-reason"]
+
+
+@pytest.mark.parametrize("given", [5, "approval", (1, 2), object()])
+async def test_a_read_that_gives_something_else_sends_the_message_to_the_dead_letters(
+    place: Place, given: object
+) -> None:
+    async with orders() as (orchestrator, _), place.consumer(orchestrator, lambda _: given):  # type: ignore[arg-type, return-value] # that is the test
+        await place.send(b"a:1")
+        ((_, headers),) = await place.dead_letters(1)
+    assert "no EventFor" in headers["dead-letter-reason"]
+
+
+@pytest.mark.parametrize(
+    "target", [None, ("order",), ["order", "a"], ("order", 5), ("unknown", "a"), ("order", "x" * 256)]
+)
+async def test_a_target_that_is_none_sends_the_message_to_the_dead_letters(place: Place, target: object) -> None:
+    def to_nobody(_: IncomingMessage) -> EventFor[int]:
+        return EventFor(target=target, event=approval, payload=1)  # type: ignore[arg-type] # that is the test
+
+    async with orders() as (orchestrator, _), place.consumer(orchestrator, to_nobody, max_attempts=2):
+        await place.send(b"a:1")
+        await place.dead_letters(1)
+        await place.emptied()
+
+
+async def test_a_message_that_is_for_no_saga_is_acknowledged(place: Place) -> None:
+    async with orders() as (orchestrator, _), place.consumer(orchestrator, lambda _: None):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1")
+        assert (await observed.until(IncomingTaken)).delivery is None
+        await place.emptied()
+
+
+async def test_messages_for_one_saga_are_sent_in_order(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    original = EventSender[int].send
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        await asyncio.sleep(0.02 if payload % 3 == 0 else 0)
+        sent.append(payload)
+        return Delivery.ACCEPTED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders() as (orchestrator, _), place.consumer(orchestrator):
+        await place.send(*(b"a:%d" % n for n in range(20)))
+        await until(lambda: len(sent) == 20)
+    assert sent == list(range(20))
+    assert original is not send
+
+
+async def test_while_the_store_does_not_answer_messages_wait_and_none_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 3
+    original = EventSender[int].send
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreUnavailableError("the database is away")
+        return await original(self, payload, **options)  # type: ignore[arg-type] # as they came
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator, max_attempts=1):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+        assert len(observed.all(IncomingWaits)) == 3
+        await place.emptied()
+
+
+async def test_leaving_gives_back_what_is_not_finished_and_another_takes_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+    original = EventSender[int].send
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        reached.set()
+        await asyncio.sleep(10 * SOON)
+        raise AssertionError
+
+    async with orders("a") as (orchestrator, runs):
+        monkeypatch.setattr(EventSender, "send", send)
+        async with place.consumer(orchestrator, grace=timedelta(seconds=0.1)):
+            await place.send(b"a:1")
+            await reached.wait()
+        monkeypatch.setattr(EventSender, "send", original)
+        async with place.consumer(orchestrator):
+            assert await runs["a"].result(timeout=SOON) == 1
+            await place.emptied()
+
+
+async def test_leaving_finishes_what_is_in_hand(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = asyncio.Event()
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        reached.set()
+        await asyncio.sleep(0.3)
+        return Delivery.BUFFERED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders() as (orchestrator, _):
+        observed = Observed(orchestrator)
+        async with place.consumer(orchestrator):
+            await place.send(b"a:1")
+            await reached.wait()
+        assert [fact.delivery for fact in observed.all(IncomingTaken)] == ["buffered"]
+        await place.emptied()
+
+
+async def test_a_queue_that_does_not_exist_is_told_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saga_fn.brokers.consumer.PATIENCE", 3.0)
+    nowhere = {"nats": "stream", "rabbitmq": "queue", "kafka": "topic"}
+    if isinstance(place, KafkaPlace):  # which makes each topic that it is asked for
+        place.broker.refuse("nowhere-7", UNKNOWN_TOPIC)
+    kind = next(
+        each for name, each in nowhere.items() if name in type(place).__name__.lower().replace("rabbit", "rabbitmq")
+    )
+    async with orders() as (orchestrator, _):
+        with pytest.raises(SagaError, match="cannot begin") as caught:
+            await place.consumer(orchestrator, read, **{kind: "nowhere-7"}).__aenter__()
+    assert "nowhere-7" in (caught.value.hint or "")
+
+
+async def test_messages_are_taken_again_after_the_broker_was_away(place: Place) -> None:
+    if isinstance(place, RabbitPlace):
+        pytest.skip("a test of its own, through a wire: this broker takes long to start")
+    async with orders("a", "b") as (orchestrator, runs), place.consumer(orchestrator):
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+        await place.emptied()
+        if isinstance(place, NatsPlace):
+            place.server.kill()
+            await asyncio.sleep(0.3)
+            place.server.start()
+            async with asyncio.timeout(SOON):
+                while not place.client.is_connected:
+                    await asyncio.sleep(0.05)
+        if isinstance(place, KafkaPlace):
+            place.broker.down()
+            await asyncio.sleep(0.5)
+            place.broker.up()
+        await place.send(b"b:2")
+        assert await runs["b"].result(timeout=2 * SOON) == 2
+        await place.emptied()
+
+
+async def test_a_consumer_that_was_deleted_at_the_server_is_made_again(nats_server: NatsServer) -> None:
+    place = NatsPlace(nats_server)
+    await place.open()
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator):
+        await place.context.delete_consumer(place.name, "saga")
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+    await place.close()
+
+
+async def test_a_message_that_takes_longer_than_the_server_waits_does_not_come_again_meanwhile(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        nonlocal sent
+        sent += 1
+        await asyncio.sleep(3)
+        return Delivery.BUFFERED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    place = NatsPlace(nats_server)
+    await place.open()
+    async with orders() as (orchestrator, _), place.consumer(orchestrator):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1")
+        await observed.until(IncomingTaken)
+        await place.emptied()
+    assert sent == 1
+    await place.close()
+
+
+async def test_after_a_cut_the_queue_is_taken_from_again_and_what_was_in_hand_comes_again(
+    rabbitmq: RabbitServer,
+) -> None:
+    place, wire = RabbitPlace(rabbitmq), Wire(rabbitmq.url())
+    await place.open()
+    async with (
+        await wire.serve(),
+        orders("a", "b") as (orchestrator, runs),
+        RabbitConsumer(wire.dsn, orchestrator, read, queue=place.name, dead_letters=place.dead),
+    ):
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+        wire.cut()
+        await place.send(b"b:2")
+        assert await runs["b"].result(timeout=SOON) == 2
+        await place.channel.queue_delete(place.name)  # the broker ends the consumer, not the connection
+        await place.channel.declare_queue(place.name, durable=True)
+        await place.send(b"no number")
+        await place.dead_letters(1)
+    await wire.close()
+    await place.close()
+
+
+async def test_the_queues_own_dead_letter_exchange_takes_what_cannot_be_read(rabbitmq: RabbitServer) -> None:
+    place = RabbitPlace(rabbitmq)
+    await place.open()
+    arguments: dict[str, FieldValue] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": place.dead}
+    await place.channel.queue_delete(place.name)
+    await place.channel.declare_queue(place.name, durable=True, arguments=arguments)
+    async with orders() as (orchestrator, _), place.consumer(orchestrator, dead_letters=None):
+        observed = Observed(orchestrator)
+        await place.send(b"no number")
+        ((body, headers),) = await place.dead_letters(1)
+        assert len(observed.all(IncomingDead)) == 1
+    assert body == b"no number"
+    assert "rejected" in headers["x-death"]
+    await place.close()
+
+
+async def test_a_message_without_an_id_is_not_taken_for_an_event_unless_read_gives_one(rabbitmq: RabbitServer) -> None:
+    def with_id(message: IncomingMessage) -> EventFor[int]:
+        return EventFor(target=("order", "a"), event=approval, payload=1, event_id="of the body")
+
+    place = RabbitPlace(rabbitmq)
+    await place.open()
+    nameless = aio_pika.Message(b"a:1")
+    async with orders("a") as (orchestrator, runs):
+        async with place.consumer(orchestrator):
+            await _publish_nameless(place, nameless)
+            ((_, headers),) = await place.dead_letters(1)
+            assert "it has no id" in headers["dead-letter-reason"]
+        async with place.consumer(orchestrator, with_id):
+            await _publish_nameless(place, nameless)
+            assert await runs["a"].result(timeout=SOON) == 1
+    await place.close()
+
+
+async def _publish_nameless(place: RabbitPlace, message: aio_pika.Message) -> None:
+    """The client gives each message an id that has none: below it nothing does."""
+    channel = await place.channel.get_underlay_channel()
+    properties = message.properties
+    properties.message_id = " "
+    frame_id, properties.message_id = properties.message_id, None
+    assert frame_id
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr("aiormq.channel.UUID", lambda **_: type("No", (), {"hex": None})())
+        await channel.basic_publish(message.body, routing_key=place.name, properties=properties)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"concurrency": 0}, {"max_attempts": 0}, {"grace": 5}, {"dead_letters": ""}, {"on_dropped": 5}]
+)
+async def test_wrong_arguments_are_refused(place: Place, broken: dict[str, Any]) -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    orchestrator.register(order_saga)
+    with pytest.raises(SagaError) as caught:
+        place.consumer(orchestrator, read, **broken)
+    assert caught.value.hint
+    with pytest.raises(SagaError, match="read must be a function"):
+        place.consumer(orchestrator, None)  # type: ignore[arg-type] # that is the test
+    with pytest.raises(SagaError, match="an orchestrator is wanted"):
+        place.consumer(None, read)  # type: ignore[arg-type] # that is the test
