@@ -18,7 +18,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
-from saga_fn.printable import HidingStruct
+from saga_fn.printable import LONGEST_NAME, HidingStruct, printable
 
 if TYPE_CHECKING:
     from saga_fn.diagram import GraphFormat, TimelineFormat
@@ -261,6 +261,21 @@ class BulkPreview(msgspec.Struct, frozen=True):
     samples: tuple[BulkSample, ...]
     pauses: tuple[Pause, ...] = ()
 
+    @override
+    def __str__(self) -> str:
+        """It in one line; the samples are left out."""
+        refused = _refusals(self.refusals)
+        told = f"{self.sagas} sagas; of {self.looked_at} looked at, {self.accepted} would accept the verb{refused}"
+        paused = ", ".join(
+            printable(each.saga_name, LONGEST_NAME) if each.saga_name else "everything" for each in self.pauses
+        )
+        return f"{told}; paused: {paused}" if paused else told
+
+
+def _refusals(refusals: Mapping[str, int]) -> str:
+    told = ", ".join(f"{number:,} {why}" for why, number in refusals.items())
+    return f", {sum(refusals.values()):,} refused ({told})" if told else ""
+
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """An act of an operator: a verb of one saga, a verb of all sagas that a filter finds, a pause, or the end of one.
@@ -283,6 +298,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         refusals: The number of sagas that have refused the verb, by the reason: `moved_on` are those that have changed meanwhile.
             A pause that was there before is `already_paused`, the end of one that was not there is `not_paused`.
         remaining: How many sagas are left, counted up to 1,000; None in a list of operations.
+        unreadable: The reason why its filter or its counts cannot be read, or None. Then `wanted`, or each count, is empty.
     """
 
     id: UUID
@@ -299,6 +315,17 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     asked: int
     refusals: Mapping[str, int]
     remaining: SagaCount | None = None
+    unreadable: str | None = None
+
+    @override
+    def __str__(self) -> str:
+        """It in one line: the filter, who asked and why are left out."""
+        of = "" if self.saga_id is None else f" of {self.saga_id}"
+        step = "" if self.step_id is None else f" {printable(self.step_id, LONGEST_NAME)}"
+        asked = f", {self.asked:,} asked" if self.asked else ""
+        left = "" if self.remaining is None or not self.remaining.sagas else f", {self.remaining} remaining"
+        told = f"{self.done:,} done{asked}{_refusals(self.refusals)}{left}"
+        return f"{self.verb}{step}{of}, {self.state}: {told if self.unreadable is None else 'it cannot be read'}"
 
     @property
     def refused(self) -> int:

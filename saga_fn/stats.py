@@ -7,8 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from typing_extensions import override
 
 from saga_fn.core.projection import SagaStatus
+from saga_fn.printable import LONGEST_NAME, printable
 from saga_fn.snapshot import SagaCount
 
 
@@ -33,6 +35,8 @@ class DefinitionStats(msgspec.Struct, frozen=True, kw_only=True):
     """The suspended ones that wait for an event."""
     parked: SagaCount
     """The suspended ones that wait for a person."""
+    paused_alone: SagaCount
+    """The suspended ones that an operator has paused by themselves, with `pause_saga`. A pause of their name is told by `paused`."""
     failed: SagaCount
     """Those that ended FAILED, acknowledged ones left out."""
     overdue: SagaCount
@@ -61,6 +65,21 @@ class SagaStats(msgspec.Struct, frozen=True):
     """The moment, by the database's clock."""
     definitions: tuple[DefinitionStats, ...]
     """By name and version, in order: all of which there are sagas, or processes that work on them."""
+
+    @override
+    def __str__(self) -> str:
+        """A line for each definition, with the numbers that are not 0."""
+        return "\n".join(map(_line, self.definitions)) or "no sagas"
+
+
+def _line(of: DefinitionStats) -> str:
+    counts = (
+        *(("running", of.running), ("compensating", of.compensating), ("suspended", of.suspended)),
+        *(("parked", of.parked), ("failed", of.failed), ("overdue", of.overdue)),
+    )
+    told = ", ".join(f"{count} {name}" for name, count in counts if count.sagas) or "none that lives or failed"
+    mark = ", paused" if of.paused else ", unowned" if of.is_unowned else ""
+    return f"{printable(of.saga_name, LONGEST_NAME)} v{of.version}: {told}{mark}"
 
 
 class WorkingProcess(msgspec.Struct, frozen=True):

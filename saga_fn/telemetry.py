@@ -197,7 +197,7 @@ WAITING: Final = Metric(
     "saga_fn.suspended",
     MetricKind.GAUGE,
     "{saga}",
-    "Suspended sagas by what they wait for: `retry`, `time`, `event` or `person`; one may wait for two.",
+    "Suspended sagas by what they wait for: `retry`, `time`, `event` or `person`; two are possible. `pause`: one by itself.",
     (*_SAGA, "reason"),
 )
 FAILED: Final = Metric(
@@ -316,7 +316,10 @@ def _of_definition(each: DefinitionStats, at: datetime) -> Iterator[Measured]:
         ("suspended", each.suspended),
     ):
         yield Measured(LIVE, count.sagas, (*labels, status))
-    reasons = (("retry", each.retrying), ("time", each.sleeping), ("event", each.waiting), ("person", each.parked))
+    reasons = (
+        *(("retry", each.retrying), ("time", each.sleeping), ("event", each.waiting)),
+        *(("person", each.parked), ("pause", each.paused_alone)),
+    )
     for reason, count in reasons:
         yield Measured(WAITING, count.sagas, (*labels, reason))
     age = 0.0 if each.oldest_due is None else max(0.0, (at - each.oldest_due).total_seconds())

@@ -27,6 +27,7 @@ from saga_fn.errors import (
     SagaDefinitionError,
     SagaNotRegisteredError,
     SagaStateError,
+    StoredDataError,
     shown,
 )
 from saga_fn.listing import MOST_ROWS, SagaFilter, asked_of, listing_of
@@ -196,7 +197,8 @@ class AdminOperations(AdminBase):
             limit: The greatest number of operations, 1 to 1,000. Default: 100.
 
         Returns:
-            The operations; `remaining` is None in each, `get_operation` counts it.
+            The operations; `remaining` is None in each, `get_operation` counts it. One that cannot be read says so, and the others
+            are told all the same.
 
         Raises:
             PayloadError: `after` is no operation.
@@ -267,7 +269,8 @@ class AdminOperations(AdminBase):
         return found
 
     async def _shown(self, found: OperationRecord) -> Operation:
-        return msgspec.structs.replace(_shown(found), remaining=await self._remaining(found))
+        told = _shown(found)
+        return told if told.unreadable else msgspec.structs.replace(told, remaining=await self._remaining(found))
 
     async def _remaining(self, found: OperationRecord) -> SagaCount:
         progress = found.progress
@@ -344,13 +347,19 @@ def _id_of(key: str) -> UUID:
 
 
 def _shown(found: OperationRecord) -> Operation:
-    progress = found.progress
+    progress, unreadable = found.progress, found.unreadable
+    wanted: dict[str, object] = {}
+    if found.saga_id is None:
+        try:
+            wanted = asked_of(aim_of(found))
+        except StoredDataError as error:
+            unreadable = unreadable or error.fact
     return Operation(
         id=found.id,
         verb=found.verb,
         step_id=found.step_id,
         saga_id=found.saga_id,
-        wanted={} if found.saga_id is not None else asked_of(aim_of(found)),
+        wanted=wanted,
         actor=found.actor,
         reason=found.reason,
         state=found.state,
@@ -359,4 +368,5 @@ def _shown(found: OperationRecord) -> Operation:
         done=progress.done,
         asked=progress.asked,
         refusals=dict(progress.refusals),
+        unreadable=unreadable,
     )

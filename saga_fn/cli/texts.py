@@ -178,6 +178,7 @@ def of_operation(operation: Operation) -> tuple[Part, ...]:
                 ("step", operation.step_id),
                 ("saga", operation.saga_id),
                 ("filter", _filter(operation) or None),
+                ("unreadable", operation.unreadable),
                 ("by", operation.actor),
                 ("reason", operation.reason),
                 ("done", operation.done),
@@ -204,7 +205,7 @@ def of_operations(operations: Iterable[Operation]) -> Table:
             each.state,
             each.done,
             each.refused,
-            each.saga_id or _filter(each),
+            each.saga_id or (_filter(each) if each.unreadable is None else "(cannot be read)"),
             each.actor,
             each.reason,
             each.began_at,
@@ -235,7 +236,7 @@ def of_attention(findings: Iterable[Attention], problems: Iterable[str] = ()) ->
 
 
 _STATS: Final[tuple[str, ...]] = (
-    *("name", "v", "running", "undoing", "retrying", "sleeping", "waiting", "parked", "failed", "overdue"),
+    *("name", "v", "running", "undoing", "retrying", "sleeping", "waiting", "parked", "paused", "failed", "overdue"),
     *("oldest due", "processes", "ended in the last hour", ""),
 )
 
@@ -259,7 +260,10 @@ def of_stats(stats: SagaStats, processes: Iterable[WorkingProcess]) -> tuple[Par
 
 
 def _definition(of: DefinitionStats) -> tuple[str, ...]:
-    counts = (of.running, of.compensating, of.retrying, of.sleeping, of.waiting, of.parked, of.failed, of.overdue)
+    counts = (
+        *(of.running, of.compensating, of.retrying, of.sleeping, of.waiting),
+        *(of.parked, of.paused_alone, of.failed, of.overdue),
+    )
     ended = ", ".join(f"{_in_an_hour(minutes)} {status}" for status, minutes in of.ends.items())
     mark = "paused" if of.paused else "unowned" if of.is_unowned else ""
     return (of.saga_name, str(of.version), *map(str, counts), text_of(of.oldest_due), str(of.processes), ended, mark)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import final
 from uuid import UUID
 
+from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import OperationState
 from saga_fn.store._queries import OperationRow
 from saga_fn.store.database import LOCK_TIMEOUT, Database
@@ -75,7 +76,8 @@ class PostgresOperations:
         at, at_id = before or _LAST
         async with self._database.work() as connection:
             rows = await self._database.queries.list_operations(connection, shard=_SHARD, at=at, at_id=at_id, most=most)
-        return [found for found in map(_record_of, rows) if found is not None]
+        found = [_record_of(row, shows_flaws=True) for row in rows]
+        return [each for each in found if each is not None]
 
     async def claim(self, names: Sequence[str], *, lease: timedelta) -> OperationRecord | None:
         """Take an operation that runs, and that no process carries out."""
@@ -148,9 +150,16 @@ class PostgresOperations:
             )
 
 
-def _record_of(row: OperationRow | None) -> OperationRecord | None:
+def _record_of(row: OperationRow | None, *, shows_flaws: bool = False) -> OperationRecord | None:
     if row is None:
         return None
+    unreadable = None
+    try:
+        progress = decode_progress(row.progress)
+    except StoredDataError as error:
+        if not shows_flaws:
+            raise
+        progress, unreadable = Progress(), error.fact
     return OperationRecord(
         id=row.id,
         verb=row.verb,
@@ -161,7 +170,8 @@ def _record_of(row: OperationRow | None) -> OperationRecord | None:
         request=row.request,
         needs=row.needs,
         state=OperationState(row.state),
-        progress=decode_progress(row.progress),
+        progress=progress,
+        unreadable=unreadable,
         token=row.token,
         began_at=row.began_at,
         updated_at=row.updated_at,

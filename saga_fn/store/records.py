@@ -686,6 +686,8 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     needs: str | None = None
     state: OperationState
     progress: Progress
+    unreadable: str | None = None
+    """Why its progress cannot be read, if a page has it all the same: `progress` is an empty one then."""
     token: UUID | None = None
     began_at: datetime
     updated_at: datetime

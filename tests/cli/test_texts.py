@@ -95,6 +95,7 @@ STATS = DefinitionStats(
     sleeping=NONE,
     waiting=NONE,
     parked=SagaCount(3, is_more=False),
+    paused_alone=SagaCount(2, is_more=False),
     failed=NONE,
     overdue=SagaCount(1, is_more=False),
     oldest_due=NOON,
@@ -190,12 +191,12 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         texts.of_stats(SagaStats(NOON, (STATS,)), [WorkingProcess(ID, "host", NOON, (("shipping", 2),))]),
         [
             (
-                "name      v  running  undoing  retrying  sleeping  waiting  parked  failed  overdue  oldest due           processes  "
-                "ended in the last hour"
+                "name      v  running  undoing  retrying  sleeping  waiting  parked  paused  failed  overdue  "
+                "oldest due           processes  ended in the last hour"
             ),
             (
-                "shipping  2  10,000+  0        0         0         0        3       0       1        2026-11-29 12:00:00  0          "
-                "12+ COMPLETED, 1 FAILED  unowned"
+                "shipping  2  10,000+  0        0         0         0        3       2       0       1        "
+                "2026-11-29 12:00:00  0          12+ COMPLETED, 1 FAILED  unowned"
             ),
             "",
             "Processes",

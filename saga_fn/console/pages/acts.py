@@ -208,6 +208,8 @@ def _cells(context: Context, each: Operation) -> tuple[Node, ...]:
 
 
 def _filter(context: Context, each: Operation) -> Node:
+    if each.unreadable is not None:
+        return html.text(f"cannot be read: {each.unreadable}")
     told = in_words(each.wanted, values=context.sees_payloads)
     return html.text(", ".join(f"{name}: {value}" for name, value in told.items())) or "all sagas"
 

@@ -81,6 +81,7 @@ class _Draft(msgspec.Struct, eq=False):
             sleeping=_count(self.waits[WaitReason.TIMER]),
             waiting=_count(self.waits[WaitReason.EVENT]),
             parked=_count(self.waits[WaitReason.PARKED]),
+            paused_alone=_count(self.waits[WaitReason.PAUSED]),
             failed=_count(self.failed),
             overdue=_count(0 if paused else self.overdue),
             oldest_due=None if paused else min(self.due, default=None),
