@@ -15,7 +15,20 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
-from saga_fn import NOT_DONE, Done, Event, NotDone, SagaOrchestrator, SagaParkedError, StepContext, StepRef, saga, step
+from saga_fn import (
+    NOT_DONE,
+    Done,
+    Event,
+    NotDone,
+    SagaCompensatedError,
+    SagaFailedError,
+    SagaOrchestrator,
+    SagaParkedError,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
 
 
 class Order(BaseModel, frozen=True):
@@ -77,6 +90,10 @@ async def approve(given: Approval) -> str:
 async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
     try:
         receipt = await orders.attach(saga_id).result(timeout=wait)
-    except (TimeoutError, SagaParkedError):  # a parked one waits for a person
+    except TimeoutError:
         return {"status": "in progress"}
+    except SagaCompensatedError:  # nobody approved it: nothing was taken
+        return {"status": "cancelled"}
+    except (SagaParkedError, SagaFailedError):  # the money may be taken
+        return {"status": "a person looks after it"}
     return {"status": "paid", "receipt": receipt}

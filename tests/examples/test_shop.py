@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 
+from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
+from saga_fn.examples import shop
 from tests.support.documents import README, ROOT, blocks_in
 from tests.support.until import SOON
 
@@ -111,3 +114,17 @@ def test_the_story_happens_as_it_is_told(empty_dsn: str, tmp_path: Path) -> None
                 output = printed(running, command)
             logs = [log.read_text(encoding="utf-8") for log in tmp_path.glob("*.log")]
             assert output == told.output, (told.command, logs)
+
+
+async def test_an_order_that_is_not_paid_is_answered_with_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    monkeypatch.setattr(shop, "orders", orchestrator.register(shop.order_saga))
+    async with orchestrator:
+        admin = SagaAdmin(orchestrator)
+        cancelled, failed = [await shop.orders.start(shop.Order(order_id=each, cents=1)) for each in "12"]
+        await orchestrator.run_until_idle()
+        assert await shop.status(failed.id) == {"status": "in progress"}
+        await admin.cancel(cancelled.id)
+        await admin.abort(failed.id)
+        assert await shop.status(cancelled.id, wait=20) == {"status": "cancelled"}
+        assert await shop.status(failed.id, wait=20) == {"status": "a person looks after it"}
