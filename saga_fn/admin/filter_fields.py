@@ -39,7 +39,12 @@ FILTER_FIELDS: Final = (
     TextField("version", FieldKind.WHOLE, "The version of their definition."),
     TextField("status", FieldKind.CHOICE, "Their status.", choices=tuple(SagaStatus)),
     TextField("active", FieldKind.FLAG, "true: those that have not ended; false: those that have."),
-    TextField("waits", FieldKind.CHOICES, "Why they wait; all of several.", choices=tuple(_WAITS)),
+    TextField(
+        "waits",
+        FieldKind.CHOICES,
+        "Why they wait; of several with commas between, for all of them at once.",
+        choices=tuple(_WAITS),
+    ),
     TextField("parked", FieldKind.CHOICE, "Parked for this reason.", choices=tuple(ParkReason)),
     TextField("step", FieldKind.TEXT, "Parked at this step, or FAILED at it."),
     TextField("error", FieldKind.TEXT, "The type name of their last error; of parked or FAILED sagas."),

@@ -54,7 +54,9 @@ class AdminKeptEvents(AdminBase):
             for each in sorted(found, key=lambda each: each.sent_at)
         )
 
-    async def discard_kept(self, saga_name: str, aggregation_id: str, event: str | None = None) -> int:
+    async def discard_kept(
+        self, saga_name: str, aggregation_id: str, event: str | None = None, *, reason: str | None = None
+    ) -> int:
         """Forget events that wait for a saga of a name and business key; `kept_events` shows them.
 
         An event that a saga has got already stays with it.
@@ -63,12 +65,13 @@ class AdminKeptEvents(AdminBase):
             saga_name: The name of the saga that they wait for.
             aggregation_id: Its business key.
             event: The name of the event. Default: None, every event that waits for the key.
+            reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
             How many there were.
 
         Raises:
-            PayloadError: A name or the key is none.
+            PayloadError: A name or the key is none, or the reason is no line.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
 
@@ -80,12 +83,13 @@ class AdminKeptEvents(AdminBase):
         self._engine.gate.require_writes()
         check_target((saga_name, aggregation_id))
         check_key("the event's name", event)
+        asked = Asked.of(self._actor, reason)
         kept = self._engine.store.kept_events
         shard = shard_of_key(aggregation_id, self._engine.store.shards)
         return await recorded(
             self._engine,
             "discard_kept",
-            Asked(self._actor),
+            asked,
             lambda: kept.discard(shard, (saga_name, aggregation_id), event),
             lambda number: Progress(done=number),
             request=Aim(Wanted(name=saga_name, aggregation_id=aggregation_id)).encode(),

@@ -10,7 +10,7 @@ from cyclopts import App, Group
 from saga_fn.admin.filter_fields import FILTER_FIELDS
 from saga_fn.admin.text_fields import FieldKind
 from saga_fn.admin.verb_fields import VERB_FORMS, VerbForm
-from saga_fn.cli import keeping, looking, recorded, working
+from saga_fn.cli import keeping, kept, looking, recorded, working
 from saga_fn.cli.acting import bulk_command, verb_command
 from saga_fn.cli.doctor import doctor
 from saga_fn.cli.options import with_fields
@@ -64,6 +64,7 @@ def add_commands(app: App) -> None:
     _add(app, _MANY, "pause", recorded.pause, "pause shipping --reason 'the bank is down'", "pause --all")
     _add(app, _MANY, "resume", recorded.resume, "resume shipping --reason 'the bank is back'")
     _add(app, _MANY, "pauses", recorded.pauses, "pauses")
+    _add_kept(app)
     _add(app, _KEEP, "worker", working.worker, "worker shop.main:orchestrator")
     _add(app, _KEEP, "console", working.console, "console --port 8420")
     _add(app, _KEEP, "demo", working.demo, "demo --console")
@@ -116,6 +117,17 @@ def _add_operations(app: App) -> None:
     _add(operations, None, "stop", recorded.stop_operation, f"operations stop {_ID}")
     _add(operations, None, "continue", recorded.continue_operation, f"operations continue {_ID}")
     app.command(operations)
+
+
+def _add_kept(app: App) -> None:
+    events = App(
+        name="kept",
+        help="Look at events that are kept for sagas that are not there yet, and discard them.",
+        group=_MANY,
+    )
+    _add(events, None, "list", kept.list_kept, "kept list shipping --payloads")
+    _add(events, None, "discard", kept.discard, "kept discard shipping order-7 approval --reason OPS-12")
+    app.command(events)
 
 
 def _add(app: App, group: Group | None, name: str, command: Command, *examples: str, about: str | None = None) -> None:

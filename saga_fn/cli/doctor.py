@@ -107,7 +107,9 @@ def _schema(seen: Examination, schema: str) -> Check:
     error = seen.schema_error
     if error is None:
         return Check("schema", Verdict.OK, f"{schema} is migrated; shards: {seen.shards}")
-    mend = f"saga-fn migrate --schema {schema}" if isinstance(error, SchemaMissingError) else error.hint
+    mend = (
+        f"saga-fn migrate --schema {schema}" if isinstance(error, SchemaMissingError) else in_commands(error.hint or "")
+    )
     return Check("schema", Verdict.WRONG, error.fact, mend)
 
 

@@ -25,7 +25,21 @@ _LONGEST: Final = 1500
 
 
 _COMMANDS: Final = {
+    "the new revision as expect=.": "the new revision as --expect.",
+    "get_saga(saga_id).attributes": "saga-fn show ID",
     "SagaAdmin.get_saga": "saga-fn show ID",
+    "SagaAdmin.kept_events": "saga-fn kept list",
+    "SagaAdmin.abort": "saga-fn abort ID",
+    "run.snapshot() tells": "saga-fn show ID tells",
+    "drop_months(ended=True)": "saga-fn drop-months --ended",
+    "without ended= only": "without --ended only",
+    "add saga_name= to the filter": "add --name",
+    "say version= in the filter": "say --version",
+    "register it in this process": "name the orchestrator that has registered it: --app module:orchestrator",
+    "skip_step(..., not_begun=True)": "saga-fn skip-step ID STEP --not-begun",
+    "pass one: retention=Retention(completed=timedelta(days=30))": "say it here: --completed 30d",
+    "give another key": "give another --key",
+    "pause_all() and resume_all() are for all": "--all is for all",
     "SagaAdmin.explain": "saga-fn explain ID",
     "get_saga": "saga-fn show ID",
     "SagaAdmin.pauses": "saga-fn pauses",

@@ -83,6 +83,8 @@ async def show(
     session: Given,
 ) -> Answer:
     """Show one saga: its status, its steps, its waits, what is left over, and the end of its journal."""
+    if not 0 <= journal <= MOST_ROWS:
+        raise BadInputError(f"--journal is a number from 0 to {MOST_ROWS}, not {journal}", hint="--journal 50")
     async with session.looking() as place:
         saga = await place.admin.get_saga(id_of(saga_id), journal_limit=max(1, journal))
     return Answer(saga_without(saga, payloads=payloads), of_saga(saga, journal=journal, payloads=payloads))

@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import attrs
 
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, StoreRefusedError
 from saga_fn.store._queries import Queries
 from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
@@ -67,25 +67,33 @@ class Examination:
 
 async def examine(dsn: str, *, schema: str) -> Examination:
     """Look at a database. Raises StoreError if it does not answer or does not let this user in."""
-    shards = await settled_shards(dsn, schema=schema)
+    shards, denied = None, None
+    try:
+        shards = await settled_shards(dsn, schema=schema)
+    except StoreRefusedError as error:
+        if not isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise
+        denied = error  # a finding among others: this user may not even look into the schema
     try:
         connection = await connect(read_dsn(dsn, statement_cache_size=0))
         try:
-            return await _seen(connection, schema, shards)
+            return await _seen(connection, schema, shards, denied)
         finally:
             await connection.close(timeout=1)
     except DRIVER_ERRORS as error:
         raise translate_driver_error(error) from error
 
 
-async def _seen(connection: asyncpg.Connection[asyncpg.Record], schema: str, shards: int | None) -> Examination:
+async def _seen(
+    connection: asyncpg.Connection[asyncpg.Record], schema: str, shards: int | None, denied: StoreError | None
+) -> Examination:
     queries = Queries(schema)
     async with asyncio.timeout(_LIMIT):
         await learn_types(connection)
         began, asked = time.perf_counter(), datetime.now(UTC)
         session = await queries.read_session(connection)
         took = timedelta(seconds=time.perf_counter() - began)
-        schema_error = await _schema_error(connection, schema, shards)
+        schema_error = denied or await _schema_error(connection, schema, shards)
         return Examination(
             server=session.version,
             role=session.role,

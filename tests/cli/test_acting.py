@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from saga_fn import Operation, OperationState, SagaAdmin, SagaOrchestrator
+from saga_fn import Event, Operation, OperationState, SagaAdmin, SagaOrchestrator
 from saga_fn.cli.acting import over_of
 from saga_fn.cli.texts import of_preview
 from tests.cli.conftest import APP, Cli, Seeded
@@ -229,6 +229,32 @@ async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (await cli("resume", "--all", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("pause", "billing", "--all", "--yes", "--dsn", dsn)).code == 2
     assert (await cli("resume", "--yes", "--dsn", dsn)).code == 2
+
+
+async def test_a_pause_of_a_name_that_nobody_knows_says_so(cli: Cli, seeded: Seeded) -> None:
+    known = await cli("pause", "billing", "--yes", "--json", "--dsn", seeded.dsn)
+    assert known.data == {"paused": True, "is_known": True}
+    misspelt = await cli("pause", "biling", "--yes", "--dsn", seeded.dsn)
+    assert misspelt.code == 0
+    assert "is it spelt as it is registered?" in misspelt.out
+
+
+async def test_kept_events_are_listed_and_discarded(cli: Cli, seeded: Seeded) -> None:
+    assert (await cli("kept", "list", "--dsn", seeded.dsn)).out == "No event is kept.\n"
+    async with SagaOrchestrator(seeded.dsn) as orchestrator:
+        for number in range(2):
+            await orchestrator.to(("billing", "order-7"), Event("approval", int)).send(number, event_id=str(number))
+    listed = await cli("kept", "list", "billing", "--key", "order-7", "--payloads", "--dsn", seeded.dsn)
+    assert [line.split()[:3] for line in listed.out.splitlines()[1:]] == [["billing", "order-7", "approval"]] * 2
+    assert "payload" not in (await cli("kept", "list", "--json", "--dsn", seeded.dsn)).data[0]
+    for wrong in ([], ["approval", "--all"]):
+        assert (await cli("kept", "discard", "billing", "order-7", *wrong, "--yes", "--dsn", seeded.dsn)).code == 2
+    discard = ("kept", "discard", "billing", "order-7", "approval", "--reason", "OPS-12", "--dsn", seeded.dsn)
+    assert (await cli(*discard)).code == 2, "nobody can be asked"
+    assert (await cli(*discard, "--yes", "--json")).data == {"discarded": 2}
+    assert (await cli(*discard, "--yes")).code == 1
+    (act, *_) = (await cli("operations", "list", "--json", "--dsn", seeded.dsn)).data
+    assert (act["verb"], act["reason"], act["done"]) == ("discard_kept", "OPS-12", 2)
 
 
 async def test_the_end_of_a_pause_moves_timers_where_that_is_asked(cli: Cli, seeded: Seeded) -> None:

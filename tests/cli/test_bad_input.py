@@ -48,6 +48,7 @@ def one_line_with_a_mend(told: Told) -> bool:
         ("show", ESCAPES),
         ("show", NOBODY),
         ("show", NOBODY, "--journal", "9999"),
+        ("show", NOBODY, "--journal", "-1"),
         ("explain", NOBODY),
         ("timeline", NOBODY),
         ("timeline", NOBODY, "--format", "gif"),

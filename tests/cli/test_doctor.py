@@ -167,3 +167,10 @@ async def test_nobody_is_told_that_all_is_well_when_the_look_has_failed(
     assert "Nothing needs a person" not in watched.out
     [line] = (await cli("watch", "--times", "1", "--json", "--dsn", seeded.dsn)).out.splitlines()
     assert "does not answer" in json.loads(line)["problems"][0]
+
+
+async def test_a_role_without_any_right_is_told_how_to_get_them(cli: Cli, dsn: str) -> None:
+    async with role(dsn) as (_, own):
+        told = await cli("doctor", "--dsn", own)
+    assert told.code == 1
+    assert "--grant" in told.out

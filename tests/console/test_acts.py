@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import pytest
@@ -70,6 +70,16 @@ async def test_each_verb_is_shown_beforehand_and_done_with_who_and_why(
     assert act.done == 1
     shown = (await browser.get(f"/sagas/{saga}")).text
     assert "ann &lt;i&gt;ann&lt;/i&gt;" in shown
+
+
+async def test_the_form_of_a_retry_shows_the_input_that_the_step_was_last_given(sagas: Cast, browser: Browser) -> None:
+    address = f"/sagas/{sagas.retrying}/verbs/retry_step?step={quote(STEP)}"
+    shown = (await browser.get(address)).text
+    assert 'id="present-input"' in shown
+    assert MARK not in shown
+    other = Browser(sagas.orchestrator, lambda _: Operator("eve", may=[Permission.RETRY_STEP]))
+    async with other.http:
+        assert "present-input" not in (await other.get(address)).text, "payloads are not for everybody"
 
 
 def test_each_verb_has_a_permission_of_its_name() -> None:
@@ -466,8 +476,11 @@ async def test_kept_events_are_shown_and_discarded(sagas: Cast, browser: Browser
     names = {"saga_name": "waiting", "aggregation_id": f"key {MARK}", "event": go.name}
     address = f"/kept/discard?{urlencode(names)}"
     assert "Discard one event" in (await browser.get(address)).text
-    assert (await browser.send(address, "/kept/discard", {})).status_code == 303
+    assert (await browser.send(address, "/kept/discard", {"reason": " "})).status_code == 400
+    assert (await browser.send(address, "/kept/discard", {"reason": "OPS-12"})).status_code == 303
     assert await SagaAdmin(sagas.orchestrator).kept_events() == ()
+    (act, *_) = await SagaAdmin(sagas.orchestrator).list_operations()
+    assert (act.verb, act.reason, act.done) == ("discard_kept", "OPS-12", 1)
 
 
 async def test_kept_events_go_only_as_they_were_shown_and_named(sagas: Cast, browser: Browser) -> None:
@@ -487,7 +500,7 @@ async def test_kept_events_go_only_as_they_were_shown_and_named(sagas: Cast, bro
         assert refused.status_code == 400, fields
     assert len(await admin.kept_events()) == 2
     every = f"/kept/discard?{urlencode({**names, 'all': 'true'})}"
-    assert (await browser.send(every, "/kept/discard", {})).status_code == 303
+    assert (await browser.send(every, "/kept/discard", {"reason": "OPS-12"})).status_code == 303
     assert await admin.kept_events() == ()
 
 

@@ -66,7 +66,11 @@ async def discard_act(context: Context, form: Mapping[str, str]) -> Page | Respo
     shown = _sealed(target, event, await _found(context, target, event))
     if not context.has_shown(form, shown):
         return await _page(context, form, forms.CHANGED, 409)
-    await context.admin.discard_kept(*target, event)
+    try:
+        reason = forms.reason_in(form)
+        await context.admin.discard_kept(*target, event, reason=reason)
+    except PayloadError as error:
+        return await _page(context, form, error, 400)
     return RedirectResponse(context.to("kept"), status_code=303)
 
 
@@ -110,6 +114,7 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
             context,
             context.to("kept", "discard"),
             html.hidden({**names, SEAL: context.seal(_sealed(target, event, found))}),
+            html.reason_field(given.get("reason", "")) if found else None,
             h.p(".row")[
                 h.button(".do")[f"Discard {number}"] if found else None,
                 others,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 import htpy as h
 from htpy import Node
@@ -121,6 +122,7 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
                 steps=steps,
                 named=() if preview is None else (*preview.unnamed, *preview.forgotten),
             ),
+            await _present_input(context, saga_id, texts),
             html.reason_field(given.get("reason", "")),
             h.p(".row")[
                 None if preview is None else h.button(".do", name="act", value="do")[f"Do it: {name}"],
@@ -134,6 +136,18 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
         ),
     ]
     return Page(f"{name}: {html.text(explained.saga_name, 100)}", _standing(explained), after=after, status=status)
+
+
+async def _present_input(context: Context, saga_id: UUID, texts: Mapping[str, str]) -> Node:
+    """The input that the step was last given, for whoever gives it another one."""
+    if "input" not in texts or not texts["step"] or not context.sees_payloads:
+        return None
+    seen = await context.admin.get_saga(saga_id)
+    given = (each.input for each in reversed(seen.step_history) if each.step_id == texts["step"])
+    last = next((each for each in given if each is not None), None)
+    if last is None:
+        return h.p[h.small["The step has been given no input yet."]]
+    return h.details(id="present-input", open=True)[h.summary["the input that it was last given"], html.value(last)]
 
 
 def _standing(explained: Explanation) -> Node:
