@@ -29,7 +29,7 @@ from saga_fn.errors import (
     is_a,
 )
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, SagaSnapshot
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 
 if TYPE_CHECKING:
     from saga_fn.orchestrator import SagaOrchestrator
@@ -213,7 +213,7 @@ class SagaHandle(Generic[D, R]):
         trace_id: str | None = None,
         trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> SagaRun[R]:
         """Start a saga. It is durable when this returns, and goes on in the background.
@@ -273,7 +273,7 @@ class SagaHandle(Generic[D, R]):
         aggregation_id: Callable[[D], str] | None = None,
         idempotency_key: Callable[[D], str] | None = None,
         delay: timedelta | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> list[SagaRun[R]]:
         """Start a saga for each of many data, many per statement. All are durable when this returns.

@@ -39,7 +39,7 @@ from saga_fn.handle import SagaHandle
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.chosen import chosen_store
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import CallerConnection, Pool
 from saga_fn.store.protocol import KEY_WAIT, Store
 from saga_fn.store.records import moment_of, time_of
 
@@ -326,7 +326,7 @@ class SagaOrchestrator:
         trace_id: str | None = None,
         trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> UUID:
         """Start a saga by name, checked at run time. It is durable when this returns.
@@ -377,7 +377,7 @@ class SagaOrchestrator:
         aggregation_id: Callable[[Any], str] | None = None,
         idempotency_key: Callable[[Any], str] | None = None,
         delay: timedelta | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> list[UUID]:  # Any: the saga is known by its name alone
         """Start many sagas of one name, many per statement. All are durable when this returns.

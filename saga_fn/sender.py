@@ -15,7 +15,7 @@ from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.engine.requests.send_within import send_within
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
-from saga_fn.store.connection import Connection, check_notify
+from saga_fn.store.connection import CallerConnection, check_notify
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class EventSender(Generic[T]):
         event_id: str | None = None,
         correlation_id: str | None = None,
         expires: timedelta | datetime | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> Delivery:
         """Send one event. It is durable when this returns, unless it is part of a transaction of yours.

@@ -116,7 +116,7 @@ def test_they_import_only_public_names(page: Path) -> None:
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
     public = (
         *("brokers", "console", "diagram", "embedded", "guard", "kafka", "nats", "observe", "otel"),
-        *("outgoing", "prometheus", "rabbitmq", "testing", "webhook"),
+        *("outgoing", "prometheus", "rabbitmq", "sqlalchemy", "testing", "webhook"),
     )
     assert others <= {f"saga_fn.{name}" for name in public}
 
@@ -314,6 +314,7 @@ def test_the_site_has_every_page_and_no_other() -> None:
 
 
 OUTSIDE_OF_THE_ROOT = {
+    "CallerConnection",
     "Doing",
     "EmbeddedPostgres",
     "Guard",
@@ -323,6 +324,7 @@ OUTSIDE_OF_THE_ROOT = {
     "Undoing",
     *("FailedForNow", "OnDead", "OutgoingMessage", "OutgoingOptions", "PublishFunction", "PublishOutcome"),
     *("Published", "Publisher", "RefusedForGood", "message_id"),
+    "connection_of",
     "grant",
     "migrate",
     *brokers.__all__,

@@ -54,7 +54,7 @@ from saga_fn.engine.recent import Recent, Seldom, Shared
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.stats import SagaStats
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
@@ -233,7 +233,7 @@ class SagaEngine:
             for plan in self.registry.plans:
                 await self.keep_plan(plan)
 
-    async def hold_plan(self, plan: Plan, connection: Connection) -> None:
+    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> None:
         """Make sure that a saga that starts in a caller's transaction has its plan, without another connection.
 
         A rollback takes the plan back, so it counts as kept only when it was seen to be committed.

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.statement import Statement
 
 
@@ -43,7 +43,7 @@ ON CONFLICT (operation) DO UPDATE SET
     END
 RETURNING g.generation AS generation, g.replaced AS replaced, g.repeats AS repeats, g.undone_at AS undone_at"""
 
-    async def run(self, conn: Connection, /, *, operation: str, generation: int) -> GuardDoneRow:
+    async def run(self, conn: CallerConnection, /, *, operation: str, generation: int) -> GuardDoneRow:
         row = await conn.fetchrow(self.sql, operation, generation)
         if row is None:
             raise LookupError("guard_done gave no row")
@@ -74,7 +74,7 @@ ON CONFLICT (operation) DO UPDATE SET
     undos = least(g.undos, 2147483646) OPERATOR(pg_catalog.+) 1
 RETURNING g.done_at AS done_at, g.undos AS undos"""
 
-    async def run(self, conn: Connection, /, *, operation: str) -> GuardUndoneRow:
+    async def run(self, conn: CallerConnection, /, *, operation: str) -> GuardUndoneRow:
         row = await conn.fetchrow(self.sql, operation)
         if row is None:
             raise LookupError("guard_undone gave no row")

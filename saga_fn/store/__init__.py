@@ -13,6 +13,17 @@
 Its methods take and return the types of `saga_fn.store.records`, and raise the errors of `saga_fn.store.errors`.
 """
 
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
 
-__all__ = ["Deletion", "KeptEvents", "Lists", "Operations", "Pauses", "Processes", "SentEvents", "Store"]
+__all__ = [
+    "CallerConnection",
+    "Deletion",
+    "KeptEvents",
+    "Lists",
+    "Operations",
+    "Pauses",
+    "Processes",
+    "SentEvents",
+    "Store",
+]

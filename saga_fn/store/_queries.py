@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.statement import Statement
 
 
@@ -45,7 +45,7 @@ FROM written AS w"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -85,7 +85,7 @@ RETURNING o.state"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -127,7 +127,7 @@ WHERE v.shard OPERATOR(pg_catalog.=) $3::smallint AND v.saga_id OPERATOR(pg_cata
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -158,7 +158,16 @@ FROM lock_timeout
 ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, until = excluded.until
 WHERE r.owner OPERATOR(pg_catalog.=) excluded.owner OR r.until OPERATOR(pg_catalog.<=) pg_catalog.now()"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, shard: int, owner: UUID, lease: timedelta) -> int:
+    async def run(
+        self,
+        conn: CallerConnection,
+        /,
+        *,
+        lock_timeout: int,
+        shard: int,
+        owner: UUID,
+        lease: timedelta,
+    ) -> int:
         tag = await conn.execute(self.sql, lock_timeout, shard, owner, lease)
         return int(tag.rpartition(" ")[2])
 
@@ -228,7 +237,7 @@ RETURNING
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         names: Sequence[str],
@@ -309,7 +318,7 @@ RETURNING
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         token: UUID,
@@ -352,7 +361,7 @@ RETURNING
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -409,7 +418,7 @@ WHERE
 RETURNING
     e.id, e.saga_id, e.name, e.aggregation_id, e.message_id, e.event, e.body, e.sent_at, e.expires_at, e.for_next"""
 
-    async def run(self, conn: Connection, /, *, lease: timedelta, shard: int, most: int) -> list[SentEventRow]:
+    async def run(self, conn: CallerConnection, /, *, lease: timedelta, shard: int, most: int) -> list[SentEventRow]:
         rows = await conn.fetch(self.sql, lease, shard, most)
         return [SentEventRow(*row) for row in rows]
 
@@ -432,7 +441,7 @@ SET outcome = $2::pg_catalog.bytea, updated_at = pg_catalog.now()
 FROM lock_timeout
 WHERE o.shard OPERATOR(pg_catalog.=) $3::smallint AND o.id OPERATOR(pg_catalog.=) $4::pg_catalog.uuid AND o.state OPERATOR(pg_catalog.=) 'done' AND o.token IS NULL"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, progress: bytes, shard: int, id: UUID) -> int:
+    async def run(self, conn: CallerConnection, /, *, lock_timeout: int, progress: bytes, shard: int, id: UUID) -> int:
         tag = await conn.execute(self.sql, lock_timeout, progress, shard, id)
         return int(tag.rpartition(" ")[2])
 
@@ -502,7 +511,7 @@ SELECT w.id, w.inbox_sent, pg_catalog.now() AS now FROM written AS w"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -664,7 +673,7 @@ SELECT w.id, w.inbox_sent, pg_catalog.now() AS now FROM written AS w"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -859,7 +868,7 @@ SELECT w.id, w.inbox_sent, pg_catalog.now() AS now FROM written AS w"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -968,7 +977,7 @@ RETURNING p.name"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1071,7 +1080,7 @@ RETURNING s.id"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1110,7 +1119,7 @@ WHERE
     )
 RETURNING e.id"""
 
-    async def run(self, conn: Connection, /, *, shard: int, ids: Sequence[UUID]) -> list[UUID]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, ids: Sequence[UUID]) -> list[UUID]:
         rows = await conn.fetch(self.sql, shard, ids)
         return [row[0] for row in rows]
 
@@ -1160,7 +1169,16 @@ WHERE
         )
     )"""
 
-    async def run(self, conn: Connection, /, *, shard: int, name: str, aggregation_id: str, event: str | None) -> int:
+    async def run(
+        self,
+        conn: CallerConnection,
+        /,
+        *,
+        shard: int,
+        name: str,
+        aggregation_id: str,
+        event: str | None,
+    ) -> int:
         tag = await conn.execute(self.sql, shard, name, aggregation_id, event)
         return int(tag.rpartition(" ")[2])
 
@@ -1190,7 +1208,7 @@ WHERE
         )
     )"""
 
-    async def run(self, conn: Connection, /, *, shard: int, most: int) -> int:
+    async def run(self, conn: CallerConnection, /, *, shard: int, most: int) -> int:
         tag = await conn.execute(self.sql, shard, most)
         return int(tag.rpartition(" ")[2])
 
@@ -1219,7 +1237,7 @@ WHERE
         )
     )"""
 
-    async def run(self, conn: Connection, /, *, shard: int, kept: timedelta, most: int) -> int:
+    async def run(self, conn: CallerConnection, /, *, shard: int, kept: timedelta, most: int) -> int:
         tag = await conn.execute(self.sql, shard, kept, most)
         return int(tag.rpartition(" ")[2])
 
@@ -1263,7 +1281,7 @@ WHERE
         )
     )"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: UUID, silent: timedelta, most: int) -> int:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: UUID, silent: timedelta, most: int) -> int:
         tag = await conn.execute(self.sql, shard, id, silent, most)
         return int(tag.rpartition(" ")[2])
 
@@ -1292,7 +1310,7 @@ WHERE
         )
     )"""
 
-    async def run(self, conn: Connection, /, *, shard: int, most: int) -> int:
+    async def run(self, conn: CallerConnection, /, *, shard: int, most: int) -> int:
         tag = await conn.execute(self.sql, shard, most)
         return int(tag.rpartition(" ")[2])
 
@@ -1320,7 +1338,7 @@ WHERE s.shard OPERATOR(pg_catalog.=) $5::smallint AND s.id OPERATOR(pg_catalog.=
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1376,7 +1394,7 @@ LIMIT $7::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -1435,7 +1453,7 @@ SELECT b.shard, b.name, b.version, pg_catalog.now() AS now
 FROM found AS b
 LIMIT $2::integer"""
 
-    async def run(self, conn: Connection, /, *, shards: Sequence[int], most: int) -> list[FoundDefinition]:
+    async def run(self, conn: CallerConnection, /, *, shards: Sequence[int], most: int) -> list[FoundDefinition]:
         rows = await conn.fetch(self.sql, shards, most)
         return [FoundDefinition(*row) for row in rows]
 
@@ -1472,7 +1490,7 @@ LIMIT $7::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         names: Sequence[str],
@@ -1523,7 +1541,7 @@ WHERE EXISTS (SELECT 1 FROM {schema}.saga_sent AS e WHERE e.shard OPERATOR(pg_ca
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -1570,7 +1588,7 @@ LIMIT $8::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -1611,7 +1629,7 @@ WHERE
     )
 ORDER BY l.virtualtransaction"""
 
-    async def run(self, conn: Connection, /, *, schema: str) -> list[str]:
+    async def run(self, conn: CallerConnection, /, *, schema: str) -> list[str]:
         rows = await conn.fetch(self.sql, schema)
         return [row[0] for row in rows]
 
@@ -1649,7 +1667,7 @@ LIMIT $6::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -1689,7 +1707,7 @@ LIMIT $8::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -1746,7 +1764,7 @@ LIMIT $4::bigint"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -1801,7 +1819,15 @@ SELECT b.shard, b.version, pg_catalog.now() AS now
 FROM found AS b
 LIMIT $3::integer"""
 
-    async def run(self, conn: Connection, /, *, shards: Sequence[int], name: str, most: int) -> list[FoundVersion]:
+    async def run(
+        self,
+        conn: CallerConnection,
+        /,
+        *,
+        shards: Sequence[int],
+        name: str,
+        most: int,
+    ) -> list[FoundVersion]:
         rows = await conn.fetch(self.sql, shards, name, most)
         return [FoundVersion(*row) for row in rows]
 
@@ -1905,7 +1931,7 @@ SELECT t.id FROM told AS t"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1954,7 +1980,7 @@ SELECT
     EXISTS (SELECT 1 FROM seen AS s WHERE s.copy OPERATOR(pg_catalog.=) '00000000-0000-0000-0000-000000000000'::pg_catalog.uuid) AS known,
     pg_catalog.statement_timestamp() AS now"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: str, copy: UUID, data: bytes) -> HeldPlanRow:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: str, copy: UUID, data: bytes) -> HeldPlanRow:
         row = await conn.fetchrow(self.sql, shard, id, copy, data)
         if row is None:
             raise LookupError("hold_plan gave no row")
@@ -1985,7 +2011,7 @@ ON CONFLICT DO NOTHING"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2039,7 +2065,7 @@ RETURNING p.name"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2074,7 +2100,7 @@ kept AS (
 )
 SELECT pg_catalog.now() AS now"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, shard: int, id: str, data: bytes) -> datetime:
+    async def run(self, conn: CallerConnection, /, *, lock_timeout: int, shard: int, id: str, data: bytes) -> datetime:
         row = await conn.fetchrow(self.sql, lock_timeout, shard, id, data)
         if row is None:
             raise LookupError("insert_plan gave no row")
@@ -2095,7 +2121,17 @@ class InsertRejection(Statement):
 INSERT INTO {schema}.saga_rejection (shard, saga_id, id, kind, detail)
 VALUES ($1::smallint, $2::pg_catalog.uuid, $3::pg_catalog.uuid, $4::pg_catalog.text, $5::pg_catalog.text)"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID, id: UUID, kind: str, detail: str) -> None:
+    async def run(
+        self,
+        conn: CallerConnection,
+        /,
+        *,
+        shard: int,
+        saga_id: UUID,
+        id: UUID,
+        kind: str,
+        detail: str,
+    ) -> None:
         await conn.execute(self.sql, shard, saga_id, id, kind, detail)
 
 
@@ -2174,7 +2210,7 @@ LEFT JOIN inserted AS i ON true"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2347,7 +2383,7 @@ LEFT JOIN inserted AS i ON true"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2526,7 +2562,7 @@ LEFT JOIN inserted AS i ON true"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2607,7 +2643,7 @@ class InsertShardCount(Statement):
 INSERT INTO {schema}.setting (name, value) VALUES ('shards', $1::integer::pg_catalog.text)
 ON CONFLICT (name) DO NOTHING"""
 
-    async def run(self, conn: Connection, /, *, shards: int) -> None:
+    async def run(self, conn: CallerConnection, /, *, shards: int) -> None:
         await conn.execute(self.sql, shards)
 
 
@@ -2698,7 +2734,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2814,7 +2850,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         of_key: int,
@@ -2922,7 +2958,7 @@ LIMIT $8::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -2975,7 +3011,7 @@ LIMIT $11::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3042,7 +3078,7 @@ LIMIT $11::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3125,7 +3161,7 @@ LIMIT $10::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3191,7 +3227,7 @@ ORDER BY f.created_at DESC, f.id DESC"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3286,7 +3322,7 @@ LIMIT $16::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         names: Sequence[str],
@@ -3346,7 +3382,16 @@ WHERE o.shard OPERATOR(pg_catalog.=) $1::smallint AND (o.began_at, o.id) OPERATO
 ORDER BY o.began_at DESC, o.id DESC
 LIMIT $4::bigint"""
 
-    async def run(self, conn: Connection, /, *, shard: int, at: datetime, at_id: UUID, most: int) -> list[OperationRow]:
+    async def run(
+        self,
+        conn: CallerConnection,
+        /,
+        *,
+        shard: int,
+        at: datetime,
+        at_id: UUID,
+        most: int,
+    ) -> list[OperationRow]:
         rows = await conn.fetch(self.sql, shard, at, at_id, most)
         return [OperationRow(*row) for row in rows]
 
@@ -3408,7 +3453,7 @@ LIMIT $12::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3476,7 +3521,7 @@ LIMIT $4::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         most_definitions: int,
@@ -3501,7 +3546,7 @@ class NotifyWorkers(Statement):
 SELECT pg_catalog.pg_notify($1::pg_catalog.text, h.payload) IS NOT NULL AS sent
 FROM pg_catalog.unnest($2::pg_catalog.text[]) AS h (payload)"""
 
-    async def run(self, conn: Connection, /, *, channel: str, payloads: Sequence[str]) -> list[bool]:
+    async def run(self, conn: CallerConnection, /, *, channel: str, payloads: Sequence[str]) -> list[bool]:
         rows = await conn.fetch(self.sql, channel, payloads)
         return [row[0] for row in rows]
 
@@ -3529,7 +3574,7 @@ WHERE s.shard OPERATOR(pg_catalog.=) $6::smallint AND s.id OPERATOR(pg_catalog.=
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -3560,7 +3605,7 @@ WHERE
     s.shard OPERATOR(pg_catalog.=) $1::smallint AND s.name OPERATOR(pg_catalog.=) $2::pg_catalog.text AND s.aggregation_id OPERATOR(pg_catalog.=) $3::pg_catalog.text
     AND s.ended_at IS NULL"""
 
-    async def run(self, conn: Connection, /, *, shard: int, name: str, aggregation_id: str) -> UUID | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, name: str, aggregation_id: str) -> UUID | None:
         row = await conn.fetchrow(self.sql, shard, name, aggregation_id)
         value: UUID | None = None if row is None else row[0]
         return value
@@ -3784,7 +3829,7 @@ WHERE found.sagas OPERATOR(pg_catalog.>) 0"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         process_shard: int,
@@ -3839,7 +3884,7 @@ SELECT EXISTS (
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -3884,7 +3929,7 @@ CROSS JOIN LATERAL (
     LIMIT 1000
 ) AS f"""
 
-    async def run(self, conn: Connection, /, *, shards: Sequence[int], ids: Sequence[UUID]) -> list[SetAttribute]:
+    async def run(self, conn: CallerConnection, /, *, shards: Sequence[int], ids: Sequence[UUID]) -> list[SetAttribute]:
         rows = await conn.fetch(self.sql, shards, ids)
         return [SetAttribute(*row) for row in rows]
 
@@ -3930,7 +3975,7 @@ FROM (
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -3964,7 +4009,7 @@ SELECT i.answer
 FROM {schema}.saga_inbox AS i
 WHERE i.shard OPERATOR(pg_catalog.=) $1::smallint AND i.saga_id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid AND i.id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID, id: UUID) -> EventAnswerRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, saga_id: UUID, id: UUID) -> EventAnswerRow | None:
         row = await conn.fetchrow(self.sql, shard, saga_id, id)
         return None if row is None else EventAnswerRow(*row)
 
@@ -4014,7 +4059,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -4051,7 +4096,7 @@ SELECT EXISTS (
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -4115,7 +4160,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -4156,7 +4201,7 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.text AND NOT i.indisvalid
 ORDER BY c.relname"""
 
-    async def run(self, conn: Connection, /, *, schema: str) -> list[InvalidIndexRow]:
+    async def run(self, conn: CallerConnection, /, *, schema: str) -> list[InvalidIndexRow]:
         rows = await conn.fetch(self.sql, schema)
         return [InvalidIndexRow(*row) for row in rows]
 
@@ -4206,7 +4251,7 @@ LIMIT $5::bigint"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -4237,7 +4282,7 @@ class ReadJournalEras(Statement):
 
     TEXT = "SELECT pg_catalog.now() AS now, (SELECT pg_catalog.max(e.era) FROM {schema}.journal_era AS e) AS newest"
 
-    async def run(self, conn: Connection, /) -> JournalErasRow:
+    async def run(self, conn: CallerConnection, /) -> JournalErasRow:
         row = await conn.fetchrow(self.sql)
         if row is None:
             raise LookupError("read_journal_eras gave no row")
@@ -4295,7 +4340,7 @@ LIMIT 1000"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -4338,7 +4383,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         tables: Sequence[str],
@@ -4372,7 +4417,7 @@ SELECT s.id, s.token, s.waits OPERATOR(pg_catalog.&) 16 OPERATOR(pg_catalog.<>) 
 FROM {schema}.saga AS s
 WHERE s.shard OPERATOR(pg_catalog.=) $1::smallint AND s.id OPERATOR(pg_catalog.=) ANY($2::pg_catalog.uuid[]) AND s.ended_at IS NULL"""
 
-    async def run(self, conn: Connection, /, *, shard: int, ids: Sequence[UUID]) -> list[LiveRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, ids: Sequence[UUID]) -> list[LiveRow]:
         rows = await conn.fetch(self.sql, shard, ids)
         return [LiveRow(*row) for row in rows]
 
@@ -4409,7 +4454,7 @@ FROM (
 ORDER BY m.sent_at, m.id
 LIMIT $3::bigint"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID, most: int) -> list[InboxMessageRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, saga_id: UUID, most: int) -> list[InboxMessageRow]:
         rows = await conn.fetch(self.sql, shard, saga_id, most)
         return [InboxMessageRow(*row) for row in rows]
 
@@ -4433,7 +4478,7 @@ class ReadMigrations(Statement):
 
     TEXT = "SELECT m.number, m.breaking, m.fingerprint FROM {schema}.migration AS m ORDER BY m.number"
 
-    async def run(self, conn: Connection, /) -> list[MigrationRow]:
+    async def run(self, conn: CallerConnection, /) -> list[MigrationRow]:
         rows = await conn.fetch(self.sql)
         return [MigrationRow(*row) for row in rows]
 
@@ -4459,7 +4504,7 @@ SELECT
     pg_catalog.pg_is_in_recovery() AS is_replica,
     pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('transaction_read_only')::boolean AS is_read_only"""
 
-    async def run(self, conn: Connection, /) -> ModeRow:
+    async def run(self, conn: CallerConnection, /) -> ModeRow:
         row = await conn.fetchrow(self.sql)
         if row is None:
             raise LookupError("read_mode gave no row")
@@ -4492,7 +4537,7 @@ SELECT
             AND s.ended_at IS NOT NULL
     ) AS known"""
 
-    async def run(self, conn: Connection, /, *, shard: int, name: str) -> bool:
+    async def run(self, conn: CallerConnection, /, *, shard: int, name: str) -> bool:
         row = await conn.fetchrow(self.sql, shard, name)
         if row is None:
             raise LookupError("read_name_is_known gave no row")
@@ -4516,7 +4561,7 @@ SELECT
 FROM {schema}.saga_operation AS o
 WHERE o.shard OPERATOR(pg_catalog.=) $1::smallint AND o.id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: UUID) -> OperationRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: UUID) -> OperationRow | None:
         row = await conn.fetchrow(self.sql, shard, id)
         return None if row is None else OperationRow(*row)
 
@@ -4559,7 +4604,7 @@ LIMIT $6::integer"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -4597,7 +4642,7 @@ FROM {schema}.saga_pause AS p
 WHERE p.shard OPERATOR(pg_catalog.=) $1::smallint
 ORDER BY p.paused_at, p.name"""
 
-    async def run(self, conn: Connection, /, *, shard: int) -> list[PauseRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int) -> list[PauseRow]:
         rows = await conn.fetch(self.sql, shard)
         return [PauseRow(*row) for row in rows]
 
@@ -4613,7 +4658,7 @@ class ReadPlan(Statement):
 
     TEXT = "SELECT p.data FROM {schema}.saga_plan AS p WHERE p.shard OPERATOR(pg_catalog.=) $1::smallint AND p.id OPERATOR(pg_catalog.=) $2::pg_catalog.text LIMIT 1"
 
-    async def run(self, conn: Connection, /, *, shard: int, id: str) -> bytes | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: str) -> bytes | None:
         row = await conn.fetchrow(self.sql, shard, id)
         value: bytes | None = None if row is None else row[0]
         return value
@@ -4640,7 +4685,7 @@ SELECT p.host, p.seen_at
 FROM {schema}.saga_process AS p
 WHERE p.shard OPERATOR(pg_catalog.=) $1::smallint AND p.id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: UUID) -> ProcessRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: UUID) -> ProcessRow | None:
         row = await conn.fetchrow(self.sql, shard, id)
         return None if row is None else ProcessRow(*row)
 
@@ -4668,7 +4713,7 @@ FROM {schema}.saga_rejection AS n
 WHERE n.shard OPERATOR(pg_catalog.=) $1::smallint AND n.saga_id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid
 ORDER BY n.recorded_at, n.id"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID) -> list[RejectionRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, saga_id: UUID) -> list[RejectionRow]:
         rows = await conn.fetch(self.sql, shard, saga_id)
         return [RejectionRow(*row) for row in rows]
 
@@ -4717,7 +4762,7 @@ CROSS JOIN LATERAL (
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         saga_ids: Sequence[UUID],
@@ -4777,7 +4822,7 @@ SELECT
 FROM {schema}.saga AS s
 WHERE s.shard OPERATOR(pg_catalog.=) $1::smallint AND s.id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: UUID) -> SagaRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: UUID) -> SagaRow | None:
         row = await conn.fetchrow(self.sql, shard, id)
         return None if row is None else SagaRow(*row)
 
@@ -4812,7 +4857,7 @@ SELECT
         WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($2::pg_catalog.text) AND a.attname OPERATOR(pg_catalog.=) 'fingerprint'
     ) AS has_fingerprints"""
 
-    async def run(self, conn: Connection, /, *, schema: str, migration_table: str) -> ServerRow:
+    async def run(self, conn: CallerConnection, /, *, schema: str, migration_table: str) -> ServerRow:
         row = await conn.fetchrow(self.sql, schema, migration_table)
         if row is None:
             raise LookupError("read_server gave no row")
@@ -4850,7 +4895,7 @@ SELECT
     pg_catalog.pg_is_in_recovery() OR pg_catalog.current_setting('transaction_read_only')::boolean AS is_read_only,
     pg_catalog.now() AS now"""
 
-    async def run(self, conn: Connection, /) -> SessionRow:
+    async def run(self, conn: CallerConnection, /) -> SessionRow:
         row = await conn.fetchrow(self.sql)
         if row is None:
             raise LookupError("read_session gave no row")
@@ -4868,7 +4913,7 @@ class ReadShardCount(Statement):
 
     TEXT = "SELECT t.value::integer AS shards FROM {schema}.setting AS t WHERE t.name OPERATOR(pg_catalog.=) 'shards'"
 
-    async def run(self, conn: Connection, /) -> int | None:
+    async def run(self, conn: CallerConnection, /) -> int | None:
         row = await conn.fetchrow(self.sql)
         value: int | None = None if row is None else row[0]
         return value
@@ -4905,7 +4950,7 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.text AND c.relkind OPERATOR(pg_catalog.=) ANY(ARRAY['r', 'p']::pg_catalog."char"[]) AND NOT c.relispartition
 ORDER BY c.relname"""
 
-    async def run(self, conn: Connection, /, *, schema: str) -> list[SizeRow]:
+    async def run(self, conn: CallerConnection, /, *, schema: str) -> list[SizeRow]:
         rows = await conn.fetch(self.sql, schema)
         return [SizeRow(*row) for row in rows]
 
@@ -4942,7 +4987,7 @@ LEFT JOIN LATERAL (
 ) AS j ON true
 WHERE s.shard OPERATOR(pg_catalog.=) $1::smallint AND s.id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, seq: int, id: UUID) -> StandingRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, seq: int, id: UUID) -> StandingRow | None:
         row = await conn.fetchrow(self.sql, shard, seq, id)
         return None if row is None else StandingRow(*row)
 
@@ -5141,7 +5186,7 @@ WHERE p.shard OPERATOR(pg_catalog.=) $7::smallint"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shards: Sequence[int],
@@ -5196,7 +5241,7 @@ FROM {schema}.saga_tombstone AS t
 WHERE
     t.shard OPERATOR(pg_catalog.=) $1::smallint AND t.id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid AND (t.expires_at IS NULL OR t.expires_at OPERATOR(pg_catalog.>) pg_catalog.now())"""
 
-    async def run(self, conn: Connection, /, *, shard: int, id: UUID) -> TombstoneRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, id: UUID) -> TombstoneRow | None:
         row = await conn.fetchrow(self.sql, shard, id)
         return None if row is None else TombstoneRow(*row)
 
@@ -5233,7 +5278,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         an_id: UUID,
@@ -5283,7 +5328,7 @@ SELECT v.answer
 FROM {schema}.saga_verb AS v
 WHERE v.shard OPERATOR(pg_catalog.=) $1::smallint AND v.saga_id OPERATOR(pg_catalog.=) $2::pg_catalog.uuid AND v.id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID, id: UUID) -> VerbAnswerRow | None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, saga_id: UUID, id: UUID) -> VerbAnswerRow | None:
         row = await conn.fetchrow(self.sql, shard, saga_id, id)
         return None if row is None else VerbAnswerRow(*row)
 
@@ -5319,7 +5364,7 @@ CROSS JOIN LATERAL (
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         saga_ids: Sequence[UUID],
@@ -5353,7 +5398,7 @@ ON CONFLICT DO NOTHING"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -5403,7 +5448,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         ids: Sequence[UUID],
@@ -5458,7 +5503,7 @@ RETURNING s.id, s.inbox_sent, pg_catalog.now() AS now"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         ids: Sequence[UUID],
@@ -5498,7 +5543,7 @@ SELECT pg_catalog.now() AS now"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -5538,7 +5583,7 @@ SET
 FROM lock_timeout
 WHERE s.shard OPERATOR(pg_catalog.=) $2::smallint AND s.id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid AND s.ended_at IS NULL"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, shard: int, saga_id: UUID) -> None:
+    async def run(self, conn: CallerConnection, /, *, lock_timeout: int, shard: int, saga_id: UUID) -> None:
         await conn.execute(self.sql, lock_timeout, shard, saga_id)
 
 
@@ -5607,7 +5652,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -5674,7 +5719,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         of_saga: int,
@@ -5851,7 +5896,7 @@ LEFT JOIN told AS t ON t.id OPERATOR(pg_catalog.=) w.saga_id"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6036,7 +6081,7 @@ LEFT JOIN told AS t ON t.id OPERATOR(pg_catalog.=) w.saga_id"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6128,7 +6173,7 @@ SELECT
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6162,7 +6207,7 @@ SET state = 'stopped', updated_at = pg_catalog.now()
 FROM lock_timeout
 WHERE o.shard OPERATOR(pg_catalog.=) $2::smallint AND o.id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid AND o.state OPERATOR(pg_catalog.=) 'running'"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, shard: int, id: UUID) -> int:
+    async def run(self, conn: CallerConnection, /, *, lock_timeout: int, shard: int, id: UUID) -> int:
         tag = await conn.execute(self.sql, lock_timeout, shard, id)
         return int(tag.rpartition(" ")[2])
 
@@ -6192,7 +6237,7 @@ RETURNING
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6244,7 +6289,7 @@ RETURNING s.token, s.inbox_sent, h.lease_end, pg_catalog.now() AS now"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6282,7 +6327,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6322,7 +6367,7 @@ WHERE
     )
     AND s.owner IS NULL AND s.waits OPERATOR(pg_catalog.>=) 32 AND s.waits OPERATOR(pg_catalog.<) 64"""
 
-    async def run(self, conn: Connection, /, *, shard: int, ids: Sequence[UUID]) -> None:
+    async def run(self, conn: CallerConnection, /, *, shard: int, ids: Sequence[UUID]) -> None:
         await conn.execute(self.sql, shard, ids)
 
 

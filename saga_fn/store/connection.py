@@ -14,8 +14,14 @@ from typing import Any, Final, Protocol, runtime_checkable
 from saga_fn.errors import SagaError, StoreRefusedError, shown
 
 
-class Connection(Protocol):
-    """One connection to PostgreSQL, with asyncpg's verbs and its `$1` parameters."""
+class CallerConnection(Protocol):
+    """A connection of the caller's, by which `start` and `send` become part of the transaction that is open on it.
+
+    `asyncpg.Connection`, and the proxy that its pool hands out, are such connections. Another driver's becomes one by a class with
+    these methods: [Your transaction](your-transaction.md) has it for psycopg 3. Parameters stand as `$1` in the statements. They
+    are None, bool, int, str, bytes, UUID, aware datetime, timedelta, and lists of these. Rows come with the same types.
+    An error of the server's needs the attribute `sqlstate`.
+    """
 
     async def execute(self, query: str, /, *args: object) -> str:
         """Run a statement and give its command tag, such as `UPDATE 3`."""
@@ -29,6 +35,14 @@ class Connection(Protocol):
     async def fetchrow(self, query: str, /, *args: object) -> Any:
         """Run a statement and give its first row, or None."""
         ...
+
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open on it."""
+        ...
+
+
+class Connection(CallerConnection, Protocol):
+    """One connection to PostgreSQL, with asyncpg's verbs."""
 
     # Any: without asyncpg-stubs `transaction()` gives a class whose methods have no annotations at all.
     def transaction(self) -> AbstractAsyncContextManager[Any, Any]:
@@ -47,7 +61,7 @@ class Pool(Protocol):
         ...
 
 
-def holdable(connection: Connection, text: str) -> str:
+def holdable(connection: CallerConnection, text: str) -> str:
     r"""The text as the database can hold it: of one that is not in UTF-8, what is no ASCII is escaped (`\u4e2d`).
 
     For texts that user code has chosen while it ran, such as the name of an exception's type: the saga goes on with it.
@@ -59,10 +73,7 @@ def holdable(connection: Connection, text: str) -> str:
     return text if encoding in ("UTF8", "UNICODE") else text.encode("ascii", "backslashreplace").decode("ascii")
 
 
-_OF_SQLALCHEMY: Final = (
-    "with SQLAlchemy run a statement first, for that begins its transaction, then pass "
-    "(await connection.get_raw_connection()).driver_connection"
-)
+_OF_OTHERS: Final = "with SQLAlchemy pass await saga_fn.sqlalchemy.connection_of(session); for psycopg 3 see docs/your-transaction.md"
 
 
 def check_loop(given: object, what: str) -> None:
@@ -95,7 +106,7 @@ def check_transaction(connection: object, harm: str) -> None:
     if not callable(fetch) or not callable(within):
         raise SagaError(
             f"connection must be an asyncpg connection, not a {type(connection).__name__}",
-            hint=f"async with pool.acquire() as connection, connection.transaction(): ...; {_OF_SQLALCHEMY}",
+            hint=f"async with pool.acquire() as connection, connection.transaction(): ...; {_OF_OTHERS}",
         )
     try:
         is_closed, is_within = callable(closed) and closed(), within()
@@ -108,5 +119,5 @@ def check_transaction(connection: object, harm: str) -> None:
     if not is_within:
         raise SagaError(
             f"no transaction is open on the connection given: {harm} even if the rest is rolled back",
-            hint=f"async with connection.transaction(): ...; {_OF_SQLALCHEMY}",
+            hint=f"async with connection.transaction(): ...; {_OF_OTHERS}",
         )

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import asyncpg
 
 from saga_fn.errors import StoreRefusedError
-from saga_fn.store.connection import Connection, Pool, check_loop
+from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.dsn import Address
 from saga_fn.tasks import Errands
@@ -218,7 +218,7 @@ async def learn_types(connection: Connection) -> None:
     await connection.execute("COMMIT")
 
 
-async def learn_types_within(connection: Connection) -> None:
+async def learn_types_within(connection: CallerConnection) -> None:
     """The same in a transaction of the caller's, which is as it was afterwards, with the caller's own path."""
     await connection.execute(f"SAVEPOINT {APPLICATION_NAME}; SET LOCAL search_path = pg_catalog")
     try:

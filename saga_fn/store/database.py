@@ -18,9 +18,9 @@ from saga_fn.core.ids import Moment
 from saga_fn.errors import SchemaMissingError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
-from saga_fn.store.connection import Connection, Pool, check_loop
+from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections, learn_types_within
-from saga_fn.store.driver_errors import DRIVER_ERRORS, told_of_given, translate_driver_error
+from saga_fn.store.driver_errors import DRIVER_ERRORS, of_another_driver, told_of_given, translate_driver_error
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.errors import RowLockedError
 from saga_fn.store.listener import Listener
@@ -35,6 +35,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT: Final = 20
 """Milliseconds that a statement waits for a row that another session has locked."""
 _LONGEST_PAUSE = 0.25
+_NOT_THE_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
 
 
 @final
@@ -122,7 +123,7 @@ class Database:
         closing: object = getattr(self._pool, "is_closing", None)
         return callable(closing) and bool(closing())
 
-    async def notify(self, *payloads: str, connection: Connection | None = None) -> None:
+    async def notify(self, *payloads: str, connection: CallerConnection | None = None) -> None:
         """Notify listening processes, in the transaction of a connection that is given."""
         async with self.control() if connection is None else self.within(connection) as chosen:
             await self.queries.notify_workers(chosen, channel=self.schema, payloads=list(payloads))
@@ -159,7 +160,7 @@ class Database:
         """A connection for one statement."""
         return self._translating(self._work, self._time_limit)
 
-    def on(self, connection: Connection | None) -> AbstractAsyncContextManager[Connection]:
+    def on(self, connection: CallerConnection | None) -> AbstractAsyncContextManager[CallerConnection]:
         """The connection given, for a statement in its transaction; else one as `work` gives."""
         return self.work() if connection is None else self.within(connection)
 
@@ -187,7 +188,7 @@ class Database:
             await backoff.pause()
 
     @asynccontextmanager
-    async def within(self, connection: Connection) -> AsyncGenerator[Connection]:
+    async def within(self, connection: CallerConnection) -> AsyncGenerator[CallerConnection]:
         """A connection of the caller's, with what its transaction and the driver say told apart by what helps."""
         raw: object = getattr(connection, "_con", connection)  # of a pool's connection: it has the codecs, and stays
         check_loop(raw, "connection given")
@@ -198,15 +199,18 @@ class Database:
                 with suppress(TypeError):  # not everything can be remembered without being kept
                     self._judged.add(raw)
             yield connection
-        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
-            raise SchemaMissingError(
-                self.schema,
-                found=0,
-                needed=MIGRATIONS[-1].number,
-                hint="the transaction is aborted; pass a connection to the database that the orchestrator uses",
-            ) from error
-        except DRIVER_ERRORS as error:
-            raise told_of_given(error) from error
+        except Exception as raised:
+            error = of_another_driver(raised)
+            if isinstance(error, _NOT_THE_SCHEMA):
+                raise SchemaMissingError(
+                    self.schema,
+                    found=0,
+                    needed=MIGRATIONS[-1].number,
+                    hint="the transaction is aborted; pass a connection to the database that the orchestrator uses",
+                ) from raised
+            if isinstance(error, DRIVER_ERRORS):
+                raise told_of_given(error) from raised
+            raise
 
     @asynccontextmanager
     async def _translating(

@@ -108,6 +108,20 @@ def translate_driver_error(error: Exception) -> StoreError:
     )
 
 
+def of_another_driver(error: Exception) -> Exception:
+    """The error of asyncpg's that stands for one of another driver's, where a caller's connection is such a one.
+
+    By its `sqlstate`, as psycopg's have: None where the server said nothing. Any other error is given as it is.
+    """
+    if isinstance(error, DRIVER_ERRORS) or not hasattr(error, "sqlstate"):
+        return error
+    state: object = error.sqlstate
+    said = str(error).partition("\n")[0]
+    if isinstance(state, str):
+        return asyncpg.PostgresError.new({"C": state, "M": said})
+    return asyncpg.InterfaceError(said)
+
+
 def told_of_given(error: Exception) -> StoreError:
     """The same for what happens on a connection of the caller's, in a transaction of the caller's."""
     if isinstance(error, asyncpg.InFailedSQLTransactionError):

@@ -23,7 +23,7 @@ from saga_fn.errors import (
     StoreError,
     is_a,
 )
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_deletion import MemoryDeletion
@@ -169,7 +169,7 @@ class MemoryStore:
         *,
         lease: timedelta,
         lock_timeout: timedelta = KEY_WAIT,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
         refuse(connection)
@@ -443,7 +443,7 @@ class MemoryStore:
             and not self.pauses.holds(saga.record.name)
         ]
 
-    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:
         """The saga's row."""
         refuse(connection)
         saga = self._sagas.get(saga_id)
@@ -467,7 +467,7 @@ class MemoryStore:
         return [] if saga is None else saga.journal[after:last][:most]
 
     async def results(
-        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: CallerConnection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries."""
         refuse(connection)
@@ -492,7 +492,7 @@ class MemoryStore:
         return saga.journal[seq - 1] if saga is not None and 0 < seq <= len(saga.journal) else None
 
     async def active(
-        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+        self, shard: int, name: str, aggregation_id: str, *, connection: CallerConnection | None = None
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
         refuse(connection)
@@ -605,12 +605,12 @@ class MemoryStore:
         """Store the plan."""
         self._plans[plan.id] = plan
 
-    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> bool:
         """Refuse: there is no transaction to take part in."""
         refuse(connection)
         return False
 
-    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: CallerConnection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         return self._plans.get(plan_id)
 
@@ -638,7 +638,7 @@ class MemoryStore:
         """Never: there is nobody else to hear of."""
         return None
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
         """Wake the listeners."""
         for listener in self._listeners:
             for saga in sagas:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.projection import SagaStatus
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import EndedSaga, SagaRecord, Tombstone, time_of
@@ -90,7 +90,7 @@ class MemoryDeletion:
                 self._tombstones[row.id] = stone, None if keep is None else now + keep
         return [row.id for row in over]
 
-    async def tombstone(self, saga_id: UUID, *, connection: Connection | None = None) -> Tombstone | None:
+    async def tombstone(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> Tombstone | None:
         """The tombstone of a saga that was deleted."""
         return self.counting(saga_id)
 

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from saga_fn.core.ids import Moment
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.memory_sent import refuse
 from saga_fn.store.protocol import Store
@@ -126,7 +126,7 @@ class MemoryKeptEvents:
             del self._events[*key, each.kept.id]
         return len(kept)
 
-    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: CallerConnection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the store."""
         refuse(connection)
         return any(row.name == name and row.aggregation_id is not None for row in self._sagas())

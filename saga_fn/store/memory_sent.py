@@ -9,7 +9,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.errors import StoreError
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.records import InboxMessage, MessageStatus, SentEvent
 
 
@@ -25,7 +25,7 @@ class MemorySentEvents:
         *,
         expires: Moment | None,
         for_next: bool,
-        connection: Connection,
+        connection: CallerConnection,
     ) -> MessageStatus:
         """Raise StoreError."""
         refuse(connection)
@@ -40,7 +40,7 @@ class MemorySentEvents:
         return frozenset()
 
 
-def refuse(connection: Connection | None) -> None:
+def refuse(connection: CallerConnection | None) -> None:
     """Raise StoreError for a connection."""
     if connection is not None:
         raise StoreError(

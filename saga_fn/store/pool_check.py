@@ -12,7 +12,7 @@ import asyncpg
 
 from saga_fn.errors import StoreError
 from saga_fn.store._queries import Queries
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import CallerConnection, Pool
 
 _log = logging.getLogger("saga_fn")
 _listeners: dict[int, int] = {}
@@ -59,7 +59,7 @@ def leave_place(pool: Pool) -> None:
         _listeners[id(pool)] = left
 
 
-async def check_codecs(queries: Queries, connection: Connection, *, whose: str = "pool") -> None:
+async def check_codecs(queries: Queries, connection: CallerConnection, *, whose: str = "pool") -> None:
     """Send one value of each type there and back. Raises StoreError if one comes back as something else.
 
     Other errors of the server or the driver are raised as they come.
@@ -83,6 +83,8 @@ async def check_codecs(queries: Queries, connection: Connection, *, whose: str =
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         raise
     except Exception as error:  # what a decoder of the caller's raises
+        if hasattr(error, "sqlstate"):  # another driver's
+            raise
         raise _spoilt(whose, f"refuses the driver's own values: {type(error).__name__}") from error
     got: tuple[object, ...] = (
         row.an_id, row.a_time, row.a_length, row.a_number, row.a_middling, row.a_small, row.a_truth, row.a_word, row.a_body,

@@ -19,7 +19,7 @@ from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.errors import StoredDataError
 from saga_fn.store._queries import ClaimedRow, EventSentRow, TakenRow, VerbSentRow
-from saga_fn.store.connection import Connection, Pool, holdable
+from saga_fn.store.connection import CallerConnection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.eras import era_of
 from saga_fn.store.errors import RowLockedError
@@ -170,7 +170,7 @@ class PostgresStore:
         *,
         lease: timedelta,
         lock_timeout: timedelta = KEY_WAIT,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
         async with self._database.on(connection) as chosen:
@@ -180,7 +180,7 @@ class PostgresStore:
         return Inserted(ids, self.now())  # the statement's now() is when the caller's transaction began
 
     async def _insert(
-        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
+        self, connection: CallerConnection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
         if len(sagas) == 1 and not self._batches_only and not sagas[0].attributes:
             return await self._insert_one(connection, shard, sagas[0], lease, lock_timeout)
@@ -228,7 +228,7 @@ class PostgresStore:
         return frozenset(row.id for row in rows if row.id is not None), rows[0].now
 
     async def _insert_one(
-        self, connection: Connection, shard: int, new: NewSaga, lease: timedelta, lock_timeout: int
+        self, connection: CallerConnection, shard: int, new: NewSaga, lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
         row = await self._database.queries.insert_saga(
             connection,
@@ -541,7 +541,7 @@ class PostgresStore:
 
     # Reading.
 
-    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
         async with self._database.on(connection) as chosen:
             row = await self._database.queries.read_saga(chosen, shard=self._shard(saga_id), id=saga_id)
@@ -593,7 +593,7 @@ class PostgresStore:
         return [JournalRecord(row.seq, row.event, row.writer, row.process, row.input, row.payload) for row in rows]
 
     async def results(
-        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: CallerConnection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries, by primary key."""
         async with self._database.on(connection) as chosen:
@@ -621,7 +621,7 @@ class PostgresStore:
         return {(row.saga_id, row.seq): row.writer for row in rows}
 
     async def active(
-        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+        self, shard: int, name: str, aggregation_id: str, *, connection: CallerConnection | None = None
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
         async with self._database.on(connection) as chosen:
@@ -746,7 +746,7 @@ class PostgresStore:
 
         self._database.sync_clock(await self._database.persist(kept))
 
-    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> bool:
         """Store the plan in the connection's transaction, unless it can be seen there."""
         async with self._database.within(connection):
             row = await self._database.queries.hold_plan(
@@ -759,7 +759,7 @@ class PostgresStore:
         self._database.sync_clock(row.now)
         return row.known
 
-    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: CallerConnection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         try:
             shard = shard_of_plan(plan_id, self._shards)
@@ -788,7 +788,7 @@ class PostgresStore:
         async with self._database.control() as connection:
             return await lacking_of(connection, schema=self._database.schema)
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
         """Notify listening processes."""
         await self._database.notify(*("" if saga is None else str(saga) for saga in sagas), connection=connection)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.projection import SagaStatus
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import DELETED_AT_ONCE, EndedSaga, Tombstone, time_of
@@ -84,7 +84,7 @@ class PostgresDeletion:
                 lock_timeout=LOCK_TIMEOUT,
             )
 
-    async def tombstone(self, saga_id: UUID, *, connection: Connection | None = None) -> Tombstone | None:
+    async def tombstone(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> Tombstone | None:
         """The tombstone of a saga that was deleted."""
         async with self._database.work() if connection is None else self._database.within(connection) as chosen:
             row = await self._database.queries.read_tombstone(

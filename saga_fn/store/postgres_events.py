@@ -8,7 +8,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.store._queries import KeptRow, TakerRow
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.errors import RowLockedError
 from saga_fn.store.records import (
@@ -120,7 +120,7 @@ class PostgresKeptEvents:
         return await self._database.persist(voided) > 0
 
     async def after_end(
-        self, shard: int, key: tuple[str, str], event_id: UUID, connection: Connection | None = None
+        self, shard: int, key: tuple[str, str], event_id: UUID, connection: CallerConnection | None = None
     ) -> MessageStatus:
         """DUPLICATE for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         async with self._database.on(connection) as chosen:
@@ -142,7 +142,7 @@ class PostgresKeptEvents:
                 connection, shard=shard, name=key[0], aggregation_id=key[1], event=event
             )
 
-    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: CallerConnection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the shard."""
         async with self._database.on(connection) as chosen:
             return await self._database.queries.read_name_is_known(chosen, shard=shard, name=name)

@@ -12,7 +12,7 @@ from saga_fn.core.listing import Way, live_kinds, statuses_of
 from saga_fn.core.projection import SagaStatus
 from saga_fn.snapshot import SagaRow
 from saga_fn.store._queries import AttributeRow, ListedRow
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.database import Database
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.listing import MOST_FOUND, MOST_WALKED, Listing, Place, too_many_definitions, too_many_values
@@ -185,7 +185,7 @@ class PostgresLists:
             )
 
     async def _definitions(
-        self, connection: Connection, name: str | None, aggregation_id: str | None
+        self, connection: CallerConnection, name: str | None, aggregation_id: str | None
     ) -> list[tuple[int, str, int]]:
         """The shards, names and versions to look at."""
         queries = self._database.queries
@@ -206,7 +206,7 @@ class PostgresLists:
         return found
 
     async def _rows(
-        self, connection: Connection, asked: Listing, found: list[tuple[int, str, int]], now: Moment
+        self, connection: CallerConnection, asked: Listing, found: list[tuple[int, str, int]], now: Moment
     ) -> list[ListedRow]:
         wanted, most, queries = asked.wanted, asked.most, self._database.queries
         (at, at_id), bound = asked.span(now)

@@ -10,7 +10,7 @@ from uuid import UUID
 from saga_fn.core.ids import Moment
 from saga_fn.errors import StoredDataError
 from saga_fn.store._queries import SentEventRow
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.database import Database
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_key
 from saga_fn.store.postgres_events import PostgresKeptEvents
@@ -45,7 +45,7 @@ class PostgresSentEvents:
         *,
         expires: Moment | None,
         for_next: bool,
-        connection: Connection,
+        connection: CallerConnection,
     ) -> MessageStatus:
         """Store an event in the connection's transaction."""
         queries, shards = self._database.queries, self._database.shards

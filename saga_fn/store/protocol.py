@@ -19,7 +19,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.snapshot import OperationState, SagaRow
 from saga_fn.stats import WorkingProcess
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.listing import Listing
 from saga_fn.store.records import (
     ALL_ENTRIES,
@@ -122,7 +122,7 @@ class KeptEvents(Protocol):
         """Forget the events of that name (None: all) that wait for a saga of the key; gives their number."""
         ...
 
-    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: CallerConnection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the shard."""
         ...
 
@@ -166,7 +166,7 @@ class SentEvents(Protocol):
         *,
         expires: Moment | None,
         for_next: bool,
-        connection: Connection,
+        connection: CallerConnection,
     ) -> MessageStatus:
         """Store an event in the connection's transaction; waits for no other transaction, and changes no saga's row.
 
@@ -389,7 +389,7 @@ class Deletion(Protocol):
         """
         ...
 
-    async def tombstone(self, saga_id: UUID, *, connection: Connection | None = None) -> Tombstone | None:
+    async def tombstone(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> Tombstone | None:
         """The tombstone of a saga that was deleted; None if it has none, or none that counts."""
         ...
 
@@ -550,7 +550,7 @@ class Store(Protocol):
         *,
         lease: timedelta,
         lock_timeout: timedelta = KEY_WAIT,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free, each with its first journal entry.
 
@@ -639,7 +639,7 @@ class Store(Protocol):
         """The shards in which something is due, and `OF_SENT` if some of `sent_events` are; takes no lock."""
         ...
 
-    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
         ...
 
@@ -654,7 +654,7 @@ class Store(Protocol):
         ...
 
     async def results(
-        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: CallerConnection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries (saga, seq)."""
         ...
@@ -671,7 +671,7 @@ class Store(Protocol):
         ...
 
     async def active(
-        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+        self, shard: int, name: str, aggregation_id: str, *, connection: CallerConnection | None = None
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
         ...
@@ -724,14 +724,14 @@ class Store(Protocol):
         """Store the plan, unless it is there."""
         ...
 
-    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> bool:
         """Store the plan in the connection's transaction, unless it can be seen there; waits for no other transaction.
 
         True if `keep_plan` has stored it, so that it is there whatever becomes of the transaction.
         """
         ...
 
-    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: CallerConnection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         ...
 
@@ -751,7 +751,7 @@ class Store(Protocol):
         """Why this process hears of nothing that others tell it, if it was meant to; a person should look at it."""
         ...
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
         """Tell listening processes that something is due (None), or that these sagas have messages.
 
         May be lost: they also look by themselves. With a connection they are told when its transaction is committed.

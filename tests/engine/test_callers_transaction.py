@@ -166,7 +166,7 @@ async def test_a_start_without_a_transaction_is_refused(any_dsn: str, connect: C
             if many
             else shop.start(Order("1"), connection=connection)
         )
-        with pytest.raises(SagaError, match=r"no transaction is open(.|\n)*driver_connection"):
+        with pytest.raises(SagaError, match=r"no transaction is open(.|\n)*connection_of"):
             await start
         assert await sagas_in(any_dsn) == set()
 

@@ -22,6 +22,7 @@ UNWANTED = {
     "psutil",
     "pydantic",
     "rich",
+    "sqlalchemy",
     "starlette",
     "uvicorn",
 }
@@ -42,6 +43,7 @@ LATE = {
     "saga_fn.otel",
     "saga_fn.prometheus",
     "saga_fn.rabbitmq",
+    "saga_fn.sqlalchemy",
     "saga_fn.store._queries",
     "saga_fn.store.memory",
     "saga_fn.store.migrate",
@@ -102,7 +104,7 @@ except AttributeError as error:
     assert consumer.run_program(program).split("\n")[:2] == ["", "module 'saga_fn' has no attribute 'SagaAdmim'"]
 
 
-@pytest.mark.parametrize("room", ["console", "kafka", "nats", "otel", "prometheus", "rabbitmq", "webhook"])
+@pytest.mark.parametrize("room", ["console", "kafka", "nats", "otel", "prometheus", "rabbitmq", "sqlalchemy", "webhook"])
 def test_an_extra_that_is_not_installed_is_named(room: str, consumer: Consumer) -> None:
     program = f"try:\n    import saga_fn.{room}\nexcept ImportError as error:\n    print(error)"
     assert f"pip install 'saga-fn[{room}]'" in consumer.run_program(program)

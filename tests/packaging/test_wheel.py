@@ -89,6 +89,7 @@ def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, fil
         "otel",
         "prometheus",
         "rabbitmq",
+        "sqlalchemy",
         "webhook",
     )
     extras = tuple(f"saga_fn/{room}/" for room in rooms)

@@ -297,6 +297,9 @@ class OldServer:
     async def execute(self, query: str, /, *args: object) -> str:
         raise AssertionError(query)
 
+    def is_in_transaction(self) -> bool:
+        raise AssertionError
+
     def transaction(self) -> AbstractAsyncContextManager[None]:
         raise AssertionError
 

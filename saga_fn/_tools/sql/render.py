@@ -146,7 +146,7 @@ def _imports(described: Sequence[Described]) -> str:
     lines += ["", "import msgspec"] if any(each.query.row_class for each in described) else []
     lines += [
         "",
-        "from saga_fn.store.connection import Connection",
+        "from saga_fn.store.connection import CallerConnection",
         "from saga_fn.store.statement import Statement",
         "",
     ]
@@ -256,7 +256,7 @@ def _method(each: Described) -> str:
 
 
 def _signature(name: str, parameters: Sequence[str], gives: str) -> list[str]:
-    head = ["self", "conn: Connection", "/", *(["*", *parameters] if parameters else [])]
+    head = ["self", "conn: CallerConnection", "/", *(["*", *parameters] if parameters else [])]
     flat = f"    async def {name}({', '.join(head)}) -> {gives}:"
     if len(flat) <= _LINE:
         return [flat]

@@ -40,7 +40,7 @@ from saga_fn.errors import (
     StoreUnavailableError,
     shown,
 )
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import (
     NO_PAUSE,
@@ -367,7 +367,7 @@ def too_many_kept(key: tuple[str, str]) -> SagaStateError:
 
 
 async def require_known(
-    engine: SagaEngine, name: str, *, may_be_new: bool, connection: Connection | None = None
+    engine: SagaEngine, name: str, *, may_be_new: bool, connection: CallerConnection | None = None
 ) -> None:
     """Raise SagaNotRegisteredError for a name that nobody knows: no saga of it with a business key is, or was, in the store."""
     if may_be_new or engine.registry.versions(name):
@@ -397,7 +397,7 @@ def check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
 
 
 async def check_event(
-    engine: SagaEngine, row: SagaRecord, event: OutsideEvent, connection: Connection | None = None
+    engine: SagaEngine, row: SagaRecord, event: OutsideEvent, connection: CallerConnection | None = None
 ) -> None:
     """Judge an event that is sent to a saga: it has to wait for such a one, and be able to read it."""
     registered = engine.registry.find(row.name, row.version)

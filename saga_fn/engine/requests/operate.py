@@ -41,7 +41,7 @@ from saga_fn.errors import (
     StoreError,
 )
 from saga_fn.snapshot import wait_token
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
@@ -352,7 +352,7 @@ async def is_current_token(engine: SagaEngine, saga_id: UUID, token: UUID) -> bo
     return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))
 
 
-async def read_row(engine: SagaEngine, saga_id: UUID, connection: Connection | None = None) -> SagaRecord:
+async def read_row(engine: SagaEngine, saga_id: UUID, connection: CallerConnection | None = None) -> SagaRecord:
     """The saga's row as it stands, or as a caller's connection sees it; raises SagaNotFoundError, or SagaDeletedError."""
     check_id(saga_id)
     engine.gate.require_open()

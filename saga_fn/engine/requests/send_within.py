@@ -19,7 +19,7 @@ from saga_fn.engine.requests.events import (
     too_many_unread,
 )
 from saga_fn.engine.requests.operate import read_row
-from saga_fn.store.connection import Connection, check_transaction
+from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.records import MessageStatus
 
 
@@ -27,7 +27,7 @@ async def send_within(
     engine: SagaEngine,
     target: UUID | tuple[str, str],
     event: OutsideEvent,
-    connection: Connection,
+    connection: CallerConnection,
     *,
     for_next: bool,
     may_be_new: bool,

@@ -33,7 +33,7 @@ from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.engine.requests.start_within import start_within
 from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError, is_a, shown
-from saga_fn.store.connection import Connection, check_notify
+from saga_fn.store.connection import CallerConnection, check_notify
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
@@ -111,7 +111,7 @@ class Starter:
         """Ids and business keys that starts of this process wait for, and when the first of them is through."""
 
     async def start(
-        self, request: StartRequest, connection: Connection | None = None, *, notify: bool = False
+        self, request: StartRequest, connection: CallerConnection | None = None, *, notify: bool = False
     ) -> StartedSaga:
         """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
 
@@ -129,7 +129,7 @@ class Starter:
             _tell_call(call, [started])
             return started
 
-    async def _start(self, request: StartRequest, connection: Connection | None, *, notify: bool) -> StartedSaga:
+    async def _start(self, request: StartRequest, connection: CallerConnection | None, *, notify: bool) -> StartedSaga:
         if connection is not None:
             return (await start_within(self._engine, [request], connection, notify=notify))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
@@ -149,7 +149,7 @@ class Starter:
         aggregation_id: Callable[[T], str] | None,
         idempotency_key: Callable[[T], str] | None,
         delay: timedelta | None,
-        connection: Connection | None,
+        connection: CallerConnection | None,
         notify: bool,
     ) -> list[StartedSaga]:
         """Insert a saga for each, of which this process runs as many itself as it has slots; raises as `start` does.
@@ -211,7 +211,7 @@ class Starter:
         self,
         registered: Registered,
         requests: Sequence[StartRequest],
-        connection: Connection | None,
+        connection: CallerConnection | None,
         *,
         notify: bool,
     ) -> list[StartedSaga]:

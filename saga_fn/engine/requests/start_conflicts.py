@@ -21,7 +21,7 @@ from saga_fn.errors import (
     StoreUnavailableError,
     shown,
 )
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import NewSaga
@@ -43,7 +43,7 @@ class StartedSaga(msgspec.Struct, frozen=True):
 
 
 async def existing(
-    engine: SagaEngine, request: StartRequest, new: NewSaga, connection: Connection | None = None
+    engine: SagaEngine, request: StartRequest, new: NewSaga, connection: CallerConnection | None = None
 ) -> StartedSaga | None:
     """The saga that the same request has started before; None if what stood in the way has ended meanwhile.
 
@@ -71,7 +71,7 @@ async def existing(
 
 
 async def _means_the_same(
-    engine: SagaEngine, request: StartRequest, new: NewSaga, connection: Connection | None
+    engine: SagaEngine, request: StartRequest, new: NewSaga, connection: CallerConnection | None
 ) -> bool:
     """Whether what the saga was started with is this request's data as they are read now: another build wrote other bytes."""
     shard, first = shard_of(new.id, engine.store.shards), (new.id, 1)

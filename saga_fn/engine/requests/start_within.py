@@ -17,7 +17,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
-from saga_fn.store.connection import Connection, check_transaction
+from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import NewSaga
 
@@ -26,7 +26,7 @@ _Start: TypeAlias = tuple[int, StartRequest, NewSaga]
 
 
 async def start_within(
-    engine: SagaEngine, requests: Sequence[StartRequest], connection: Connection, *, notify: bool
+    engine: SagaEngine, requests: Sequence[StartRequest], connection: CallerConnection, *, notify: bool
 ) -> list[StartedSaga]:
     """Insert these sagas in the connection's transaction, owned by nobody; gives them in the order of the requests.
 
@@ -63,7 +63,7 @@ async def start_within(
 
 
 async def _insert(
-    engine: SagaEngine, shard: int, batch: Sequence[_Start], connection: Connection, give_up: float
+    engine: SagaEngine, shard: int, batch: Sequence[_Start], connection: CallerConnection, give_up: float
 ) -> Collection[UUID]:
     lock_timeout = timedelta(seconds=max(0.0, give_up - time.monotonic()))
     new = [each for _, _, each in batch]
@@ -77,7 +77,7 @@ async def _insert(
 
 
 async def _result(
-    engine: SagaEngine, start: _Start, created: Collection[UUID], connection: Connection
+    engine: SagaEngine, start: _Start, created: Collection[UUID], connection: CallerConnection
 ) -> StartedSaga | SagaError | None:
     """The outcome of a start; None if the obstacle has ended meanwhile."""
     _, request, new = start

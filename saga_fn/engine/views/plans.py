@@ -6,12 +6,12 @@ from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.errors import StoredDataError, StoreError
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.records import SagaRecord
 
 
 async def find_plan(
-    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, connection: Connection | None = None
+    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, connection: CallerConnection | None = None
 ) -> Plan | None:
     """The plan of that id, by default the one in the row; None if it is not there. `connection` is a caller's to look by.
 
@@ -25,7 +25,7 @@ async def find_plan(
 
 
 async def require_plan(
-    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, *, connection: Connection | None = None
+    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, *, connection: CallerConnection | None = None
 ) -> Plan:
     """The same, but raises StoreError if it is not there."""
     found = await find_plan(engine, row, plan, connection)

@@ -12,7 +12,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
 from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import CallerConnection
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
@@ -104,7 +104,7 @@ class CountingStore:
         *,
         lease: timedelta,
         lock_timeout: timedelta = KEY_WAIT,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> Inserted:
         self.calls["insert"] += 1
         return await self._inner.insert(shard, sagas, lease=lease, lock_timeout=lock_timeout, connection=connection)
@@ -169,7 +169,7 @@ class CountingStore:
         self.calls["due_shards"] += 1
         return await self._inner.due_shards(definitions)
 
-    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:
         self.calls["read"] += 1
         return await self._inner.read(saga_id, connection=connection)
 
@@ -184,7 +184,7 @@ class CountingStore:
         return await self._inner.journal(saga_id, after=after, last=last, most=most)
 
     async def results(
-        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: CallerConnection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         self.calls["results"] += 1
         return await self._inner.results(shard, wanted, connection=connection)
@@ -198,7 +198,7 @@ class CountingStore:
         return await self._inner.writers(shard, wanted)
 
     async def active(
-        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+        self, shard: int, name: str, aggregation_id: str, *, connection: CallerConnection | None = None
     ) -> UUID | None:
         self.calls["active"] += 1
         return await self._inner.active(shard, name, aggregation_id, connection=connection)
@@ -241,11 +241,11 @@ class CountingStore:
         self.calls["keep_plan"] += 1
         await self._inner.keep_plan(plan)
 
-    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> bool:
         self.calls["hold_plan"] += 1
         return await self._inner.hold_plan(plan, connection)
 
-    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: CallerConnection | None = None) -> Plan | None:
         self.calls["plan"] += 1
         return await self._inner.plan(plan_id, connection=connection)
 
@@ -261,7 +261,7 @@ class CountingStore:
     def deaf(self) -> str | None:
         return self._inner.deaf
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
         self.calls["hint"] += 1
         await self._inner.hint(sagas, connection=connection)
 

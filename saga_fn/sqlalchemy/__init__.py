@@ -1,0 +1,24 @@
+"""SQLAlchemy's sessions and connections, as `start`, `start_many` and `send` take them. It needs `saga-fn[sqlalchemy]`.
+
+::
+
+    from saga_fn.sqlalchemy import connection_of
+
+    async with session.begin():
+        session.add(order)
+        await orders.start(data, connection=await connection_of(session))
+    await orchestrator.committed()
+"""
+
+try:
+    from sqlalchemy.ext import asyncio as _asyncio
+except ImportError as _error:
+    raise ImportError(
+        f"connection_of needs {_error.name}: pip install 'saga-fn[sqlalchemy]'", name=_error.name
+    ) from _error
+
+from saga_fn.sqlalchemy.connections import connection_of
+
+__all__ = ["connection_of"]
+
+del _asyncio
