@@ -40,7 +40,9 @@ async def connection_of(
     """
     given: object = session
     try:
-        connection = await given.connection() if isinstance(given, AsyncSession | async_scoped_session) else given
+        connection: object = given
+        if isinstance(given, AsyncSession | async_scoped_session):
+            connection = await given.connection()
         if not isinstance(connection, AsyncConnection):
             raise SagaError(
                 f"connection_of wants an AsyncSession or an AsyncConnection, not {type(given).__name__}",

@@ -73,7 +73,9 @@ def holdable(connection: CallerConnection, text: str) -> str:
     return text if encoding in ("UTF8", "UNICODE") else text.encode("ascii", "backslashreplace").decode("ascii")
 
 
-_OF_OTHERS: Final = "with SQLAlchemy pass await saga_fn.sqlalchemy.connection_of(session); for psycopg 3 see docs/your-transaction.md"
+_OF_OTHERS: Final = (
+    "with SQLAlchemy pass await saga_fn.sqlalchemy.connection_of(session); for psycopg 3 see docs/your-transaction.md"
+)
 
 
 def check_loop(given: object, what: str) -> None:

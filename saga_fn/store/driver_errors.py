@@ -115,7 +115,7 @@ def of_another_driver(error: Exception) -> Exception:
     """
     if isinstance(error, DRIVER_ERRORS) or not hasattr(error, "sqlstate"):
         return error
-    state: object = error.sqlstate
+    state: object = getattr(error, "sqlstate", None)
     said = str(error).partition("\n")[0]
     if isinstance(state, str):
         return asyncpg.PostgresError.new({"C": state, "M": said})

@@ -349,7 +349,11 @@ async def test_other_processes_are_told_of_the_commit_where_that_is_asked_for(
 ) -> None:
     connection, listener = await connect(), await connect()
     heard: list[object] = []
-    await listener.add_listener("saga_fn", lambda *told: heard.append(told[-1]))
+
+    def hears(*given: object) -> None:
+        heard.append(given[-1])
+
+    await listener.add_listener("saga_fn", hears)
 
     def told() -> list[object]:
         return [each for each in heard if not str(each).startswith("echo ")]
