@@ -104,7 +104,9 @@ except AttributeError as error:
     assert consumer.run_program(program).split("\n")[:2] == ["", "module 'saga_fn' has no attribute 'SagaAdmim'"]
 
 
-@pytest.mark.parametrize("room", ["console", "kafka", "nats", "otel", "prometheus", "rabbitmq", "sqlalchemy", "webhook"])
+@pytest.mark.parametrize(
+    "room", ["console", "kafka", "nats", "otel", "prometheus", "rabbitmq", "sqlalchemy", "webhook"]
+)
 def test_an_extra_that_is_not_installed_is_named(room: str, consumer: Consumer) -> None:
     program = f"try:\n    import saga_fn.{room}\nexcept ImportError as error:\n    print(error)"
     assert f"pip install 'saga-fn[{room}]'" in consumer.run_program(program)
