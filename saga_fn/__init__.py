@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from saga_fn.core.hooks import Hook
 from saga_fn.core.leftovers import LeftOver, LeftOverKind
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
@@ -18,16 +19,19 @@ from saga_fn.definition import (
     ExponentialRetry,
     FixedRetry,
     HasValue,
+    HookContext,
     InputContext,
     JsonlArchive,
     NoRetry,
     NotDone,
     OutcomeUnknown,
+    Outgoing,
     Retention,
     RetryLater,
     RetryPolicy,
     SagaBuilder,
     SagaDefinition,
+    SagaNews,
     Step,
     StepBase,
     StepContext,
@@ -160,6 +164,8 @@ __all__ = [
     "Health",
     "HistoryEntry",
     "HistoryStatus",
+    "Hook",
+    "HookContext",
     "InputContext",
     "JsonlArchive",
     "KeptEvent",
@@ -175,6 +181,7 @@ __all__ = [
     "OperationState",
     "Outcome",
     "OutcomeUnknown",
+    "Outgoing",
     "Pause",
     "PauseSaga",
     "PayloadError",
@@ -200,6 +207,7 @@ __all__ = [
     "SagaFilter",
     "SagaHandle",
     "SagaJournalDroppedError",
+    "SagaNews",
     "SagaNotCompletedError",
     "SagaNotFoundError",
     "SagaNotRegisteredError",

@@ -36,6 +36,7 @@ from saga_fn.errors import (
     shown,
 )
 from saga_fn.handle import SagaHandle
+from saga_fn.outgoing import OutgoingOptions, Publisher, PublishFunction
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.chosen import chosen_store
@@ -87,6 +88,11 @@ class SagaOrchestrator:
             It counts for a DSN only. Default: None, the driver's own number.
         listen_dsn: Another way to the database for LISTEN, around a pooler in transaction mode. Default: None, the same way.
         read_only: Whether this process only looks, so that a replica will do. It needs `concurrency=0`. Default: False.
+        publishers: The publishers of outgoing messages, by topic: each a `saga_fn.outgoing.Publisher`, or an async function that
+            does what its `publish` does. A key is a topic, or a prefix with a star, as in "orders.*". The longest that fits
+            counts. Default: none.
+        outgoing: How messages are given to them: time limits, attempts, and what a dead message means for those behind it.
+            Default: `OutgoingOptions()`.
         instruments: Tools of telemetry, as `saga_fn.otel` and `saga_fn.prometheus` make them; see `saga_fn.observe.Instrument`. Their
             observers are told before those of `observers`, and their code is around that of `around`. Default: none.
 
@@ -127,6 +133,8 @@ class SagaOrchestrator:
         listen_dsn: str | None = None,
         read_only: bool = False,
         instruments: Iterable[Instrument] = (),
+        publishers: Mapping[str, Publisher | PublishFunction] | None = None,
+        outgoing: OutgoingOptions | None = None,
     ) -> None:
         telemetry = all_of(_each("instruments", instruments, "instruments=[saga_fn.otel.traces()]"))
         options = EngineOptions(
@@ -143,6 +151,8 @@ class SagaOrchestrator:
             around=(*telemetry.around, *_each("around", around)),
             around_start=telemetry.around_start,
             stats_every=telemetry.stats_every,
+            publishers={} if publishers is None else publishers,
+            outgoing=OutgoingOptions() if outgoing is None else outgoing,
         )
         if read_only and (concurrency or migrate):
             raise SagaError(
@@ -271,7 +281,8 @@ class SagaOrchestrator:
             The handle that starts such sagas.
 
         Raises:
-            SagaDefinitionError: The definition is none, or the name or version cannot be one.
+            SagaDefinitionError: The definition is none, or the name or version cannot be one; or it publishes to a topic that has no
+                publisher here.
             SagaError: `concurrency` is out of its range.
         """
         given: object = definition if isinstance(name, str) else name
@@ -290,10 +301,13 @@ class SagaOrchestrator:
                 f"version must be a whole number, 1 or more, not {shown(version)}", hint="version=2"
             )
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
-        registered = Registered(chosen, version, found)
+        registered = Registered(chosen, version, found, self.engine.topics)
         if concurrency is not None:
             check_whole("concurrency", concurrency, least=1)
+        self.engine.topics.check_definition(chosen, found)
         self.engine.registry.add(registered, concurrency)
+        if found.hooks is not None:
+            self.engine.relay.expect_hooks()
         self._life.worker.wake()
         return SagaHandle(self, self._life.starter, registered, found)
 
@@ -567,6 +581,8 @@ class SagaOrchestrator:
                 pass
             if self.engine.held:
                 await asyncio.sleep(0.005)
+                continue
+            if await self.engine.relay.work_off():
                 continue
             work = await self._store.due_work(self.engine.registry.pairs, past_waits=past_waits)
             if work.next_due is None:

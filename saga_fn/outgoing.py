@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeAlias, final
+from typing import ClassVar, Literal, Protocol, TypeAlias, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.arguments import check_whole, micros_of
-from saga_fn.errors import SagaError, shown
+from saga_fn.errors import SagaError, is_a, shown
+from saga_fn.printable import HidingStruct
 
 
 @final
-@attrs.frozen(kw_only=True)
-class OutgoingMessage:
+class OutgoingMessage(HidingStruct, frozen=True, kw_only=True):
     """A message as its publisher is given it."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"body"})
 
     id: UUID
     """The message's id. It is the same at each attempt, in each process, for ever: brokers and consumers drop repeats by it."""
@@ -29,9 +31,9 @@ class OutgoingMessage:
     """The topic, as the saga named it."""
     key: str | None
     """The key, for brokers that have keys: by default the saga's `aggregation_id`, or the saga's id where it has none."""
-    headers: Mapping[str, str] = attrs.field(hash=False)
+    headers: Mapping[str, str]
     """The headers that the saga gave it."""
-    body: bytes = attrs.field(repr=False)
+    body: bytes
     """The payload, as JSON."""
     saga_id: UUID
     """The id of the saga that it comes from."""
@@ -44,14 +46,12 @@ class OutgoingMessage:
 
 
 @final
-@attrs.frozen
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """The broker has it: it confirmed the message, or knew it as a duplicate."""
 
 
 @final
-@attrs.frozen
-class RefusedForGood:
+class RefusedForGood(msgspec.Struct, frozen=True):
     """The broker will never take this message: it is dead at once, and waits for an operator."""
 
     reason: str
@@ -59,8 +59,7 @@ class RefusedForGood:
 
 
 @final
-@attrs.frozen
-class FailedForNow:
+class FailedForNow(msgspec.Struct, frozen=True):
     """The broker has not confirmed it: it is tried again later, up to `OutgoingOptions.max_attempts` times."""
 
     reason: str
@@ -91,7 +90,7 @@ class Publisher(Protocol):
             messages: The messages, 1 to `OutgoingOptions.batch` of them.
 
         Returns:
-            An outcome for each message, in the same order. If it raises, that counts as FailedForNow for each of them.
+            An outcome for each message, in the same order. An exception counts as FailedForNow for each of them.
         """
         ...
 
@@ -104,41 +103,36 @@ OnDead: TypeAlias = Literal["block", "skip"]
 """The fate of a saga's later messages once one is dead: they wait until an operator has decided, or go past it."""
 
 
-def _time(_: OutgoingOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    micros_of(attribute.name, value, error=SagaError, hint="e.g. timedelta(seconds=10)")
-
-
-def _count(_: OutgoingOptions, attribute: attrs.Attribute[int], value: object) -> None:
-    check_whole(attribute.name, value, least=1)
-
-
-def _on_dead(_: OutgoingOptions, __: attrs.Attribute[OnDead], value: object) -> None:
-    if not isinstance(value, str) or value not in ("block", "skip"):
-        raise SagaError(
-            f"on_dead must be 'block' or 'skip', not {shown(value)}",
-            hint="'block' keeps the order of a saga's messages, 'skip' lets the later ones go past one that is dead",
-        )
-
-
 @final
-@attrs.frozen(kw_only=True)
-class OutgoingOptions:
+class OutgoingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How an orchestrator gives messages to its publishers."""
 
-    timeout: timedelta = attrs.field(default=timedelta(seconds=10), validator=_time)
+    timeout: timedelta = timedelta(seconds=10)
     """How long one call of a publisher, or of a hook, may take, as a timedelta of at most 365 days. Default: 10 seconds."""
-    max_attempts: int = attrs.field(default=100, validator=_count)
+    max_attempts: int = 100
     """How often a message is tried before it is dead, 1 or more. Default: 100, which takes some 8 hours."""
-    first_delay: timedelta = attrs.field(default=timedelta(seconds=1), validator=_time)
+    first_delay: timedelta = timedelta(seconds=1)
     """How long after its first failure a message is tried again, as a timedelta; then twice as long each time. Default: 1 second."""
-    longest_delay: timedelta = attrs.field(default=timedelta(minutes=5), validator=_time)
+    longest_delay: timedelta = timedelta(minutes=5)
     """The longest delay between two attempts, as a timedelta. Default: 5 minutes."""
-    on_dead: OnDead = attrs.field(default="block", validator=_on_dead)
+    on_dead: OnDead = "block"
     """Whether a dead message holds its saga's later ones ("block"), or they go past it ("skip"). Default: "block"."""
-    batch: int = attrs.field(default=100, validator=_count)
+    batch: int = 100
     """How many messages a publisher is given at once, 1 or more. Default: 100."""
-    waiting: int = attrs.field(default=1000, validator=_count)
+    waiting: int = 1000
     """How many messages wait in memory for one publisher, 1 or more; further ones wait in the database. Default: 1000."""
+
+    def __post_init__(self) -> None:
+        """Judge what was given."""
+        for name in ("timeout", "first_delay", "longest_delay"):
+            micros_of(name, getattr(self, name), error=SagaError, hint="e.g. timedelta(seconds=10)")
+        for name in ("max_attempts", "batch", "waiting"):
+            check_whole(name, getattr(self, name), least=1)
+        if not is_a(self.on_dead, str) or self.on_dead not in ("block", "skip"):
+            raise SagaError(
+                f"on_dead must be 'block' or 'skip', not {shown(self.on_dead)}",
+                hint="'block' keeps the order of a saga's messages, 'skip' lets the later ones go past one that is dead",
+            )
 
 
 def message_id(saga_id: UUID, rev: int, n: int) -> UUID:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from typing_extensions import TypeIs
 
@@ -10,6 +11,11 @@ from typing_extensions import TypeIs
 def is_dict(value: object) -> TypeIs[dict[object, object]]:
     """Whether it is a dict."""
     return isinstance(value, dict)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[object, object]]:
+    """Whether it is a mapping of whatever kind."""
+    return isinstance(value, Mapping)
 
 
 def is_list(value: object) -> TypeIs[list[object]]:

@@ -4,6 +4,7 @@ from saga_fn.definition.archive import ArchivedSaga, JsonlArchive
 from saga_fn.definition.attributes import Attribute, HasValue, Setting
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.compiled_step import CompiledStep
+from saga_fn.definition.outgoing import HookContext, Hooks, Outgoing, SagaNews
 from saga_fn.definition.porting import StepDefinition, StepInputMap
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import AnySaga, SagaDefinition
@@ -39,16 +40,20 @@ __all__ = [
     "ExponentialRetry",
     "FixedRetry",
     "HasValue",
+    "HookContext",
+    "Hooks",
     "InputContext",
     "JsonlArchive",
     "NoRetry",
     "NotDone",
     "OutcomeUnknown",
+    "Outgoing",
     "Retention",
     "RetryLater",
     "RetryPolicy",
     "SagaBuilder",
     "SagaDefinition",
+    "SagaNews",
     "Setting",
     "Step",
     "StepBase",

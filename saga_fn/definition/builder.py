@@ -19,6 +19,7 @@ from saga_fn.definition.attributes import Attribute, AttributeBase, V
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
+from saga_fn.definition.outgoing import AnyHook, Hooks
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.steps.base import AnyStep, StepBase
@@ -60,6 +61,12 @@ class SagaBuilder(WaitingBuilder[D]):
             is past its pivot. A saga that could never be in time is refused. Default: None, no limit.
         retention: How long its sagas are kept after their ends. Default: None, for ever.
         attributes: The search attributes of the saga, 8 at most. Default: none.
+        on_started: A message that is published when the saga is stored, or an async function that is called then, at least once.
+            Default: None.
+        on_completed: The same for its end COMPLETED. Default: None.
+        on_compensated: The same for its end COMPENSATED. Default: None.
+        on_failed: The same for its end FAILED. Default: None.
+        on_parked: The same for the moment when it begins to wait for a person. Default: None.
 
     Raises:
         SagaDefinitionError: An option is not one of its values.
@@ -83,6 +90,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
         attributes: Sequence[AttributeBase] = ...,
+        on_started: AnyHook | None = ...,
+        on_completed: AnyHook | None = ...,
+        on_compensated: AnyHook | None = ...,
+        on_failed: AnyHook | None = ...,
+        on_parked: AnyHook | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -95,6 +107,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
         attributes: Sequence[AttributeBase] = ...,
+        on_started: AnyHook | None = ...,
+        on_completed: AnyHook | None = ...,
+        on_compensated: AnyHook | None = ...,
+        on_failed: AnyHook | None = ...,
+        on_parked: AnyHook | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -106,6 +123,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = None,
         retention: Retention | None = None,
         attributes: Sequence[AttributeBase] = (),
+        on_started: AnyHook | None = None,
+        on_completed: AnyHook | None = None,
+        on_compensated: AnyHook | None = None,
+        on_failed: AnyHook | None = None,
+        on_parked: AnyHook | None = None,
     ) -> None:
         if not _is_one_of(order, "sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {shown(order)}")
@@ -132,6 +154,14 @@ class SagaBuilder(WaitingBuilder[D]):
         self._bindings: dict[StepId, CompiledStep] = {}
         self._captures: list[Captured] = []
         self._attributes = Attributes(attributes)
+        hooks = Hooks(
+            on_started=on_started,
+            on_completed=on_completed,
+            on_compensated=on_compensated,
+            on_failed=on_failed,
+            on_parked=on_parked,
+        )
+        self._hooks = hooks if hooks.all else None
         self._built = False
 
     @property
@@ -478,6 +508,7 @@ class SagaBuilder(WaitingBuilder[D]):
             attributes=self._attributes.all,
             set_at_start=settings.get(INITIAL, ()),
             set_by=MappingProxyType({step: each for step, each in settings.items() if step != INITIAL}),
+            hooks=self._hooks,
         )
 
     def _refuse_built(self) -> None:

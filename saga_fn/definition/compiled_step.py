@@ -12,6 +12,7 @@ from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.outgoing import Outgoing, check_publishes
 from saga_fn.definition.steps.condition import AnyCondition
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.error_policy import ErrorPolicy
@@ -65,6 +66,8 @@ class CompiledStep(msgspec.Struct, frozen=True):
     probe_timeout: float | None = None
     fans_out: bool = False
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
+    publishes: tuple[Outgoing, ...] = ()
+    """The messages that its success publishes."""
 
     def given_for(self, step: StepId) -> AnyType:
         """The type of what a person gives in place of running the step: of all of a fan-out, or of that item of it."""
@@ -100,6 +103,7 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
         probe=parts.probe,
         probe_timeout=seconds_of_option("probe_timeout", options.get("probe_timeout", timeout)),
         fans_out=bool(parts.concurrency),
+        publishes=check_publishes("publishes", options.get("publishes", ())),
     )
 
 

@@ -11,6 +11,7 @@ from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan
 from saga_fn.definition.attributes import AttributeBase, Setting
 from saga_fn.definition.compiled_step import CompiledStep
+from saga_fn.definition.outgoing import Hooks
 from saga_fn.definition.retention import Retention
 from saga_fn.errors import PayloadError, is_a
 from saga_fn.printable import HidingStruct
@@ -55,6 +56,14 @@ class SagaDefinition(HidingStruct, Generic[D, R], frozen=True, eq=False):
     """The attributes that its initial data set."""
     set_by: Mapping[StepId, tuple[Setting, ...]] = NO_SETTINGS
     """The attributes that its steps set, by step id."""
+    hooks: Hooks | None = None
+    """Its hooks; None if it has none."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that its steps and hooks publish to, as far as it declares them."""
+        declared = [message.topic for step in self.steps.values() for message in step.publishes]
+        return tuple(dict.fromkeys([*declared, *(() if self.hooks is None else self.hooks.topics)]))
 
     def binding(self, step: StepId) -> CompiledStep | None:
         """Give the code and the types of a step, or of an item of a fan-out.

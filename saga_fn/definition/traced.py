@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, ov
 
 from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
+from saga_fn.definition.outgoing import AnyHook
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.tracing import current_builder, tracing
@@ -41,6 +42,11 @@ def saga(
     deadline: timedelta | None = None,
     retention: Retention | None = None,
     attributes: Sequence[AttributeBase] = (),
+    on_started: AnyHook | None = None,
+    on_completed: AnyHook | None = None,
+    on_compensated: AnyHook | None = None,
+    on_failed: AnyHook | None = None,
+    on_parked: AnyHook | None = None,
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow.
 
@@ -55,6 +61,11 @@ def saga(
         deadline: As for `SagaBuilder`, a timedelta of at most 365 days. Default: None, no limit.
         retention: As for `SagaBuilder`. Default: None, its sagas are kept for ever.
         attributes: As for `SagaBuilder`. Default: none.
+        on_started: As for `SagaBuilder`. Default: None.
+        on_completed: As for `SagaBuilder`. Default: None.
+        on_compensated: As for `SagaBuilder`. Default: None.
+        on_failed: As for `SagaBuilder`. Default: None.
+        on_parked: As for `SagaBuilder`. Default: None.
 
     Returns:
         A decorator that gives a SagaDefinition.
@@ -85,6 +96,11 @@ def saga(
             deadline=deadline,
             retention=retention,
             attributes=attributes,
+            on_started=on_started,
+            on_completed=on_completed,
+            on_compensated=on_compensated,
+            on_failed=on_failed,
+            on_parked=on_parked,
         )
         with tracing(builder):
             result = fn(builder.initial)

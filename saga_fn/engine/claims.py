@@ -222,6 +222,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
         engine.observers.tell(ClaimRound(claimed))
     while mine:
         _, mine = await asyncio.wait(mine)
+    await engine.relay.work_off()
     return claimed
 
 

@@ -41,6 +41,7 @@ from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.handing_over import HandingOver
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.pauses import Pauses
+from saga_fn.engine.hold.relay import Relay
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.hold.sweeping import Sweep
@@ -52,6 +53,7 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom, Shared
 from saga_fn.engine.registry import Registry
+from saga_fn.engine.topics import Topics
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.stats import SagaStats
 from saga_fn.store.connection import CallerConnection
@@ -145,6 +147,14 @@ class SagaEngine:
         """The way of events that were sent in callers' transactions."""
         self.reads_for_owners: bool = True
         """Whether this process may read the messages of a saga without an owner; False once the store has refused that."""
+        options = self.options
+        self.topics: Topics = Topics(
+            options.publishers,
+            lease=options.lease + options.outgoing.timeout,
+            works=options.concurrency > 0,
+        )
+        """The topics that this process publishes to."""
+        self.relay: Relay = Relay(store, self.topics, options.outgoing, self.observers)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -162,6 +172,7 @@ class SagaEngine:
         All that is made here belongs to one event loop. Each life is an owner of its own.
         """
         self.observers.end_life()
+        self.relay.begin_life()
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)

@@ -13,6 +13,7 @@ from saga_fn.engine.gauges import Gauges
 from saga_fn.engine.home import Home
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.requests.start import Starter
+from saga_fn.engine.views.hooks import HookCalls
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, StoreRefusedError
 from saga_fn.store.protocol import Store
@@ -35,6 +36,7 @@ class Life:
         self.starter: Starter = Starter(self.engine, self._slots_for_starts)
         self.engine.slots = self._slots_for_starts
         self._gauges = Gauges(self.engine)
+        self.engine.relay.call_hooks(HookCalls(self.engine))
         self.read_only: bool = read_only
         self.entered: bool = False
         self._store = store
@@ -76,6 +78,8 @@ class Life:
             raise
         self.entered = True
         self._gauges.start()
+        if not self.read_only:
+            self.engine.relay.start()
         if self.engine.options.concurrency:
             self.worker.start()
             if self._store.attendants is not None:
@@ -110,6 +114,7 @@ class Life:
             await self._gauges.stop()
             await self.worker.stop(patience=0.5)
             await self.engine.stop()
+            await self.engine.relay.stop()
         finally:
             if self._store.attendants is not None:
                 self._store.attendants.discard(self)

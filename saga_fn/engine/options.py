@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, Literal, TypeAlias
 
@@ -10,7 +11,9 @@ import msgspec
 from saga_fn.arguments import check_whole, micros_of
 from saga_fn.engine.around import Around, AroundStart, check_around
 from saga_fn.engine.observe.observers import Observer, check_observer
-from saga_fn.errors import SagaError, shown
+from saga_fn.engine.topics import AnyPublisher
+from saga_fn.errors import SagaError, is_a, shown
+from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.protocol import KEY_WAIT
 
 LogErrors: TypeAlias = Literal["type", "traceback"]
@@ -76,6 +79,10 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Context managers that each call of a step runs in, the first of them outermost."""
     around_start: tuple[AroundStart, ...] = ()
     """Context managers that each start runs in, the first of them outermost."""
+    publishers: Mapping[str, AnyPublisher] = {}
+    """The publishers of outgoing messages, by topic."""
+    outgoing: OutgoingOptions = OutgoingOptions()
+    """How messages are given to them."""
     stats_every: float | None = None
     """Seconds between two times that observers are told the numbers about all sagas; None tells none."""
 
@@ -91,6 +98,11 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         _check_log_errors(self.log_errors)
         if self.log_repeats is not None:
             check_whole("log_repeats", self.log_repeats, least=1)
+        if not is_a(self.outgoing, OutgoingOptions):
+            raise SagaError(
+                f"outgoing must be OutgoingOptions, not {shown(self.outgoing)}",
+                hint="outgoing=OutgoingOptions(max_attempts=20)",
+            )
         for observer in self.observers:
             check_observer(observer)
         for around in self.around:

@@ -8,6 +8,7 @@ import msgspec
 
 from saga_fn.core.plan import Plan
 from saga_fn.definition import AnySaga
+from saga_fn.engine.topics import NO_TOPICS, Topics
 from saga_fn.errors import (
     SagaDefinitionError,
     SagaNotRegisteredError,
@@ -26,6 +27,8 @@ class Registered(msgspec.Struct, frozen=True, eq=False):
     name: str
     version: int
     definition: AnySaga
+    topics: Topics = NO_TOPICS
+    """The topics that its process publishes to."""
 
 
 class Registry:

@@ -14,7 +14,17 @@ Its methods take and return the types of `saga_fn.store.records`, and raise the 
 """
 
 from saga_fn.store.connection import CallerConnection
-from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
+from saga_fn.store.protocol import (
+    Deletion,
+    KeptEvents,
+    Lists,
+    Operations,
+    OutgoingMessages,
+    Pauses,
+    Processes,
+    SentEvents,
+    Store,
+)
 
 __all__ = [
     "CallerConnection",
@@ -22,6 +32,7 @@ __all__ = [
     "KeptEvents",
     "Lists",
     "Operations",
+    "OutgoingMessages",
     "Pauses",
     "Processes",
     "SentEvents",

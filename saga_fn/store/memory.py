@@ -30,6 +30,7 @@ from saga_fn.store.memory_deletion import MemoryDeletion
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_operations import MemoryOperations
+from saga_fn.store.memory_outgoing import MemoryOutgoing
 from saga_fn.store.memory_pauses import MemoryPauses
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.memory_sent import MemorySentEvents, refuse
@@ -123,11 +124,13 @@ class MemoryStore:
         self.lists: MemoryLists = MemoryLists(
             self, lambda: (saga.record for saga in self._sagas.values()), self._attributes, self.processes
         )
+        self.outgoing: MemoryOutgoing = MemoryOutgoing(self, lambda saga_id: self._sagas[saga_id].record)
         self.deletion: MemoryDeletion = MemoryDeletion(
             self,
             lambda: (saga.record for saga in self._sagas.values()),
             lambda saga_id: self._sagas.pop(saga_id).keyed,
             self.kept_events.is_kept_back,
+            self.outgoing.holds,
         )
         self.operations: MemoryOperations = MemoryOperations(self.now)
         self.attendants: set[object] = set()
@@ -217,6 +220,8 @@ class MemoryStore:
                 begins=new.token is not None,
             )
             saga.attributes.update(new.attributes)
+            if new.outgoing:
+                _ = self.outgoing.add(new.id, new.outgoing, now)
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)
 
@@ -224,6 +229,7 @@ class MemoryStore:
         """Apply those writes whose saga stands as the writer knows it."""
         now = self.now()
         applied: dict[UUID, int] = {}
+        earlier: dict[UUID, int] = {}
         for write in writes:
             saga = self._sagas.get(write.id)
             if saga is None:
@@ -236,7 +242,10 @@ class MemoryStore:
                 await self._refuse_taken_key(shard, row.name, row.aggregation_id)
             self._apply(saga, write, now)
             applied[write.id] = row.inbox_sent
-        return Committed(applied, now)
+            before = self.outgoing.add(write.id, write.outgoing, now) if write.outgoing else None
+            if before is not None:
+                earlier[write.id] = before
+        return Committed(applied, now, earlier)
 
     async def _refuse_taken_key(self, shard: int, name: str, aggregation_id: str) -> None:
         """Raise as the database does for a second active saga of that business key."""

@@ -28,15 +28,18 @@ class MemoryDeletion:
         sagas: Callable[[], Iterable[SagaRecord]],
         forget: Callable[[UUID], bool],
         kept_for: Callable[[tuple[str, str]], bool],
+        publishes: Callable[[UUID], bool],
     ) -> None:
         """`sagas` gives the rows of all sagas in the store, `forget` deletes one and says whether its start had a key.
 
         `kept_for` says whether an event for a business key would go to its next saga, if that were the first.
+        `publishes` says whether a saga has outgoing messages that are not published.
         """
         self._store = store
         self._sagas = sagas
         self._forget = forget
         self._kept_for = kept_for
+        self._publishes = publishes
         self._tombstones: dict[UUID, tuple[Tombstone, datetime | None]] = {}
         """With the moment from which on each counts no more."""
         self._at_work: dict[int, tuple[UUID, datetime]] = {}
@@ -73,6 +76,7 @@ class MemoryDeletion:
             and (row.acknowledged or not acknowledged_only)
             and (row.ended_at < time_of(sure) or (row.plan in plans and not self._keeps_an_event_back(row)))
             and shard_of(row.id, self._store.shards) == shard
+            and not self._publishes(row.id)
         )
         return [EndedSaga(saga_id, rev, _THE_ERA) for _, saga_id, rev in found[:limit]]
 
@@ -83,7 +87,11 @@ class MemoryDeletion:
         """Delete those that stand as they did, with all that belongs to them; gives their ids."""
         now = time_of(self._store.now())
         revs = {saga.id: saga.rev for saga in sagas}
-        over = [row for row in self._sagas() if row.ended_at is not None and revs.get(row.id) == row.rev]
+        over = [
+            row
+            for row in self._sagas()
+            if row.ended_at is not None and revs.get(row.id) == row.rev and not self._publishes(row.id)
+        ]
         for row in over:
             if self._forget(row.id) and row.ended_at is not None:
                 stone = Tombstone(row.name, row.request, row.status, row.ended_at, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,14 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.errors import StoredDataError
-from saga_fn.store._queries import ClaimedRow, EventSentRow, TakenRow, VerbSentRow
+from saga_fn.store._queries import (
+    ClaimedRow,
+    CommittedAtLengthRow,
+    CommittedRow,
+    EventSentRow,
+    TakenRow,
+    VerbSentRow,
+)
 from saga_fn.store.connection import CallerConnection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.eras import era_of
@@ -31,6 +38,7 @@ from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_letters import send_letters
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
+from saga_fn.store.postgres_outgoing import PostgresOutgoing, outgoing_columns
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.postgres_sent import PostgresSentEvents
@@ -134,6 +142,7 @@ class PostgresStore:
         self.lists: PostgresLists = PostgresLists(self._database)
         self.operations: PostgresOperations = PostgresOperations(self._database)
         self.deletion: PostgresDeletion = PostgresDeletion(self._database)
+        self.outgoing: PostgresOutgoing = PostgresOutgoing(self._database, shards)
 
     @property
     def shards(self) -> int:
@@ -182,18 +191,20 @@ class PostgresStore:
     async def _insert(
         self, connection: CallerConnection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
-        if len(sagas) == 1 and not self._batches_only and not sagas[0].attributes:
+        if len(sagas) == 1 and not self._batches_only and not sagas[0].attributes and not sagas[0].outgoing:
             return await self._insert_one(connection, shard, sagas[0], lease, lock_timeout)
         queries = self._database.queries
         named = [(new.id, new.name, key, value) for new in sagas for key, value in new.attributes]
+        outgoing = [(new.id, row) for new in sagas for row in new.outgoing]
         insert = queries.insert_sagas
-        if named:
+        if named or outgoing:
             insert = partial(
-                queries.insert_sagas_with_attributes,
+                queries.insert_sagas_at_length,
                 n_saga_ids=[saga for saga, _, _, _ in named],
                 n_names=[name for _, name, _, _ in named],
                 n_keys=[key for _, _, key, _ in named],
                 n_values=[holdable(connection, value) for _, _, _, value in named],
+                **outgoing_columns(connection, outgoing),
             )
         tokens, writers = [new.token for new in sagas], [new.writer for new in sagas]
         shown = [new.projection for new in sagas]
@@ -262,16 +273,19 @@ class PostgresStore:
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and not writes[0].attributes
+        at_length = [write for write in writes if write.answers or write.attributes or write.outgoing]
+        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not at_length
         if plain and not skip_locked and not self._batches_only:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
-        at_length = [write for write in writes if write.answers or write.attributes]
         answers = [(write.id, message, answer) for write in at_length for message, answer in write.answers]
         named = [(write.id, key, value) for write in at_length for key, value in write.attributes]
         tokens, shown = [write.token for write in writes], [write.projection for write in writes]
         single = [len(write.entries) for write in writes].count(1) == len(writes)
         by_owners = [write.writer for write in writes] == tokens
-        commit = self._database.queries.commit_sagas
+        commit: Callable[..., Awaitable[Sequence[CommittedRow | CommittedAtLengthRow]]] = (
+            self._database.queries.commit_sagas
+        )
+        outgoing = [(write.id, row) for write in at_length for row in write.outgoing]
         async with self._database.work() as connection:
             if at_length:
                 commit = partial(
@@ -282,6 +296,7 @@ class PostgresStore:
                     n_saga_ids=[saga for saga, _, _ in named],
                     n_keys=[key for _, key, _ in named],
                     n_values=[holdable(connection, value) for _, _, value in named],
+                    **outgoing_columns(connection, outgoing),
                 )
             rows = await commit(
                 connection,
@@ -307,7 +322,11 @@ class PostgresStore:
                 **journal_columns(writes, plain=single and by_owners),
             )
         now = self._database.sync_clock(rows[0].now) if rows else self.now()
-        return Committed({row.id: row.inbox_sent for row in rows}, now)
+        inbox_sent = {row.id: row.inbox_sent for row in rows}
+        if not outgoing:
+            return Committed(inbox_sent, now)
+        earlier = {row.id: row.earlier for row in rows if isinstance(row, CommittedAtLengthRow) and row.earlier}
+        return Committed(inbox_sent, now, earlier)
 
     async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry) -> Committed:
         async with self._database.work() as connection:

@@ -204,6 +204,76 @@ Attributes: TypeAlias = tuple[tuple[str, str], ...]
 NO_ATTRIBUTES: Final[Attributes] = ()
 
 
+class OutgoingRow(msgspec.Struct, frozen=True, gc=False):
+    """An outgoing message to be written with the journal entry that makes it true."""
+
+    rev: int
+    n: int
+    topic: str
+    key: str
+    headers: bytes | None
+    body: bytes
+    token: UUID | None
+    """The token of the process that publishes it, for as long as `lease`; None leaves it to whoever takes it."""
+    lease: timedelta
+
+
+class HeldMessage(msgspec.Struct, frozen=True, gc=False):
+    """An outgoing message that this process holds, to publish it."""
+
+    saga_id: UUID
+    rev: int
+    n: int
+    topic: str
+    key: str
+    headers: bytes | None
+    body: bytes
+    attempts: int
+    """How often it was tried before."""
+    created_at: datetime
+    saga_name: str
+    version: int
+
+
+class FailedMessage(msgspec.Struct, frozen=True, gc=False):
+    """A failed attempt to publish a message: it is tried again after `delay`, unless it is dead."""
+
+    saga_id: UUID
+    rev: int
+    n: int
+    delay: timedelta
+    error: str
+    is_dead: bool
+
+
+class OutgoingRecord(msgspec.Struct, frozen=True):
+    """An outgoing message as it stands in the store."""
+
+    saga_id: UUID
+    rev: int
+    n: int
+    topic: str
+    key: str
+    headers: bytes | None
+    body: bytes
+    attempts: int
+    error: str | None
+    due_at: datetime
+    dead_at: datetime | None
+    blocks: bool
+    created_at: datetime
+    is_held: bool
+
+
+class OutgoingCounts(msgspec.Struct, frozen=True):
+    """How many outgoing messages there are; `MOST_COUNTED` a shard stand for as many or more."""
+
+    waiting: int
+    oldest: datetime | None
+    """When the oldest of those that were counted was written."""
+    dead: int
+
+
 class PauseRecord(msgspec.Struct, frozen=True):
     """A pause of a name, or with the empty name of everything."""
 
@@ -239,6 +309,7 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     attributes: Attributes = NO_ATTRIBUTES
     keyed: bool = False
     """Whether its id was made of an idempotency key."""
+    outgoing: tuple[OutgoingRow, ...] = ()
 
 
 class Live(NamedTuple):
@@ -281,13 +352,28 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     answers: tuple[tuple[UUID, str], ...]
     writer: UUID
     attributes: Attributes = NO_ATTRIBUTES
+    outgoing: tuple[OutgoingRow, ...] = ()
+
+
+Place: TypeAlias = tuple[UUID, int, int]
+"""A message's saga, the revision that it is of, and its place in that."""
+PASSED_OVER_FOR: Final = timedelta(seconds=5)
+"""A message that is not the first of its saga is looked at again after so long."""
+BLOCKED_FOR: Final = timedelta(minutes=5)
+"""The same where a dead message stands before it."""
+NOTHING_EARLIER: Final[Mapping[UUID, int]] = {}
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
-    """The writes that were applied, each with the number of messages its saga has had; and the database's time."""
+    """The writes that were applied, each with the number of messages its saga has had; and the database's time.
+
+    `earlier` names the sagas whose write brought an outgoing message, and that had one before which is not published: by the
+    revision of the first of them.
+    """
 
     inbox_sent: dict[UUID, int]
     now: Moment
+    earlier: Mapping[UUID, int] = NOTHING_EARLIER
 
 
 class Inserted(msgspec.Struct, frozen=True, gc=False):

@@ -45,6 +45,7 @@ _TABLES: Final = (
     "saga_operation",
     "saga_event",
     "saga_sent",
+    "saga_outgoing",
     "saga_rejection",
     "saga_plan",
     "saga_process",
@@ -78,12 +79,14 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_pause": "SELECT, INSERT, UPDATE, DELETE",
         "saga_process": "SELECT, INSERT, UPDATE, DELETE",
         "saga_attribute": "SELECT, INSERT, UPDATE (value)",
+        "saga_outgoing": "SELECT, INSERT, UPDATE, DELETE",
     },
     RoleKind.STARTER: {
         "saga": "SELECT, INSERT",
         "saga_journal": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
         "saga_attribute": "SELECT, INSERT",
+        "saga_outgoing": "SELECT, INSERT",
     },
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (inbox_sent, due_at)",
@@ -104,6 +107,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_plan": "SELECT",
         "saga_pause": "SELECT, INSERT, UPDATE, DELETE",
         "saga_attribute": "SELECT, INSERT, UPDATE (value)",
+        "saga_outgoing": "SELECT, INSERT, UPDATE, DELETE",
     },
     RoleKind.PRUNER: {
         "saga": "SELECT, UPDATE (acknowledged), DELETE",
@@ -112,6 +116,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_verb": "SELECT, DELETE",
         "saga_rejection": "SELECT, DELETE",
         "saga_attribute": "SELECT, DELETE",
+        "saga_outgoing": "SELECT",
         "saga_event": "SELECT",
         "saga_operation": (
             "SELECT, INSERT (shard, id, verb, step_id, saga_id, actor, reason, request, progress), "

@@ -1,7 +1,7 @@
 -- name: commit_sagas :many CommittedRow
--- also: commit_sagas_at_length
+-- also: commit_sagas_at_length CommittedAtLengthRow
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
--- nullable: parked_reasons[], problem_steps[]
+-- nullable: parked_reasons[], problem_steps[], o_headers[], o_tokens[]
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries. Each row is judged by the token and the revision its
 -- writer knows. A row that gives the saga up or starts a step must also know every message (`inbox_seen`). A saga that
@@ -10,8 +10,10 @@
 -- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` are the
 -- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
 -- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
--- messages that were folded. Those with `n_` are search attributes that are set. Only one of the two statements has
--- them, so that no other commit pays for their tables.
+-- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages: one
+-- with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first message
+-- that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has them, so
+-- that no other commit pays for their tables.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -121,6 +123,33 @@ attributes AS (
     JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = n.saga_id
     WHERE (n.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
     ON CONFLICT (shard, saga_id, key) DO UPDATE SET value = excluded.value WHERE t.value <> excluded.value
+),
+outgoing AS (
+    INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
+    SELECT
+        :shard::smallint, o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
+        CASE WHEN o.token IS NULL THEN now() ELSE now() + :o_lease::interval END
+    FROM unnest(
+        :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
+        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
+    ) AS o (saga_id, rev, n, topic, key, headers, body, token)
+    WHERE (o.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
 )
 -- also: end
-SELECT w.id, w.inbox_sent, now() AS now FROM written AS w
+SELECT
+    w.id, w.inbox_sent, now() AS now
+-- also: begin
+    ,
+    coalesce(
+        (
+            SELECT e.rev
+            FROM saga_fn.saga_outgoing AS e
+            WHERE
+                e.shard = :shard::smallint AND e.saga_id = w.id AND e.blocks AND w.id = ANY(:o_saga_ids::uuid[])
+            ORDER BY e.rev, e.n
+            LIMIT 1
+        ),
+        0::bigint
+    ) AS earlier
+-- also: end
+FROM written AS w

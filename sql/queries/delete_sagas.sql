@@ -1,8 +1,9 @@
 -- name: delete_sagas :many
 -- nullable: keep
--- Delete sagas that have ended, with all that belongs to them, unless one has moved on from its revision. A tombstone
--- takes the place of those whose start had a key, for the length of `keep` (NULL: for ever). Events for business keys
--- go when they expire, so that a repetition is known until then. `eras` are those of the sagas.
+-- Delete sagas that have ended, with all that belongs to them. One is left that has moved on from its revision, or has
+-- outgoing messages. A tombstone takes the place of those whose start had a key, for the length of `keep` (NULL: for
+-- ever). Events for business keys go when they expire, so that a repetition is known until then. `eras` are those of
+-- the sagas.
 -- Locks: the rows that it deletes. A saga that another session has locked is skipped. For the rest it waits
 -- `lock_timeout` milliseconds (55P03).
 -- Plan: the primary keys, led by the ids.
@@ -26,6 +27,7 @@ over AS MATERIALIZED (
     SELECT f.id, f.name, f.aggregation_id, f.request, f.status, f.ended_at, f.keyed
     FROM free AS f
     JOIN given AS g ON g.id = f.id AND g.rev = f.rev
+    WHERE NOT EXISTS (SELECT 1 FROM saga_fn.saga_outgoing AS o WHERE o.shard = :shard::smallint AND o.saga_id = f.id)
 ),
 kept AS (
     INSERT INTO saga_fn.saga_tombstone AS t (

@@ -1,12 +1,13 @@
 -- name: find_acknowledged :many EndedRow
 -- Do as find_ended, for sagas that FAILED and that a person has acknowledged.
 -- Locks: none.
--- Plan: a range of saga_failed, with probes of saga_event_kept.
+-- Plan: a range of saga_failed, with probes of saga_event_kept and saga_outgoing_pkey.
 SELECT s.id, s.rev, s.era
 FROM saga_fn.saga AS s
 WHERE
     s.shard = :shard::smallint AND s.name = :name::text AND s.version = :version::integer AND s.status = 'FAILED'
     AND s.acknowledged AND s.ended_at < :before::timestamptz
+    AND NOT EXISTS (SELECT 1 FROM saga_fn.saga_outgoing AS o WHERE o.shard = s.shard AND o.saga_id = s.id)
     AND (
         s.ended_at < :sure::timestamptz
         OR (

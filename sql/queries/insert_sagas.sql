@@ -1,7 +1,7 @@
 -- name: insert_sagas :many InsertedRow
--- also: insert_sagas_with_attributes
+-- also: insert_sagas_at_length
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], keyed[]
--- nullable: trace_carriers[], id
+-- nullable: trace_carriers[], id, o_headers[], o_tokens[]
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
@@ -15,7 +15,7 @@
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets; the entry of one with a token names `process`. The arrays that begin with `n_` are search
--- attributes; only one of the two statements has them.
+-- attributes, those with `o_` outgoing messages, as in commit_sagas; only one of the two statements has them.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
 -- `lock_timeout` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no
 -- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
@@ -101,6 +101,17 @@ attributes AS (
         AS a (saga_id, name, key, value)
     WHERE (a.saga_id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
     ON CONFLICT DO NOTHING
+),
+outgoing AS (
+    INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
+    SELECT
+        :shard::smallint, o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
+        CASE WHEN o.token IS NULL THEN now() ELSE now() + :o_lease::interval END
+    FROM unnest(
+        :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
+        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
+    ) AS o (saga_id, rev, n, topic, key, headers, body, token)
+    WHERE (o.saga_id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
 -- also: end
 counted AS MATERIALIZED (

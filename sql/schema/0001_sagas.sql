@@ -303,6 +303,49 @@ CREATE INDEX saga_sent_saga ON saga_fn.saga_sent (shard, saga_id, message_id) WH
 
 CREATE INDEX saga_sent_key ON saga_fn.saga_sent (shard, name, aggregation_id, message_id) WHERE name IS NOT NULL;
 
+-- Outgoing messages, and calls of hooks: each is written by the commit that makes it true, and deleted when its
+-- publisher has confirmed it. Their order is that of their saga's revisions, which are given under the lock of the
+-- saga's row.
+CREATE TABLE saga_fn.saga_outgoing (
+    shard      smallint    NOT NULL,
+    saga_id    uuid        NOT NULL,
+    -- The journal entry that made it true, and its place among the messages of that entry.
+    rev        bigint      NOT NULL,
+    n          smallint    NOT NULL,
+    topic      text        NOT NULL,
+    key        text        NOT NULL,
+    headers    bytea,
+    body       bytea       NOT NULL,
+    -- Fencing token of the process that publishes it; NULL while none does.
+    token      uuid,
+    -- When it may be taken: the end of that process's lease, the next attempt, or the next look whether it is the first
+    -- of its saga.
+    due_at     timestamptz NOT NULL DEFAULT now(),
+    attempts   integer     NOT NULL DEFAULT 0,
+    -- Why the last attempt failed, for an operator.
+    error      text,
+    -- Since when it is not tried any more: it waits for an operator.
+    dead_at    timestamptz,
+    -- Whether the later messages of its saga wait for it though it is dead.
+    blocks     boolean     NOT NULL DEFAULT true,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, saga_id, rev, n),
+    CONSTRAINT saga_outgoing_dead_is_free CHECK (dead_at IS NULL OR token IS NULL),
+    CONSTRAINT saga_outgoing_dead_has_error CHECK (dead_at IS NULL OR error IS NOT NULL),
+    CONSTRAINT saga_outgoing_live_blocks CHECK (dead_at IS NOT NULL OR blocks),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_outgoing_times_are_readable CHECK (
+        least(due_at, dead_at, created_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(due_at, dead_at, created_at) < '10000-01-01 00:00:00+00'
+    )
+);
+
+-- Those that are tried, by topic: the first of each range is the next that is due.
+CREATE INDEX saga_outgoing_due ON saga_fn.saga_outgoing (shard, topic, due_at) WHERE dead_at IS NULL;
+
+-- Those that wait for an operator.
+CREATE INDEX saga_outgoing_dead ON saga_fn.saga_outgoing (shard, dead_at, saga_id) WHERE dead_at IS NOT NULL;
+
 -- Records beside the journal: results that came too late, verbs that were refused. Never folded.
 CREATE TABLE saga_fn.saga_rejection (
     shard       smallint    NOT NULL,

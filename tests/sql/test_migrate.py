@@ -52,6 +52,7 @@ TABLES = {
     "journal_era",
     "saga_attribute",
     "saga_retention",
+    "saga_outgoing",
     "saga_tombstone",
 }
 
@@ -147,6 +148,7 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await conn.execute("DROP TABLE saga_fn.saga_pause")
     await conn.execute(
         "DROP TABLE saga_fn.journal_era, saga_fn.saga_sent, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"
+        ", saga_fn.saga_outgoing"
     )
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
@@ -469,5 +471,7 @@ async def test_what_grows_is_counted_in_eight_bytes_and_no_type_is_shared(dsn: s
         "number",
         "era",
         "priority",
+        "n",
+        "attempts",
     }
     assert enums == 0

@@ -78,7 +78,7 @@ BATCHED: Final = (
     "commit_sagas",
     "commit_sagas_at_length",
     "insert_sagas",
-    "insert_sagas_with_attributes",
+    "insert_sagas_at_length",
     "read_results",
     "read_writers",
     "release_sagas",

@@ -272,6 +272,7 @@ def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> No
 # What a role may make a worker do.
 
 _STARTS = {
+    "saga_outgoing": "*",
     "saga": "*",
     "saga_journal": "*",
     "saga_plan": "*",

@@ -18,7 +18,8 @@ tell so: columns that are nullable in the schema, and all but the plainest expre
 allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
 
 `-- also: other_name` at the top makes a second statement of the file, by that name: it alone has what stands between the
-lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest.
+lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest. Where that
+is a column of the result, `-- also: other_name RowClass` names another class of rows.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class MigrationSource:
 class _Header:
     name: str
     also: str | None
+    also_row_class: str | None
     cardinality: Cardinality
     row_class: str | None
     nullable: frozenset[str]
@@ -137,7 +139,14 @@ def read_all_of(path: Path) -> tuple[Query, ...]:
             "HINT: write -- also: its_name at the top, and -- also: begin and -- also: end around what it alone has."
         )
     found = _read_statement(path, header, without)
-    return (found,) if header.also is None else (found, _read_statement(path, header, text, name=header.also))
+    if header.also is None:
+        return (found,)
+    also = _read_statement(path, header, text, name=header.also)
+    its_own = set(also.parameters) - set(found.parameters)
+    found = attrs.evolve(
+        found, nullable=frozenset(mark for mark in found.nullable if mark.strip(":").removesuffix("[]") not in its_own)
+    )
+    return found, also if header.also_row_class is None else attrs.evolve(also, row_class=header.also_row_class)
 
 
 def _read_statement(path: Path, header: _Header, text: str, name: str | None = None) -> Query:
@@ -208,12 +217,13 @@ def _read_header(path: Path, text: str) -> _Header:
     lists: dict[str, set[str]] = {"nullable": set(), "not null": set()}
     doc: list[str] = []
     also: str | None = None
+    also_row_class = ""
     for line in lines[1:]:
         directive, _, rest = line.partition(":")
         if directive in lists:
             lists[directive].update(rest.replace(",", " ").split())
         elif directive == "also":
-            also = rest.strip()
+            also, _, also_row_class = rest.strip().partition(" ")
         elif directive != "lint":
             doc.append(line)
     if not any(doc):
@@ -221,7 +231,14 @@ def _read_header(path: Path, text: str) -> _Header:
             f"{path}: says nowhere what it does.\nHINT: add a comment line below the header; it becomes the docstring."
         )
     return _Header(
-        named[1], also, cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc)
+        named[1],
+        also,
+        also_row_class or None,
+        cardinality,
+        named[3],
+        frozenset(lists["nullable"]),
+        frozenset(lists["not null"]),
+        tuple(doc),
     )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar, final
+from typing import ClassVar, TypeVar, final
 from uuid import UUID
 
-import msgspec
 from typing_extensions import override
 
 from saga_fn.codec.carrier import NO_CARRIER
+from saga_fn.definition.outgoing import Draft, Outlet, check_topic
 from saga_fn.definition.waits.event import Event, check_event
 from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.printable import HidingStruct
 
 T = TypeVar("T")
 
@@ -29,8 +30,10 @@ def _check_received(value: object) -> None:
 
 
 @final
-class StepContext(msgspec.Struct, frozen=True):
+class StepContext(HidingStruct, frozen=True):
     """The facts that a step may ask for beside its input: annotate its second parameter `StepContext`."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"outlet"})
 
     saga_id: UUID
     """The saga's id."""
@@ -57,6 +60,8 @@ class StepContext(msgspec.Struct, frozen=True):
     """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
     rewound: int = 0
     """The journal entry of the latest `rewind` that took the step back, 0 if none has. Default: 0."""
+    outlet: Outlet | None = None
+    """Where the messages of `publish` go; the engine sets it. Default: None, `publish` only judges them."""
 
     def __post_init__(self) -> None:
         """Judge an event that a test gives."""
@@ -75,6 +80,40 @@ class StepContext(msgspec.Struct, frozen=True):
         """
         operation = f"{self.saga_id}:{self.step_id}"
         return f"{operation}:{self.rewound}" if self.rewound else operation
+
+    @property
+    def run(self) -> str:
+        """A name for this one execution: its idempotency key and its attempt."""
+        return f"{self.idempotency_key}:{self.attempt}"
+
+    def publish(
+        self, topic: str, payload: object, *, key: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish a message with this step, or with this compensation, if it succeeds.
+
+        The message is written by the commit that makes the success durable, and given to a broker after it. A failed attempt
+        publishes nothing. Messages are judged, and written as JSON, at this call. If one is refused, the step is parked
+        (`output_lost`), for the attempt has begun and cannot be finished.
+
+        Args:
+            topic: The topic, 1 to 255 printable characters. This process must have a publisher for it.
+            payload: A value that can be written as JSON, or bytes, which stay as they are.
+            key: The key, 1 to 255 characters. Default: None, the saga's `aggregation_id`, or its id.
+            headers: A mapping of strings, 8,192 bytes at most. Default: None, no headers.
+
+        Raises:
+            PayloadError: The message cannot be stored, there are 100 of this attempt, or the topic has no publisher.
+            SagaDefinitionError: The topic is no topic.
+
+        Example::
+
+            ctx.publish("orders.paid", {"order": order.id}, key=order.id)
+        """
+        check_topic(topic)
+        if self.outlet is None:
+            _ = Draft.of(topic, payload, key=key, headers=headers, most=None)
+        else:
+            self.outlet.collect(self.run, topic, payload, key, headers)
 
     def received(self, event: Event[T]) -> T | None:
         """Give the value of the event that the compensation was waiting for.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypedDict
 
 from saga_fn.arguments import seconds_of_option
+from saga_fn.definition.outgoing import Outgoing, check_publishes
 from saga_fn.definition.steps.error_policy import ErrorTypes, check_errors, error_types
 from saga_fn.definition.steps.retry_policy import RetryPolicy, check_policy
 from saga_fn.definition.steps.unknown_outcome import OnUnknownChoice, check_on_unknown
@@ -76,6 +77,11 @@ class CommonOptions(TypedDict, total=False):
     """How often to ask its probe. Default: 10 times, with growing delays of at most a minute."""
     probe_timeout: timedelta | None
     """How long its probe may take, as a timedelta. Default: the step's `timeout`."""
+    publishes: Outgoing | Sequence[Outgoing]
+    """The messages that are published when it is done, once for each item of a fan-out. Default: none.
+
+    They are written by the commit that keeps its output. If a function of theirs raises, the step is parked (`output_lost`).
+    """
 
 
 class StepOptions(CommonOptions, total=False):
@@ -119,6 +125,7 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "business_error_settles": _check_flag,
     "probe_retry_policy": check_policy,
     "probe_timeout": seconds_of_option,
+    "publishes": check_publishes,
     "on_unknown": check_on_unknown,
 }
 

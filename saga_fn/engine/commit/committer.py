@@ -29,6 +29,7 @@ from saga_fn.engine.observe.of_process import (
     LateWriteRefused,
 )
 from saga_fn.engine.observe.of_sagas import WriteSetAside
+from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError, is_an_answer
 from saga_fn.store.ids import shard_of
@@ -54,10 +55,15 @@ _CLEAN_UP = 0.5
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
-    """The write is durable, since `at`. `inbox_sent` counts the messages its saga has had."""
+    """The write is durable, since `at`. `inbox_sent` counts the messages its saga has had.
+
+    `earlier` is the revision of the first outgoing message that its saga had before; 0 if there is none. For a write that was
+    looked up it is not known, and is said to be the first of all.
+    """
 
     inbox_sent: int
     at: Moment
+    earlier: int = 0
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -223,7 +229,8 @@ class Committer:
         for pending in batch:
             inbox_sent = committed.inbox_sent.get(pending.write.id)
             if inbox_sent is not None:
-                pending.settle(Applied(inbox_sent, committed.now))
+                earlier = committed.earlier.get(pending.write.id, 0) if committed.earlier else 0
+                pending.settle(Applied(inbox_sent, committed.now, earlier))
             else:
                 self._looks.add(self._look_up(shard, pending))
 
@@ -366,7 +373,8 @@ class Committer:
                     committed = await self._store.commit(shard, [write], skip_locked=True)
                     self._was_taken()
                     inbox_sent = committed.inbox_sent.get(write.id)
-                    outcome = None if inbox_sent is None else Applied(inbox_sent, committed.now)
+                    earlier = committed.earlier.get(write.id, 0)
+                    outcome = None if inbox_sent is None else Applied(inbox_sent, committed.now, earlier)
             except RowRejectedError as error:
                 outcome = Refused(error)
             except StoreError as error:
@@ -389,7 +397,7 @@ class Committer:
         if stands is None:
             return Lost()
         if stands.writer == write.writer:
-            return Applied(stands.inbox_sent, stands.now)
+            return Applied(stands.inbox_sent, stands.now, SOME_EARLIER)
         if stands.token != write.token or stands.rev != write.rev:
             return Lost()
         return Unread(stands.inbox_sent) if write.inbox_seen not in (None, stands.inbox_sent) else None

@@ -35,6 +35,7 @@ from saga_fn.core.events import (
     carries_inputs,
 )
 from saga_fn.core.facts import foresee
+from saga_fn.core.hooks import Hook, hooks_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error
 from saga_fn.core.owning import is_due, still_wanted
@@ -45,10 +46,11 @@ from saga_fn.engine.drive.attributes import Unknown, set_by
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
+from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.drive.waits import timeout_error
-from saga_fn.store.records import Attributes, Entry, Recorded, SagaWrite
+from saga_fn.store.records import Attributes, Entry, OutgoingRow, Recorded, SagaWrite
 
 
 @final
@@ -70,6 +72,10 @@ class EventBatch:
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
     unknown: tuple[Unknown, ...] = ()
     """The search attributes that could not be computed."""
+    said: tuple[Said, ...] = ()
+    """The messages and hooks of the entries that have any."""
+    outgoing: tuple[OutgoingRow, ...] = ()
+    """The outgoing messages of the write, from `write` on."""
     is_plain: bool = True
     """Whether no more has come than results of steps that have run and returned: nearly always."""
     projection: Projection
@@ -122,7 +128,22 @@ class EventBatch:
             self.answers() if self.refused else self.answered,
             saga.token,
             self._attributes() if saga.registered.definition.set_by else (),
+            self._outgoing() if self.said else (),
         )
+
+    def _outgoing(self) -> tuple[OutgoingRow, ...]:
+        saga = self.saga
+        source = Source(
+            saga.id,
+            saga.registered.name,
+            saga.registered.version,
+            saga.aggregation_id,
+            saga.trace_id,
+            saga.trace_carrier,
+            saga.registered,
+        )
+        self.outgoing = rows_of(source, self.said)
+        return self.outgoing
 
     def _attributes(self) -> Attributes:
         saga = self.saga
@@ -179,7 +200,10 @@ class EventBatch:
             saga.differing.clear()
         if moved.timed_out is not None and payload is None:
             payload = timeout_error(saga.plan, moved.timed_out).encode()
+        before = self.state
         self._take(moved, Entry(event, given, payload, item.input_of), plain=plain)
+        if item.outgoing or saga.registered.definition.hooks is not None:
+            self._say(before, item)
         if item.message is not None:
             self.answered = (*self.answered, (item.message, answer_to(event, self.state)))
 
@@ -222,6 +246,16 @@ class EventBatch:
                 self.last_error = step_error.type
         if step_error is not None or self.failure is not None:
             self.failure = failure_after(self.failure, before, entry.event, self.state, step_error)
+
+    def _say(self, before: SagaState, item: Incoming) -> None:
+        """Note what the entry publishes, and the hooks that it calls."""
+        hooks, state = self.saga.registered.definition.hooks, self.state
+        called = () if hooks is None else tuple(hook for hook in hooks_of(before, state) if hooks.of(hook) is not None)
+        if not item.outgoing and not called:
+            return
+        parked = project(self.saga.plan, state).parked if Hook.PARKED in called else None
+        said = Said(state.rev, state.at, item.outgoing, called, self.last_error, parked)
+        self.said = (*self.said, said)
 
     def _remember(self, item: Incoming) -> None:
         """Keep the payload where the inputs of later steps are computed from."""

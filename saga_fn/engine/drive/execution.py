@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
@@ -30,9 +31,10 @@ from saga_fn.core.inputs import input_is_recorded
 from saga_fn.core.rewinding import rewound_at
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
+from saga_fn.definition.outgoing import Draft, draft_of
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.around import Around, AroundError, StepCall, within
-from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.owned_saga import Collected, OwnedSaga
 from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver, ReturnedLate
@@ -53,6 +55,8 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     """The journal entry whose payload the input is; `input` is None then."""
     raised: BaseException | None = None
     """The exception that was raised, for the log alone."""
+    outgoing: tuple[Draft, ...] = ()
+    """The messages that it publishes."""
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -98,12 +102,16 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
     binding = saga.binding(action.step)
     given = saga.for_step(action)
     run = binding.execute
+    said: Collected | None = None
     if isinstance(run, WithoutContext):
         value = await _call(saga, action, run.fn, (given.value,), binding.timeout, clock, observers)
     else:
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
         value = await _call(saga, action, run, (given.value, context), binding.timeout, clock, observers)
+        said = _said(saga, context)
     if type(value) is _Raised:
+        if said is not None and said.refused is value.error:
+            return _with_input(saga, action, _lost(clock, action, value.error))
         return _with_input(saga, action, _raised(clock, action, value, binding.error_policy))
     if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
@@ -113,11 +121,41 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
     try:
         output = saga.encoded("the output", action.step, binding.output_type.encode, value)
     except PayloadError as error:
-        failed = _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
-        return _with_input(saga, action, failed)
+        return _with_input(saga, action, _lost(clock, action, error))
+    drafts = () if said is None else tuple(said.drafts)
+    if binding.publishes:
+        declared = _declared(saga, binding, value)
+        if isinstance(declared, BaseException):
+            return _with_input(saga, action, _lost(clock, action, declared))
+        drafts += declared
     saga.record(action.step, Recorded(given.data, output, own=True))
     event = StepSucceeded(clock.now(), action.step, action.attempt)
-    return Incoming(event, given.data if given.same_as is None else None, output, None, given.same_as)
+    return Incoming(event, given.data if given.same_as is None else None, output, None, given.same_as, None, drafts)
+
+
+def _said(saga: OwnedSaga, context: StepContext) -> Collected | None:
+    """The messages that an execution has published; None for none."""
+    return None if saga.published is None else saga.collected(context.run)
+
+
+def _lost(clock: Clock, action: RunStep | RunProbe, error: BaseException) -> Incoming:
+    """The step has run, and what came of it, its output or a message, cannot be kept."""
+    return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
+
+
+def _declared(saga: OwnedSaga, binding: CompiledStep, output: object) -> tuple[Draft, ...] | BaseException:
+    """The messages that the definition declares for this output, or what one of their functions has raised."""
+
+    def drafts() -> tuple[Draft, ...]:
+        return tuple(draft_of(message, output, most=saga.max_payload_bytes) for message in binding.publishes)
+
+    try:
+        return Context().run(drafts)
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything; the step was done all the same
+        ending = None if isinstance(error, Exception) else program_end(error)
+        if ending is not None:
+            raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+        return error
 
 
 def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
@@ -140,16 +178,22 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
+    said: Collected | None = None
     if isinstance(compensate, WithoutContext):
         returned = await _call(saga, action, compensate.fn, (given, output), timeout, clock, observers)
     else:
         context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
         returned = await _call(saga, action, compensate, (given, output, context), timeout, clock, observers)
+        said = _said(saga, context)
     if type(returned) is _Raised:
+        if said is not None and said.refused is returned.error:
+            step_error = StepError.of(returned.error, step=action.step)
+            return _failed(clock, action, FailureKind.UNREADABLE, step_error, returned)
         return _failed(clock, action, returned.kind, StepError.of(returned.error, step=action.step), returned)
+    drafts = () if said is None else tuple(said.drafts)
     if isinstance(returned, WaitFor):
-        return _waiting(clock, action, returned, binding)
-    return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
+        return _waiting(clock, action, returned, binding, drafts)
+    return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt), outgoing=drafts)
 
 
 async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers: Observers) -> Incoming:
@@ -167,6 +211,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
     answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock, observers)
+    said = _said(saga, context)
     if type(answer) is _Raised:
         return _failed(clock, action, FailureKind.ERROR, StepError.of(answer.error, step=action.step), answer)
     if answer is NOT_DONE:
@@ -180,13 +225,17 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
     try:
         output = saga.encoded("the output", action.step, binding.output_type.encode, found)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
+        return _lost(clock, action, error)
+    declared = _declared(saga, binding, found)
+    if isinstance(declared, BaseException):
+        return _lost(clock, action, declared)
     saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
         input=given.data if given.same_as is None else None,
         payload=output,
         input_of=given.same_as,
+        outgoing=(*(() if said is None else said.drafts), *declared),
     )
 
 
@@ -197,7 +246,9 @@ def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) ->
     return _failed(clock, action, kind, step_error)
 
 
-def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: CompiledStep) -> Incoming:
+def _waiting(
+    clock: Clock, action: RunCompensation, wanted: WaitFor, binding: CompiledStep, drafts: tuple[Draft, ...]
+) -> Incoming:
     """The compensation wants to be called again with an event."""
     try:
         declared = binding.compensation_waits_for
@@ -211,7 +262,8 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: Co
     except SagaError as error:
         return _failed(clock, action, FailureKind.ERROR, StepError.of(error, step=action.step))
     names = wanted.event.names
-    return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation))
+    waits = CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation)
+    return Incoming(waits, outgoing=drafts)
 
 
 class _Raised(msgspec.Struct, frozen=True):
@@ -370,6 +422,7 @@ def _context(
         generation=generation if direction == "execute" else 0,
         rewound=rewound,
         received_event=_received_event(saga, step, generation) if direction == "compensate" and generation else None,
+        outlet=saga,
     )
 
 

@@ -333,6 +333,9 @@ class Interpreter:
         saga = self.saga
         saga.adopt(batch.state, batch.projection, batch.last_error, batch.failure, applied.at)
         saga.inbox_sent = max(saga.inbox_sent, applied.inbox_sent)
+        if batch.outgoing:
+            registered = saga.registered
+            registered.topics.written(saga.id, registered.name, registered.version, batch.outgoing, applied.earlier)
         unread = saga.inbox_sent != saga.inbox_seen
         if self._no_room is not None and takes_more(self._no_room, saga.state):
             self._no_room, unread = None, True

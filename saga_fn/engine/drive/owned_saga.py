@@ -37,6 +37,7 @@ from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
 from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
+from saga_fn.definition.outgoing import Draft, check_room
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.failure_so_far import FailureSoFar
@@ -67,6 +68,14 @@ class BoundList(msgspec.Struct, frozen=True):
 
     inputs: tuple[BoundInput, ...]
     digest: Digest
+
+
+class Collected(msgspec.Struct):
+    """The messages that one execution has published."""
+
+    drafts: list[Draft] = msgspec.field(default_factory=list)
+    refused: PayloadError | None = None
+    """Why a message of it cannot be stored."""
 
 
 class OwnedSaga(msgspec.Struct, eq=False):
@@ -115,6 +124,8 @@ class OwnedSaga(msgspec.Struct, eq=False):
     """The steps whose input has just been found to be another than before, and whether that one is known."""
     wants_journal: bool = False
     """An input has become other bytes: whether it is another, only the journal tells."""
+    published: dict[str, Collected] | None = None
+    """The messages that its executions have published so far, by execution; None while there are none."""
     _initial_data: object = None
     _outputs: dict[StepId, object] = msgspec.field(default_factory=dict)
 
@@ -147,6 +158,25 @@ class OwnedSaga(msgspec.Struct, eq=False):
         self.changed, self.due = at, projection.due
         if state.ended:
             self.ended_as = projection
+
+    def collect(
+        self, run: str, topic: str, payload: object, key: str | None, headers: Mapping[str, str] | None
+    ) -> None:
+        """Take a message that an execution publishes. Raises PayloadError for one that cannot be stored."""
+        if self.published is None:
+            self.published = {}
+        found = self.published.setdefault(run, Collected())
+        try:
+            check_room(found.drafts)
+            self.registered.topics.check(topic)
+            found.drafts.append(Draft.of(topic, payload, key=key, headers=headers, most=self.max_payload_bytes))
+        except PayloadError as error:
+            found.refused = error
+            raise
+
+    def collected(self, run: str) -> Collected | None:
+        """The messages of an execution that is over, once; None if it has published none."""
+        return None if self.published is None else self.published.pop(run, None)
 
     def binding(self, step: StepId) -> CompiledStep:
         """The code and the types of the step, or of the item."""

@@ -12,7 +12,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
 from saga_fn.engine.observe.of_messages import IncomingFact
 from saga_fn.errors import SagaError, StoreError, shown
-from saga_fn.printable import name_of_type
+from saga_fn.printable import name_of_type, printable
 from saga_fn.stats import SagaStats
 
 _MOST_TOLD: Final = 20
@@ -315,6 +315,70 @@ class SentEventDropped(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.event, saga, self.why), logger=PROCESS)
 
 
+class MessageDied(FactBase, frozen=True):
+    """An outgoing message is not tried any more: it was refused for good, or failed as often as it is tried.
+
+    Attributes:
+        saga_id: The saga that it comes from.
+        topic: Its topic.
+        message_id: Its id.
+        attempts: How often it was tried.
+    """
+
+    saga_id: UUID
+    topic: str
+    message_id: UUID
+    attempts: int
+
+    @override
+    def _line(self) -> Line:
+        text = "message %s of saga %s for topic %s is dead after %d attempts: see it with SagaAdmin.outgoing"
+        args = (self.message_id, self.saga_id, printable(self.topic), self.attempts)
+        return Line(logging.ERROR, text, args, logger=PROCESS)
+
+
+class PublisherFailed(FactBase, frozen=True):
+    """The publisher of these topics publishes nothing at present; its messages wait.
+
+    Attributes:
+        topics: The key that it was given by: a topic, or a prefix with a star.
+        reason: The failure in words.
+    """
+
+    topics: str
+    reason: str
+
+    @override
+    def _line(self) -> Line:
+        text = "the publisher of %s fails, its messages wait"
+        return Line(logging.WARNING, text, (printable(self.topics),), logger=PROCESS)
+
+
+class PublisherRecovered(FactBase, frozen=True):
+    """The publisher of these topics publishes again.
+
+    Attributes:
+        topics: The key that it was given by.
+    """
+
+    topics: str
+
+    @override
+    def _line(self) -> Line:
+        return Line(logging.INFO, "the publisher of %s works again", (printable(self.topics),), logger=PROCESS)
+
+
+class RelayHeldUp(FactBase, frozen=True):
+    """The store does not take what has become of outgoing messages: some may be published twice, under the same id."""
+
+    error: StoreError
+
+    @override
+    def _line(self) -> Line:
+        text = "what became of outgoing messages cannot be written: %s"
+        return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
+
+
 class SagasDeleted(FactBase, frozen=True):
     """Sagas were deleted, because their retention was over."""
 
@@ -438,6 +502,10 @@ ProcessFact: TypeAlias = (
     | AroundStartFailed
     | KeyNotHandedOver
     | SentEventDropped
+    | MessageDied
+    | PublisherFailed
+    | PublisherRecovered
+    | RelayHeldUp
     | SagasDeleted
     | RetentionFailed
     | RetentionStopped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from uuid import UUID
 
 import msgspec
 from returns.result import Success
@@ -13,18 +14,20 @@ from saga_fn.codec.carrier import kept_carrier
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.facts import foresee_start
+from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import AT_ONCE, Micros, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.attributes import at_start
+from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, is_a
 from saga_fn.store.ids import new_saga_id, new_uuid
-from saga_fn.store.records import NewSaga
+from saga_fn.store.records import NewSaga, OutgoingRow
 
 
 class StartRequest(msgspec.Struct, frozen=True):
@@ -122,8 +125,26 @@ def first_row(
         project(plan, moved.state),
         at_start(registered.definition, initial_data),
         request.idempotency_key is not None,
+        () if registered.definition.hooks is None else _outgoing(request, saga_id, trace_id, trace_carrier, moved),
     )
     return new, live, moved
+
+
+def _outgoing(
+    request: StartRequest, saga_id: UUID, trace_id: str, trace_carrier: bytes | None, moved: Transition
+) -> tuple[OutgoingRow, ...]:
+    """The calls of hooks that the start brings."""
+    registered = request.registered
+    source = Source(
+        saga_id,
+        registered.name,
+        registered.version,
+        request.aggregation_id,
+        trace_id,
+        trace_carrier,
+        registered,
+    )
+    return rows_of(source, [Said(1, moved.state.at, hooks=hooks_of(None, moved.state))])
 
 
 def _bound(

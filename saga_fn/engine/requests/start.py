@@ -318,6 +318,8 @@ class Starter:
                 continue
             if created:
                 self._tell(new, owned=False)
+                if new.outgoing:
+                    self._engine.topics.written(new.id, new.name, new.version, new.outgoing, 0)
                 await self._hand_over(request)
                 return StartedSaga(new.id, created=True)
             before = await existing(self._engine, request, new)
@@ -398,6 +400,9 @@ class Starter:
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
             if new:
                 self._tell(pending.new, owned=pending.live is not None)
+            if new and pending.new.outgoing:
+                each = pending.new
+                self._engine.topics.written(each.id, each.name, each.version, each.outgoing, 0)
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)

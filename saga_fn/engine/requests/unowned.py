@@ -18,6 +18,7 @@ from returns.result import Failure
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_matching import answer_to, has_more_to_read
 from saga_fn.core.facts import due
+from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.owning import taken_back, upon_taken_back
@@ -28,6 +29,7 @@ from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.attributes import Unknown, set_by, sources_before
 from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -35,7 +37,16 @@ from saga_fn.engine.observe.of_sagas import AttributeUnknown, SagaEnded
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import MOST_READ, Attributes, Entry, InboxMessage, SagaRecord, SagaWrite, moment_of
+from saga_fn.store.records import (
+    MOST_READ,
+    Attributes,
+    Entry,
+    InboxMessage,
+    OutgoingRow,
+    SagaRecord,
+    SagaWrite,
+    moment_of,
+)
 
 
 class UnownedSaga(msgspec.Struct, frozen=True):
@@ -52,6 +63,7 @@ class UnownedSaga(msgspec.Struct, frozen=True):
     """Until when an owner that it is taken from may still be running its steps."""
     orphaned: bool
     """Whether an owner that is gone has left it as it is: what that one was running is lost."""
+    aggregation_id: str | None = None
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -67,6 +79,8 @@ class Decided(msgspec.Struct, frozen=True):
     """Messages that stay unread, because the saga has no room for their events."""
     no_room: SagaState | None
     """As the saga was when it had no room for the first of them."""
+    said: tuple[Said, ...] = ()
+    """The hooks that the entries call, if its definition has them."""
 
 
 async def change(
@@ -127,6 +141,7 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
     refused: list[tuple[Incoming, Rejection]] = []
     left: set[UUID] = set()
     no_room: SagaState | None = None
+    said: list[Said] = []
     if at.orphaned:
         items = [Incoming(taken_back(at.now)), *(_upon(item, at.state) for item in items)]
     for item in items:
@@ -140,12 +155,15 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
             refused.append((item, rejection))
             answer = rejection.answer
         else:
-            state = decision.unwrap().state
+            before, state = state, decision.unwrap().state
+            if hooks := hooks_of(before, state):
+                parked = project(at.plan, state).parked
+                said.append(Said(state.rev, state.at, hooks=hooks, error=at.last_error, parked=parked))
             entries.append(Entry(item.event, item.input, item.payload))
             answer = answer_to(item.event, state)
         if item.message is not None:
             answers.append((item.message, answer))
-    return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room)
+    return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room, tuple(said))
 
 
 def _upon(item: Incoming, left: SagaState) -> Incoming:
@@ -168,6 +186,7 @@ async def write(
     )
     finished = [(message, Refusal.FINISHED.value) for message in unread] if state.ended else []
     attributes, unknown = await _attributes(engine, decided)
+    outgoing = _outgoing(engine, decided)
     outcome = await engine.committer.commit(
         SagaWrite(
             id=at.identity.id,
@@ -183,6 +202,7 @@ async def write(
             answers=(*decided.answers, *finished),
             writer=writer or new_uuid(),
             attributes=attributes,
+            outgoing=outgoing,
         )
     )
     if isinstance(outcome, Refused):
@@ -191,11 +211,31 @@ async def write(
         return False
     for attribute, step, error in unknown:
         engine.observers.tell(AttributeUnknown(at.identity, attribute, step, type(error).__name__))
+    if outgoing:
+        engine.topics.written(at.identity.id, at.identity.name, at.identity.version, outgoing, outcome.earlier)
     engine.notify_processes(None)
     end = ended_as(state)
     if end is not None:
         engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state), state.at))
     return True
+
+
+def _outgoing(engine: SagaEngine, decided: Decided) -> tuple[OutgoingRow, ...]:
+    """The calls of hooks. For a definition that this process does not know, all of them: who knows it sees which it has."""
+    if not decided.said:
+        return ()
+    identity = decided.at.identity
+    registered = engine.registry.find(identity.name, identity.version)
+    source = Source(
+        identity.id,
+        identity.name,
+        identity.version,
+        decided.at.aggregation_id,
+        identity.trace_id,
+        identity.kept_carrier,
+        registered,
+    )
+    return rows_of(source, decided.said)
 
 
 async def _attributes(engine: SagaEngine, decided: Decided) -> tuple[Attributes, tuple[Unknown, ...]]:
@@ -226,6 +266,7 @@ async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Un
         now=row.now,
         lease_end=moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now,
         orphaned=row.owner is not None and not by_force,
+        aggregation_id=row.aggregation_id,
     )
 
 
@@ -245,6 +286,7 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> UnownedSaga | None:
         now=claim.now,
         lease_end=claim.now,
         orphaned=claim.takeover,
+        aggregation_id=row.aggregation_id,
     )
 
 

@@ -11,7 +11,17 @@ from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
-from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
+from saga_fn.store import (
+    Deletion,
+    KeptEvents,
+    Lists,
+    Operations,
+    OutgoingMessages,
+    Pauses,
+    Processes,
+    SentEvents,
+    Store,
+)
 from saga_fn.store.connection import CallerConnection
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -77,6 +87,10 @@ class CountingStore:
     @property
     def deletion(self) -> Deletion:
         return self._inner.deletion
+
+    @property
+    def outgoing(self) -> OutgoingMessages:
+        return self._inner.outgoing
 
     @property
     def attendants(self) -> set[object] | None:

@@ -1,0 +1,176 @@
+"""One publisher of this process: what waits for it, and each call of it, under a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, final
+from uuid import UUID
+
+import attrs
+from typing_extensions import TypeIs
+
+from saga_fn.backoff import Backoff
+from saga_fn.codec.containers import is_sequence
+from saga_fn.core.ids import Micros
+from saga_fn.engine.drive.step_error import program_end
+from saga_fn.engine.topics import AnyPublisher
+from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishFunction, PublishOutcome, RefusedForGood
+from saga_fn.printable import message_of, name_of_type
+from saga_fn.store.records import HeldMessage
+
+MOST_BYTES: Final = 16 * 2**20
+"""Nor do more bytes wait in memory for one publisher."""
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 10.0
+_CLEAN_UP: Final = 2.0
+"""Seconds that a publisher may take to be left."""
+_PROBES: Final = 2
+"""If a call for many has failed, so many are tried alone: if all of these fail, the publisher is what has failed."""
+
+
+@attrs.define(eq=False)
+class Line:
+    """The messages of one saga that this process holds, in their order; no other is published before the first of them."""
+
+    saga_id: UUID
+    name: str
+    version: int
+    until: float
+    """The monotonic time from which on another process may take them."""
+    messages: deque[HeldMessage] = attrs.field(factory=deque)
+    closed: bool = False
+    """Whether the saga has, or may have, later messages that are not here."""
+
+
+@final
+class Lane:
+    """The messages that wait for one publisher. `pattern` is the key that it was given by."""
+
+    def __init__(self, pattern: str, publisher: AnyPublisher, *, timeout: float | None, room: int, batch: int) -> None:
+        """`timeout`: how many seconds a call may take; None for a publisher that bounds its own."""
+        self.pattern = pattern
+        self.publisher = publisher
+        self.batch = batch
+        self.waiting: deque[Line] = deque()
+        """The lines whose first message is its to publish."""
+        self.messages: int = 0
+        self.working: bool = False
+        self.down: bool = False
+        """Whether the publisher has failed, and not worked since."""
+        self.is_told: bool = False
+        """Whether the log says that it fails."""
+        self.has_more: bool = False
+        """Whether the store has messages for it that had no room."""
+        self.pause: Backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._timeout = timeout
+        self._most = room
+        self._bytes = 0
+        self._entered: AbstractAsyncContextManager[object] | None = None
+        self._calling = asyncio.Lock()
+
+    @property
+    def room(self) -> int:
+        """How many messages more may wait for it in memory."""
+        return 0 if self._bytes >= MOST_BYTES else max(0, self._most - self.messages)
+
+    def add(self, message: HeldMessage) -> None:
+        """A message more waits in memory."""
+        self.messages += 1
+        self._bytes += len(message.body)
+
+    def drop(self, message: HeldMessage) -> None:
+        """It waits no more."""
+        self.messages -= 1
+        self._bytes -= len(message.body)
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome | None]:
+        """Publish them; None for one that was not tried, because the publisher is what has failed.
+
+        A message for which the publisher raises costs the others of its call nothing: they are tried alone.
+        """
+        async with self._calling:
+            outcomes = await self._publish(messages)
+        if any(isinstance(each, Published | RefusedForGood) for each in outcomes):
+            self.down = False
+            self.pause.reset()
+        else:
+            self.down = True
+        return outcomes
+
+    async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome | None]:
+        answer = await self._call(messages)
+        if not isinstance(answer, FailedForNow):
+            return list(answer)
+        if len(messages) == 1:
+            return [answer]
+        outcomes: list[PublishOutcome | None] = []
+        for message in messages:
+            if len(outcomes) >= _PROBES and all(isinstance(each, FailedForNow) for each in outcomes):
+                break
+            alone = await self._call([message])
+            outcomes.append(alone if isinstance(alone, FailedForNow) else alone[0])
+        return outcomes + [None] * (len(messages) - len(outcomes))
+
+    async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
+        """The outcomes; FailedForNow if the call has failed as a whole."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._enter()
+                outcomes: object = await self._publish_now(messages)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a publisher raises concerns its messages alone
+            ending = None if isinstance(error, Exception) else program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+            return self._failed(error)
+        found = [each for each in outcomes if _is_outcome(each)] if is_sequence(outcomes) else []
+        if len(found) != len(messages):
+            return self._failed(TypeError("it gave no outcome for each message"))
+        return found
+
+    def _publish_now(self, messages: Sequence[OutgoingMessage]) -> Awaitable[Sequence[PublishOutcome]]:
+        publisher = self.publisher
+        return publisher(messages) if _is_function(publisher) else publisher.publish(messages)
+
+    def _failed(self, error: BaseException) -> FailedForNow:
+        if isinstance(error, TimeoutError) and not error.args and self._timeout is not None:
+            return FailedForNow(f"TimeoutError: not published within {self._timeout:g} s")
+        return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
+
+    async def _enter(self) -> None:
+        publisher: object = self.publisher
+        if self._entered is None and _is_to_be_entered(publisher):
+            await publisher.__aenter__()
+            self._entered = publisher
+
+    async def leave(self) -> None:
+        """Leave the publisher, if it was entered. If it raises, nothing more is asked of it."""
+        entered, self._entered = self._entered, None
+        if entered is None:
+            return
+        try:
+            async with asyncio.timeout(_CLEAN_UP):
+                await entered.__aexit__(None, None, None)
+        except Exception:  # noqa: BLE001 - whatever it is: nothing can be done about it
+            return
+
+
+def _is_function(publisher: AnyPublisher) -> TypeIs[PublishFunction]:
+    return not hasattr(publisher, "publish")
+
+
+def _is_to_be_entered(publisher: object) -> TypeIs[AbstractAsyncContextManager[object]]:
+    return isinstance(publisher, AbstractAsyncContextManager)
+
+
+def _is_outcome(value: object) -> TypeIs[PublishOutcome]:
+    return isinstance(value, Published | RefusedForGood | FailedForNow)
+
+
+def wish_of(outcome: FailedForNow) -> Micros | None:
+    """How much later it wishes to be tried again, in microseconds; None if it does not say."""
+    return None if outcome.after is None else Micros(max(0, int(outcome.after.total_seconds() * 1_000_000)))

@@ -1,0 +1,111 @@
+"""Hooks are called, and their messages made, when their turn among the messages of their saga has come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import Context
+from typing import Any, final
+
+import attrs
+import msgspec
+
+from saga_fn.codec.message import headers_in
+from saga_fn.core.hooks import Hook
+from saga_fn.definition import HookContext, Outgoing, SagaNews
+from saga_fn.definition.outgoing import AnyHook, Draft, draft_of, hook_in
+from saga_fn.engine.drive.step_error import program_end
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.registry import Registered
+from saga_fn.engine.views.results import read_result
+from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishFunction, PublishOutcome
+from saga_fn.printable import message_of, name_of_type
+from saga_fn.store.ids import shard_of
+from saga_fn.tasks import spawn
+
+_decode = msgspec.json.Decoder(SagaNews).decode
+
+
+@final
+class HookCalls:
+    """The hooks of the definitions that this process has."""
+
+    def __init__(self, engine: SagaEngine) -> None:
+        self._engine = engine
+
+    def knows(self, topic: str) -> bool:
+        """Whether a topic stands for a hook of a definition that this process has, whether or not it has that hook."""
+        found = hook_in(topic)
+        return found is not None and self._engine.registry.find(found[0], found[1]) is not None
+
+    def publisher(self, topic: str) -> PublishFunction:
+        """The publisher of that topic."""
+        found = hook_in(topic)
+        registered = None if found is None else self._engine.registry.find(found[0], found[1])
+        assert found is not None, "it is asked for what it knows"
+        assert registered is not None, "it is asked for what it knows"
+        hooks = registered.definition.hooks
+        return _Calls(self._engine, registered, None if hooks is None else hooks.of(found[2])).publish
+
+
+@attrs.frozen
+class _Calls:
+    """The calls of one hook; None where the definition does not have it after all."""
+
+    _engine: SagaEngine
+    _registered: Registered
+    _hook: AnyHook | None
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
+        """Call the hook for each of them, at the same time."""
+        tasks = [spawn(self._call(message)) for message in messages]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
+
+    async def _call(self, message: OutgoingMessage) -> PublishOutcome:
+        hook = self._hook
+        if hook is None:
+            return Published()
+        try:
+            async with asyncio.timeout(self._engine.options.outgoing.timeout.total_seconds()):
+                if not isinstance(hook, Outgoing):
+                    await hook(_decode(message.body))
+                    return Published()
+                draft = await self._draft(hook, message)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything; the hook is called again
+            ending = None if isinstance(error, Exception) else program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+            return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
+        headers = {**message.headers, **headers_in(draft.headers)}
+        made = msgspec.structs.replace(
+            message, topic=draft.topic, key=draft.key or message.key, headers=headers, body=draft.body
+        )
+        return await self._engine.relay.publish(made)
+
+    async def _draft(self, hook: Outgoing, message: OutgoingMessage) -> Draft:
+        """The message that the hook makes of the news, and of what is known of its saga. Raises what its functions raise."""
+        news = _decode(message.body)
+        context: HookContext[Any] = HookContext(news, None)
+        if hook.payload is not None or hook.key is not None or hook.headers is not None:
+            context = await self._context(news)
+        most = self._engine.options.max_payload_bytes
+        return Context().run(lambda: draft_of(hook, context, payload=news, most=most))
+
+    async def _context(self, news: SagaNews) -> HookContext[Any]:  # Any: sagas of all types
+        store, definition = self._engine.store, self._registered.definition
+        first = (news.saga_id, 1)
+        recorded = await store.results(shard_of(news.saga_id, store.shards), [first])
+        initial: object = definition.initial_type.decode(recorded[first].payload or b"null")
+        result: object = None
+        if news.hook is Hook.COMPLETED and definition.output is not None:
+            row = await store.read(news.saga_id)
+            assert row is not None, "a saga is not deleted before its hooks have run"
+            result = await read_result(self._engine, row, definition)
+        return HookContext(news, initial, result)

@@ -1,0 +1,54 @@
+-- name: claim_outgoing :many ClaimedOutgoingRow
+-- nullable: headers
+-- Take the due outgoing messages of a topic that are the first of their sagas, each with a lease, the oldest first.
+-- Those that are not the first are looked at again later: after `later` if a message that is tried stands before them,
+-- after `much_later` if a dead one does.
+-- Locks: the rows that it looks at, `most` of them. Rows that another session has locked are skipped.
+-- Plan: a range of saga_outgoing_due, with probes of the primary key.
+WITH due AS MATERIALIZED (
+    SELECT o.saga_id, o.rev, o.n
+    FROM saga_fn.saga_outgoing AS o
+    WHERE o.shard = :shard::smallint AND o.topic = :topic::text AND o.dead_at IS NULL AND o.due_at <= now()
+    ORDER BY o.due_at
+    LIMIT :most::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+judged AS MATERIALIZED (
+    SELECT
+        d.saga_id, d.rev, d.n,
+        EXISTS (
+            SELECT 1
+            FROM saga_fn.saga_outgoing AS e
+            WHERE
+                e.shard = :shard::smallint AND e.saga_id = d.saga_id AND (e.rev, e.n) < (d.rev, d.n) AND e.blocks
+        ) AS waits,
+        EXISTS (
+            SELECT 1
+            FROM saga_fn.saga_outgoing AS e
+            WHERE
+                e.shard = :shard::smallint AND e.saga_id = d.saga_id AND (e.rev, e.n) < (d.rev, d.n) AND e.blocks
+                AND e.dead_at IS NOT NULL
+        ) AS is_blocked
+    FROM due AS d
+),
+taken AS (
+    UPDATE saga_fn.saga_outgoing AS o
+    SET
+        token = CASE WHEN NOT j.waits THEN :token::uuid END,
+        due_at = now() + CASE
+            WHEN NOT j.waits THEN :lease::interval
+            WHEN j.is_blocked THEN :much_later::interval
+            ELSE :later::interval
+        END
+    FROM judged AS j
+    WHERE
+        o.shard = :shard::smallint AND o.saga_id = ANY(ARRAY(SELECT d.saga_id FROM due AS d))
+        AND o.saga_id = j.saga_id AND o.rev = j.rev AND o.n = j.n
+    RETURNING
+        o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.attempts, o.created_at, j.waits
+)
+SELECT
+    t.saga_id, t.rev, t.n, t.topic, t.key, t.headers, t.body, t.attempts, t.created_at, t.waits,
+    s.name AS saga_name, s.version
+FROM taken AS t
+JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = t.saga_id

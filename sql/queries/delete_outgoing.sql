@@ -1,0 +1,19 @@
+-- name: delete_outgoing :exec
+-- Delete outgoing messages that their publisher has confirmed, under any token: another process may hold them by now.
+-- Locks: the rows that it deletes, for which the statement waits `lock_timeout` milliseconds (55P03).
+-- Plan: the primary key. The work grows with the batch: see sql/README.md.
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
+),
+given AS (
+    SELECT g.saga_id, g.rev, g.n
+    FROM ROWS FROM (
+        unnest(:saga_ids::uuid[], :revs::bigint[], :ns::smallint[]),
+        generate_series(1, cardinality(:saga_ids::uuid[]))
+    ) AS g (saga_id, rev, n, place)
+)
+DELETE FROM saga_fn.saga_outgoing AS o
+USING given AS g CROSS JOIN lock_timeout
+WHERE
+    o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
+    AND o.saga_id = g.saga_id AND o.rev = g.rev AND o.n = g.n

@@ -1,0 +1,529 @@
+"""Messages out: published once their commit is durable, at least once, in the order of their saga, and at nobody else's cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import attrs
+import msgspec
+import pytest
+from typing_extensions import override
+
+from saga_fn import (
+    FixedRetry,
+    MemoryStore,
+    Outgoing,
+    PayloadError,
+    SagaAdmin,
+    SagaDefinition,
+    SagaDefinitionError,
+    SagaError,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStatus,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
+from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered
+from saga_fn.outgoing import (
+    FailedForNow,
+    OutgoingMessage,
+    OutgoingOptions,
+    Published,
+    RefusedForGood,
+    message_id,
+)
+from saga_fn.store.records import OutgoingRecord
+from tests.support.broker import Broker, refuse
+from tests.support.observed import Observed
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+QUICK = OutgoingOptions(
+    first_delay=timedelta(milliseconds=20), longest_delay=timedelta(milliseconds=50), max_attempts=3
+)
+
+
+@attrs.frozen
+class Order:
+    number: int
+
+
+@step
+async def charge(order: Order, ctx: StepContext) -> int:
+    ctx.publish("orders.charged", order, headers={"by": "charge"})
+    return order.number
+
+
+@step(publishes=Outgoing("orders.shipped", payload=lambda number: {"number": number}, key=lambda number: f"k{number}"))
+async def ship(number: int) -> int:
+    return number
+
+
+@saga("order")
+def ordering(order: StepRef[Order]) -> StepRef[int]:
+    return ship(charge(order))
+
+
+async def unsent(orchestrator: SagaOrchestrator, saga_id: UUID) -> list[OutgoingRecord]:
+    return await orchestrator.engine.store.outgoing.of_saga(saga_id, most=100)
+
+
+async def until_sent(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
+    async with asyncio.timeout(SOON):
+        while await unsent(orchestrator, saga_id):
+            await asyncio.sleep(0.005)
+
+
+async def test_what_a_step_publishes_and_what_it_declares_is_published_in_order_and_then_gone(make: Make) -> None:
+    broker = Broker()
+    async with make(publishers={"orders.*": broker}) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7), aggregation_id="order-7")
+        assert await run.result(timeout=SOON) == 7
+        charged, shipped = await broker.until(2)
+        await until_sent(orchestrator, run.id)
+    assert (charged.topic, charged.key, charged.headers, charged.body) == (
+        "orders.charged",
+        "order-7",
+        {"by": "charge"},
+        b'{"number":7}',
+    )
+    assert (shipped.topic, shipped.key, shipped.headers, shipped.body) == ("orders.shipped", "k7", {}, b'{"number":7}')
+    assert (charged.saga_id, charged.saga_name, charged.attempt) == (run.id, "order", 1)
+    assert charged.id != shipped.id
+    assert (broker.entered, broker.left) == (1, 1)
+
+
+async def test_a_message_has_the_same_id_at_each_attempt_and_a_saga_without_a_key_its_own_id_for_the_key(
+    make: Make,
+) -> None:
+    broker = Broker()
+    seen: list[OutgoingMessage] = []
+
+    def once(message: OutgoingMessage) -> FailedForNow | Published:
+        seen.append(message)
+        return FailedForNow("first") if message.attempt == 1 else Published()
+
+    broker.answer = once
+    async with make(publishers={"*": broker}, outgoing=QUICK) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7))
+        first, second = await broker.until(2)
+    assert [message.id for message in seen] == [first.id, first.id, second.id, second.id]
+    assert [message.attempt for message in seen] == [1, 2, 1, 2]
+    assert (first.topic, first.key) == ("orders.charged", str(run.id))
+
+
+def test_ids_of_messages_are_the_same_for_ever() -> None:
+    saga_id = UUID("01a226bb-0871-80ae-b339-5085ef7e03ef")
+    assert message_id(saga_id, 3, 1) == UUID("768f144b-4aec-8afc-83ee-e39adca3398f")
+    assert len({message_id(saga_id, rev, n) for rev in range(50) for n in range(50)}) == 2500
+
+
+async def test_nothing_is_published_of_an_attempt_that_failed(make: Make) -> None:
+    broker, attempts = Broker(), []
+
+    @step(retry_policy=FixedRetry(max_attempts=2, delay=timedelta(0)))
+    async def twice(order: Order, ctx: StepContext) -> None:
+        attempts.append(ctx.attempt)
+        ctx.publish("tried", ctx.attempt)
+        if ctx.attempt == 1:
+            raise ConnectionRefusedError
+
+    @saga("order")
+    def trying(order: StepRef[Order]) -> None:
+        twice(order)
+
+    async with make(publishers={"*": broker}) as orchestrator:
+        await (await orchestrator.register(trying).start(Order(7))).result(timeout=SOON)
+        await broker.until(1)
+    assert (attempts, broker.bodies) == ([1, 2], [2])
+
+
+async def test_an_undo_publishes_too(make: Make) -> None:
+    broker = Broker()
+
+    async def refund(order: Order, _: int, ctx: StepContext) -> None:
+        ctx.publish("refunded", order)
+
+    async def take(order: Order) -> int:
+        return order.number
+
+    @step
+    async def fail(number: int) -> None:
+        raise ValueError(number)
+
+    @saga("order")
+    def failing(order: StepRef[Order]) -> None:
+        fail(step(take, compensate=refund)(order))
+
+    async with make(publishers={"*": broker}) as orchestrator:
+        run = await orchestrator.register(failing).start(Order(7))
+        await run.outcome(timeout=SOON)
+        await broker.until(1)
+    assert (broker.topics, broker.bodies) == (["refunded"], [{"number": 7}])
+
+
+async def test_each_item_of_a_fan_out_publishes_its_own(make: Make) -> None:
+    broker = Broker()
+
+    @step
+    async def split(order: Order) -> list[int]:
+        return list(range(order.number))
+
+    @saga("order")
+    def fanning(order: StepRef[Order]) -> StepRef[list[int]]:
+        return ship.each(concurrency=3)(split(order))
+
+    async with make(publishers={"*": broker}) as orchestrator:
+        await (await orchestrator.register(fanning).start(Order(5))).result(timeout=SOON)
+        await broker.until(5)
+    assert sorted(message.key or "" for message in broker.first) == ["k0", "k1", "k2", "k3", "k4"]
+
+
+async def test_a_publisher_may_be_a_function_and_the_longest_prefix_counts(make: Make) -> None:
+    all_of_them, exact = Broker(), Broker()
+    async with make(publishers={"*": all_of_them.publish, "orders.shipped": exact.publish}) as orchestrator:
+        await (await orchestrator.register(ordering).start(Order(7))).result(timeout=SOON)
+        await all_of_them.until(1)
+        await exact.until(1)
+    assert (all_of_them.topics, exact.topics) == (["orders.charged"], ["orders.shipped"])
+
+
+async def test_a_saga_whose_topic_is_down_keeps_its_order_and_costs_the_others_nothing(make: Make) -> None:
+    down, up = Broker(), Broker()
+    down.down = ConnectionError("no broker")
+
+    @step(publishes=Outgoing("up.only"))
+    async def alone(order: Order) -> int:
+        return order.number
+
+    @saga("other")
+    def other(order: StepRef[Order]) -> StepRef[int]:
+        return alone(order)
+
+    @step(publishes=(Outgoing("down.first"), Outgoing("up.second")))
+    async def both(order: Order) -> int:
+        return order.number
+
+    @saga("order")
+    def two(order: StepRef[Order]) -> StepRef[int]:
+        return both(order)
+
+    publishers = {"down.*": down, "up.*": up}
+    async with make(publishers=publishers, outgoing=msgspec.structs.replace(QUICK, max_attempts=1000)) as orchestrator:
+        observed = Observed(orchestrator)
+        one, others = orchestrator.register(two), orchestrator.register(other)
+        stuck = await one.start(Order(0))
+        assert await stuck.result(timeout=SOON) == 0, "the saga is unharmed"
+        await observed.until(PublisherFailed)
+        for number in range(20):
+            await others.start(Order(number))
+        await up.until(20)
+        assert "up.second" not in up.topics
+        down.down = None
+        await up.until(21)
+        await observed.until(PublisherRecovered)
+        await until_sent(orchestrator, stuck.id)
+    assert (down.topics, up.topics[-1]) == (["down.first"], "up.second")
+
+
+async def test_a_message_that_is_refused_for_good_is_dead_at_once_and_holds_its_sagas_later_ones_alone(
+    make: Make,
+) -> None:
+    broker = Broker()
+    broker.answer = lambda message: (
+        RefusedForGood("too large")
+        if message.body == b'{"number":7}' and message.topic == "orders.charged"
+        else Published()
+    )
+    async with make(publishers={"*": broker}) as orchestrator:
+        observed = Observed(orchestrator)
+        handle = orchestrator.register(ordering)
+        run = await handle.start(Order(7))
+        await run.result(timeout=SOON)
+        died = await observed.until(MessageDied)
+        await (await handle.start(Order(8))).result(timeout=SOON)
+        await broker.until(2)
+        first, second = await unsent(orchestrator, run.id)
+        assert (died.saga_id, died.topic, died.attempts) == (run.id, "orders.charged", 1)
+        assert (first.error, first.dead_at is not None, second.dead_at) == ("too large", True, None)
+        assert await orchestrator.engine.store.outgoing.redrive(run.id, [(first.rev, first.n)]) == 1
+        broker.answer = lambda _: Published()
+        orchestrator.engine.relay.look_soon()
+        await broker.until(4)
+    assert [message.topic for message in broker.by_saga[run.id]] == ["orders.charged", "orders.shipped"]
+
+
+async def test_a_message_that_fails_too_often_is_dead_and_with_skip_the_later_ones_go_past_it(make: Make) -> None:
+    broker = Broker()
+    broker.answer = refuse("orders.charged")
+    async with make(publishers={"*": broker}, outgoing=msgspec.structs.replace(QUICK, on_dead="skip")) as orchestrator:
+        observed = Observed(orchestrator)
+        run = await orchestrator.register(ordering).start(Order(7))
+        assert (await observed.until(MessageDied)).attempts == 3
+        await broker.until(1)
+        assert broker.topics == ["orders.shipped"]
+        async with asyncio.timeout(SOON):
+            while len(left := await unsent(orchestrator, run.id)) > 1:
+                await asyncio.sleep(0.005)
+        assert [(each.topic, each.attempts, each.error) for each in left] == [("orders.charged", 3, "not now")]
+
+
+async def test_a_message_for_which_the_publisher_raises_costs_the_others_of_its_call_nothing(make: Make) -> None:
+    broker = Broker()
+
+    def poisoned(message: OutgoingMessage) -> Published:
+        if message.body == b'{"number":3}':
+            raise TypeError("cannot be sent")
+        return Published()
+
+    broker.answer = poisoned
+    broker.open.clear()
+    async with make(publishers={"*": broker}, concurrency=32) as orchestrator:
+        handle = orchestrator.register(ordering)
+        runs = [await handle.start(Order(number)) for number in range(8)]
+        for run in runs:
+            await run.result(timeout=SOON)
+        broker.open.set()
+        await broker.until(14)
+        dead = await unsent(orchestrator, runs[3].id)
+    assert [each.error for each in dead] == ["TypeError: cannot be sent", None]
+    assert len(broker.first) == 14
+
+
+async def test_a_publisher_that_hangs_is_cut_short_and_called_again(make: Make) -> None:
+    broker = Broker()
+    broker.open.clear()
+    options = msgspec.structs.replace(QUICK, timeout=timedelta(milliseconds=50), max_attempts=1000)
+    async with make(publishers={"*": broker}, outgoing=options) as orchestrator:
+        observed = Observed(orchestrator)
+        run = await orchestrator.register(ordering).start(Order(7))
+        await observed.until(PublisherFailed)
+        assert "not published within 0.05 s" in observed.all(PublisherFailed)[0].reason
+        broker.open.set()
+        await broker.until(2)
+        await until_sent(orchestrator, run.id)
+    assert broker.topics == ["orders.charged", "orders.shipped"]
+
+
+async def test_a_publisher_that_cannot_be_entered_keeps_no_orchestrator_from_working(make: Make) -> None:
+    class Late(Broker):
+        refused = 0
+
+        @override
+        async def __aenter__(self) -> Self:
+            if self.refused < 2:
+                self.refused += 1
+                raise ConnectionRefusedError
+            return await super().__aenter__()
+
+    broker = Late()
+    async with make(
+        publishers={"*": broker}, outgoing=msgspec.structs.replace(QUICK, max_attempts=1000)
+    ) as orchestrator:
+        await (await orchestrator.register(ordering).start(Order(7))).result(timeout=SOON)
+        await broker.until(2)
+    assert (broker.refused, broker.entered, broker.left) == (2, 1, 1)
+
+
+async def test_more_than_has_room_in_memory_is_published_all_the_same_in_order(make: Make) -> None:
+    broker = Broker()
+    broker.open.clear()
+    options = OutgoingOptions(waiting=3, batch=2, timeout=timedelta(seconds=SOON))
+    async with make(publishers={"*": broker}, outgoing=options, concurrency=32) as orchestrator:
+        handle = orchestrator.register(ordering)
+        runs = [await handle.start(Order(number)) for number in range(20)]
+        for run in runs:
+            await run.result(timeout=SOON)
+        (lane,) = set(orchestrator.engine.relay.lanes)
+        assert 0 < lane.messages <= 3
+        broker.open.set()
+    # The process that is left gives back what it held, and another one finds all of it.
+    async with make(publishers={"*": broker}, outgoing=options) as orchestrator:
+        orchestrator.register(ordering)
+        await broker.until(40)
+        assert max(map(len, broker.batches)) <= 2
+    for messages in broker.by_saga.values():
+        assert [message.topic for message in messages] == ["orders.charged", "orders.shipped"]
+
+
+async def test_a_batch_has_no_two_messages_of_one_saga(make: Make) -> None:
+    broker = Broker()
+
+    @step
+    async def many(order: Order, ctx: StepContext) -> None:
+        for number in range(10):
+            ctx.publish("many", number)
+
+    @saga("order")
+    def publishing(order: StepRef[Order]) -> None:
+        many(order)
+
+    async with make(publishers={"*": broker}, concurrency=32) as orchestrator:
+        handle = orchestrator.register(publishing)
+        await asyncio.gather(*(handle.start(Order(number)) for number in range(5)))
+        await broker.until(50)
+    assert all(len({message.saga_id for message in batch}) == len(batch) for batch in broker.batches)
+    assert all([m.body for m in messages] == [b"%d" % n for n in range(10)] for messages in broker.by_saga.values())
+
+
+async def test_a_process_that_has_no_publisher_leaves_its_messages_to_one_that_has(make: Make) -> None:
+    broker = Broker()
+    async with make(publishers={"*": broker}, concurrency=0) as publisher, make(concurrency=0) as starter:
+        hooked = ordering_with_hook()
+        publisher.register(hooked)
+        await starter.register(hooked).start(Order(7))
+        await broker.until(1)
+    assert broker.topics == ["news"]
+
+
+def ordering_with_hook() -> SagaDefinition[Order, int]:
+    @saga("order", on_started=Outgoing("news"))
+    def hooked(order: StepRef[Order]) -> StepRef[int]:
+        return ship(charge(order))
+
+    return hooked
+
+
+# What cannot be published.
+
+
+def test_a_topic_without_a_publisher_is_known_at_registration() -> None:
+    orchestrator = SagaOrchestrator(MemoryStore(), publishers={"invoices.*": Broker()})
+    with pytest.raises(SagaDefinitionError, match=r"topic 'orders\.shipped', which has no publisher"):
+        orchestrator.register(ordering)
+    with pytest.raises(SagaDefinitionError, match="topic 'news'"):
+        SagaOrchestrator(MemoryStore(), publishers={"orders.*": Broker()}).register(ordering_with_hook())
+    SagaOrchestrator(MemoryStore(), concurrency=0).register(ordering)  # it runs no step of it
+
+
+async def parked(orchestrator: SagaOrchestrator, run: SagaRun[Any]) -> str:
+    """Wait until the saga is parked; gives why."""
+    await suspended(run)
+    return str((await SagaAdmin(orchestrator).get_saga(run.id)).step_history)
+
+
+def publish_many(ctx: StepContext) -> None:
+    for number in range(101):
+        ctx.publish("orders.x", number)
+
+
+UNFIT: dict[str, tuple[Callable[[StepContext], None], str]] = {
+    "an object": (lambda ctx: ctx.publish("orders.x", object()), "cannot be written as JSON"),
+    "NaN": (lambda ctx: ctx.publish("orders.x", float("nan")), "nan"),
+    "too large": (lambda ctx: ctx.publish("orders.x", "x" * 2000), "1,000"),
+    "another topic": (lambda ctx: ctx.publish("invoices", 1), "no publisher"),
+    "a long key": (lambda ctx: ctx.publish("orders.x", 1, key="k" * 300), "key must be"),
+    "headers of numbers": (lambda ctx: ctx.publish("orders.x", 1, headers={"a": 1}), "headers are"),  # type: ignore[dict-item]
+    "too many": (publish_many, "at most 100 messages"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+async def test_a_message_that_cannot_be_stored_parks_its_saga_and_no_other(kind: str, make: Make) -> None:
+    broker = Broker()
+    does, why = UNFIT[kind]
+
+    @step
+    async def publishes(order: Order, ctx: StepContext) -> None:
+        if order.number:
+            ctx.publish("orders.x", "before")
+            does(ctx)
+
+    @saga("order")
+    def unfit(order: StepRef[Order]) -> None:
+        publishes(order)
+
+    async with make(publishers={"orders.*": broker}, max_payload_bytes=1000) as orchestrator:
+        handle = orchestrator.register(unfit)
+        run = await handle.start(Order(1))
+        assert why in await parked(orchestrator, run)
+        assert (await run.snapshot()).parked == "output_lost"
+        assert await unsent(orchestrator, run.id) == []
+        await (await handle.start(Order(0))).result(timeout=SOON)
+    assert broker.messages == []
+
+
+@pytest.mark.predecessor(21)
+@pytest.mark.parametrize("what", ["payload", "key", "headers"])
+async def test_a_function_of_a_declared_message_that_raises_never_takes_back_the_step(what: str, make: Make) -> None:
+    executed: list[int] = []
+
+    def broken(_: int) -> Any:
+        raise ZeroDivisionError
+
+    @step(publishes=Outgoing("orders.x", **{what: broken}))
+    async def done(order: Order) -> int:
+        executed.append(order.number)
+        return order.number
+
+    @saga("order")
+    def mapped(order: StepRef[Order]) -> StepRef[int]:
+        return done(order)
+
+    async with make(publishers={"orders.*": Broker()}, lease=timedelta(milliseconds=300)) as orchestrator:
+        run = await orchestrator.register(mapped).start(Order(1))
+        assert "ZeroDivisionError" in await parked(orchestrator, run)
+        await asyncio.sleep(0.7)  # over its lease
+        assert executed == [1]
+        assert (await run.snapshot()).status is SagaStatus.SUSPENDED
+
+
+def test_what_is_no_message_and_no_publisher_is_refused() -> None:
+    for topic in ("", "a" * 256, "line\nbreak", 7, None):
+        with pytest.raises(SagaDefinitionError):
+            Outgoing(topic)  # type: ignore[arg-type]
+        with pytest.raises(SagaError):
+            SagaOrchestrator(MemoryStore(), publishers={topic: Broker()})  # type: ignore[dict-item]
+    with pytest.raises(SagaDefinitionError, match="payload"):
+        Outgoing("topic", payload=7)  # type: ignore[arg-type]
+    with pytest.raises(SagaDefinitionError, match="publishes"):
+        step(publishes="topic")  # type: ignore[arg-type]
+    for publishers in ({"topic": 7}, {"topic": None}, 7, [Broker()]):
+        with pytest.raises(SagaError):
+            SagaOrchestrator(MemoryStore(), publishers=publishers)  # type: ignore[arg-type]
+    with pytest.raises(SagaError, match="outgoing must be"):
+        SagaOrchestrator(MemoryStore(), outgoing={"batch": 3})  # type: ignore[arg-type]
+
+
+async def test_a_step_that_is_called_alone_judges_what_it_publishes() -> None:
+    assert await charge.execute(Order(7)) == 7
+
+    @step
+    async def wrong(_: Order, ctx: StepContext) -> None:
+        ctx.publish("topic", object())
+
+    with pytest.raises(PayloadError):
+        await wrong.execute(Order(7))
+
+
+async def test_run_until_idle_publishes_without_being_entered() -> None:
+    broker = Broker()
+    orchestrator = SagaOrchestrator(MemoryStore(), publishers={"*": broker})
+    await orchestrator.register(ordering).start(Order(7))
+    await orchestrator.run_until_idle()
+    assert broker.topics == ["orders.charged", "orders.shipped"]
+    assert (broker.entered, broker.left) == (1, 1)
+
+
+async def test_a_saga_that_publishes_nothing_pays_for_no_relay(make: Make) -> None:
+    @step
+    async def quiet(order: Order) -> int:
+        return order.number
+
+    @saga("order")
+    def silent(order: StepRef[Order]) -> StepRef[int]:
+        return quiet(order)
+
+    async with make() as orchestrator:
+        await (await orchestrator.register(silent).start(Order(7))).result(timeout=SOON)
+        assert not orchestrator.engine.relay.working
+    async with make(publishers={"*": Broker()}) as orchestrator:
+        orchestrator.register(silent)
+        await until(lambda: orchestrator.engine.relay.working)
