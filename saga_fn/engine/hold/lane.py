@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 from typing_extensions import TypeIs
 
 from saga_fn.backoff import Backoff
@@ -31,8 +31,7 @@ _PROBES: Final = 2
 """If a call for many has failed, so many are tried alone: if all of these fail, the publisher is what has failed."""
 
 
-@attrs.define(eq=False)
-class Line:
+class Line(msgspec.Struct, eq=False):
     """The messages of one saga that this process holds, in their order; no other is published before the first of them."""
 
     saga_id: UUID
@@ -40,7 +39,7 @@ class Line:
     version: int
     until: float
     """The monotonic time from which on another process may take them."""
-    messages: deque[HeldMessage] = attrs.field(factory=deque)
+    messages: deque[HeldMessage] = msgspec.field(default_factory=deque)
     closed: bool = False
     """Whether the saga has, or may have, later messages that are not here."""
 

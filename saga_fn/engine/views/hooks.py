@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextvars import Context
 from typing import Any, final
 
-import attrs
 import msgspec
 
 from saga_fn.codec.message import headers_in
@@ -48,13 +47,13 @@ class HookCalls:
         return _Calls(self._engine, registered, None if hooks is None else hooks.of(found[2])).publish
 
 
-@attrs.frozen
 class _Calls:
     """The calls of one hook; None where the definition does not have it after all."""
 
-    _engine: SagaEngine
-    _registered: Registered
-    _hook: AnyHook | None
+    def __init__(self, engine: SagaEngine, registered: Registered, hook: AnyHook | None) -> None:
+        self._engine = engine
+        self._registered = registered
+        self._hook = hook
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
         """Call the hook for each of them, at the same time."""
