@@ -409,7 +409,7 @@ JOIN {schema}.saga AS s ON s.shard OPERATOR(pg_catalog.=) $1::smallint AND s.id 
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         shard: int,
@@ -1149,7 +1149,7 @@ SELECT
         ) AS d
     ) AS dead"""
 
-    async def run(self, conn: Connection, /, *, shards: Sequence[int], most: int) -> OutgoingCountRow:
+    async def run(self, conn: CallerConnection, /, *, shards: Sequence[int], most: int) -> OutgoingCountRow:
         row = await conn.fetchrow(self.sql, shards, most)
         if row is None:
             raise LookupError("count_outgoing gave no row")
@@ -1184,7 +1184,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1460,7 +1460,7 @@ RETURNING o.rev"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -1677,7 +1677,7 @@ WHERE
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -2028,7 +2028,7 @@ WHERE
         WHERE o.shard OPERATOR(pg_catalog.=) t.shard AND o.topic OPERATOR(pg_catalog.=) t.topic AND o.dead_at IS NULL AND o.due_at OPERATOR(pg_catalog.<=) pg_catalog.now()
     )"""
 
-    async def run(self, conn: Connection, /, *, shards: Sequence[int]) -> list[OutgoingTopicRow]:
+    async def run(self, conn: CallerConnection, /, *, shards: Sequence[int]) -> list[OutgoingTopicRow]:
         rows = await conn.fetch(self.sql, shards)
         return [OutgoingTopicRow(*row) for row in rows]
 
@@ -3439,7 +3439,7 @@ WHERE o.shard OPERATOR(pg_catalog.=) $1::smallint AND o.dead_at IS NOT NULL
 ORDER BY o.dead_at, o.saga_id
 LIMIT $2::integer"""
 
-    async def run(self, conn: Connection, /, *, shard: int, most: int) -> list[UnsentRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, most: int) -> list[UnsentRow]:
         rows = await conn.fetch(self.sql, shard, most)
         return [UnsentRow(*row) for row in rows]
 
@@ -3884,7 +3884,7 @@ WHERE o.shard OPERATOR(pg_catalog.=) $1::smallint AND o.saga_id OPERATOR(pg_cata
 ORDER BY o.rev, o.n
 LIMIT $3::integer"""
 
-    async def run(self, conn: Connection, /, *, shard: int, saga_id: UUID, most: int) -> list[UnsentRow]:
+    async def run(self, conn: CallerConnection, /, *, shard: int, saga_id: UUID, most: int) -> list[UnsentRow]:
         rows = await conn.fetch(self.sql, shard, saga_id, most)
         return [UnsentRow(*row) for row in rows]
 
@@ -5934,7 +5934,7 @@ RETURNING o.rev"""
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -5967,7 +5967,7 @@ WHERE o.shard OPERATOR(pg_catalog.=) $2::smallint AND o.saga_id OPERATOR(pg_cata
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         lock_timeout: int,
@@ -6863,7 +6863,7 @@ JOIN {schema}.saga AS s ON s.shard OPERATOR(pg_catalog.=) $2::smallint AND s.id 
 
     async def run(
         self,
-        conn: Connection,
+        conn: CallerConnection,
         /,
         *,
         saga_ids: Sequence[UUID],
@@ -6986,7 +6986,7 @@ WHERE
     o.shard OPERATOR(pg_catalog.=) $2::smallint AND o.saga_id OPERATOR(pg_catalog.=) $3::pg_catalog.uuid AND o.dead_at IS NULL AND o.token IS NULL
     AND o.attempts OPERATOR(pg_catalog.=) 0 AND o.due_at OPERATOR(pg_catalog.>) pg_catalog.now()"""
 
-    async def run(self, conn: Connection, /, *, lock_timeout: int, shard: int, saga_id: UUID) -> None:
+    async def run(self, conn: CallerConnection, /, *, lock_timeout: int, shard: int, saga_id: UUID) -> None:
         await conn.execute(self.sql, lock_timeout, shard, saga_id)
 
 

@@ -8,7 +8,7 @@ from typing import Final, TypedDict, final
 from uuid import UUID
 
 from saga_fn.store._queries import ClaimedOutgoingRow, UnsentRow
-from saga_fn.store.connection import Connection, holdable
+from saga_fn.store.connection import CallerConnection, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
@@ -40,7 +40,7 @@ class OutgoingColumns(TypedDict):
     o_lease: timedelta
 
 
-def outgoing_columns(connection: Connection, outgoing: Sequence[tuple[UUID, OutgoingRow]]) -> OutgoingColumns:
+def outgoing_columns(connection: CallerConnection, outgoing: Sequence[tuple[UUID, OutgoingRow]]) -> OutgoingColumns:
     """The messages of the sagas of one statement."""
     rows = [row for _, row in outgoing]
     return OutgoingColumns(
