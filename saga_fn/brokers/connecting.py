@@ -12,12 +12,13 @@ C = TypeVar("C")
 
 
 def connector(
-    address: object, by_address: Callable[[str], Callable[[], Awaitable[C]]], *, example: str
+    address: str | Callable[[], Awaitable[C]], by_address: Callable[[str], Callable[[], Awaitable[C]]], *, example: str
 ) -> Callable[[], Awaitable[C]]:
     """How to connect: by an address, or by a function of the caller's. Raises SagaError for what is neither."""
-    if isinstance(address, str) and address:
-        return by_address(address)
-    if callable(address):
+    if isinstance(address, str):
+        if address:
+            return by_address(address)
+    elif callable(address):
         return address
     raise SagaError(
         f"the address of a broker is a text, or an async function that connects, not a {type(address).__name__}",

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import attrs
 
@@ -22,7 +22,7 @@ from saga_fn.printable import printable
 from saga_fn.tasks import Errands, cut_short, spawn
 
 PATIENCE: Final = 10.0
-"""Seconds that opening a connection, and each answer to a broker, may take."""
+"""Seconds that each answer to a broker may take."""
 
 _LAST_LOOK: Final = 2.0
 """Seconds that a look for messages that goes on may take at the end: what it brings would else lie about until it comes again."""
@@ -47,6 +47,9 @@ class Consumer(ABC):
     It is an async context manager: entering connects and begins, leaving ends gracefully. Enter it after the orchestrator, and
     leave it before.
     """
+
+    opening: ClassVar[float] = PATIENCE
+    """Seconds that connecting may take."""
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class Consumer(ABC):
             raise SagaError("this consumer is entered already", hint="make one for each `async with`")
         self._stopping.clear()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.opening):
                 await self._open()
         except BaseException as error:
             await self._shut()
@@ -144,7 +147,7 @@ class Consumer(ABC):
             await self._shut()
             await backoff.pause()
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self.opening):
                     await self._open()
                 return
             except Exception as error:  # noqa: BLE001 - as above

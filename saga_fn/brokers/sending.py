@@ -121,5 +121,7 @@ def _fate(task: asyncio.Task[PublishOutcome], judge: Judge) -> PublishOutcome | 
             return task.result()
         case UnsendableError() as error:
             return RefusedForGood(str(error))
+        case UnicodeEncodeError():
+            return RefusedForGood("its topic, its key or a header is no text that can be sent (a lone surrogate)")
         case error:
             return judge(error)

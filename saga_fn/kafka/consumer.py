@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from typing_extensions import override
@@ -50,6 +50,9 @@ class KafkaConsumer(Consumer):
     Raises:
         SagaError: An argument is not what it has to be.
     """
+
+    opening: ClassVar[float] = 60.0
+    """Seconds that connecting may take: a group waits until it knows that a member which died is gone."""
 
     def __init__(
         self,

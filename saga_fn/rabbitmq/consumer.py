@@ -82,10 +82,15 @@ class RabbitConsumer(Consumer):
         channel = await self._connection.channel()
         await channel.set_qos(prefetch_count=self._concurrency)
         self._queue = await channel.get_queue(self._source)
-        channel.close_callbacks.add(lambda *_: self._gone.set())
+        channel.close_callbacks.add(self._lost)
+        # If the queue is deleted, the broker ends the consumer and leaves the channel open.
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._lost)
         self._graveyard = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         if self._dead_letters is not None:
             _ = await self._graveyard.get_queue(self._dead_letters)
+
+    def _lost(self, *_: object) -> None:
+        self._gone.set()
 
     @override
     def _mend(self) -> str:

@@ -59,6 +59,11 @@ class Place(ABC):
         self.name = f"q{uuid4().hex[:12]}"
         self.dead = f"{self.name}-dead"
 
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """The broker's address."""
+
     @abstractmethod
     async def send(self, *bodies: bytes, id: str | None = None, headers: dict[str, str] | None = None) -> None:
         """Put messages into it, in order; each has an id of its own unless one is given."""
@@ -87,6 +92,11 @@ class NatsPlace(Place):
     def __init__(self, server: NatsServer) -> None:
         super().__init__()
         self.server = server
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.server.url()
 
     async def open(self) -> None:
         self.client = await nats.connect(self.server.url())
@@ -123,7 +133,7 @@ class NatsPlace(Place):
     @override
     def consumer(self, orchestrator: SagaOrchestrator, read: Read = read, **options: Any) -> Consumer:  # Any: of each
         options = {"stream": self.name, "durable": "saga", "dead_letters": self.dead, "grace": GRACE, **options}
-        return NatsConsumer(self.server.url(), orchestrator, read, **options)
+        return NatsConsumer(self.address, orchestrator, read, **options)
 
 
 @final
@@ -131,6 +141,11 @@ class RabbitPlace(Place):
     def __init__(self, server: RabbitServer) -> None:
         super().__init__()
         self.server = server
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.server.url()
 
     async def open(self) -> None:
         self.connection = await aio_pika.connect(self.server.url())
@@ -170,7 +185,7 @@ class RabbitPlace(Place):
     @override
     def consumer(self, orchestrator: SagaOrchestrator, read: Read = read, **options: Any) -> Consumer:  # Any: of each
         options = {"queue": self.name, "dead_letters": self.dead, "grace": GRACE, **options}
-        return RabbitConsumer(self.server.url(), orchestrator, read, **options)
+        return RabbitConsumer(self.address, orchestrator, read, **options)
 
 
 @final
@@ -178,6 +193,11 @@ class KafkaPlace(Place):
     def __init__(self, broker: KafkaBroker) -> None:
         super().__init__()
         self.broker = broker
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.broker.servers
 
     async def open(self) -> None:
         for name in (self.name, self.dead):
@@ -225,7 +245,21 @@ class KafkaPlace(Place):
     @override
     def consumer(self, orchestrator: SagaOrchestrator, read: Read = read, **options: Any) -> Consumer:  # Any: of each
         options = {"topic": self.name, "group": "saga", "dead_letters": self.dead, "grace": GRACE, **options}
-        return KafkaConsumer(self.broker.servers, orchestrator, read, **options)
+        options = {"make_consumer": lambda: impatient(self.address, options["topic"]), **options}
+        return KafkaConsumer(self.address, orchestrator, read, **options)
+
+
+def impatient(servers: str, topic: str) -> AIOKafkaConsumer:
+    """A client whose group soon knows that it is dead."""
+    return AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=servers,
+        group_id="saga",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=1000,
+        heartbeat_interval_ms=300,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -11,8 +11,8 @@ from uuid import uuid4
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
-from nats.js.client import JetStreamContext
 
 from saga_fn import SagaError
 from saga_fn.nats import NatsPublisher
