@@ -88,7 +88,7 @@ def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
 
 
 def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
-    step = plan.data.steps[place].step
-    if type(binding) is not Bound or binding.step != step:
+    planned = plan.data.steps[place]
+    if type(binding) is not Bound or binding.step != planned.step:
         return None
-    return Running(step, Attempts(1, 0, Doubt.NONE, binding.digest, 0, events))
+    return Running(planned.step, Attempts(1, 0, Doubt.NONE, binding.digest, 0, events), planned.transactional)

@@ -79,6 +79,10 @@ class FailureKind(enum.IntEnum):
     """It answered that it will not be done, and has not been: final. It says nothing about earlier attempts."""
     FATAL = 5
     """It raised what is not to be tried again: taken as not done, and final."""
+    INTERRUPTED = 6
+    """It was cut short in a transaction of its own, and touches nothing else: it has not been done."""
+    CONFLICTS = 7
+    """Its transaction met conflicts with others, as often as it is repeated for that: it has not been done."""
 
 
 class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

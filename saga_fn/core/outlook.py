@@ -148,7 +148,7 @@ def _after_undo(state: SagaState, now: StepState | None) -> Next:
 
 def _counts(event: Failed) -> bool:
     """Whether the failure is one that a policy counts."""
-    return event.kind not in (FailureKind.UNREADABLE, FailureKind.OUTPUT_LOST)
+    return event.kind not in (FailureKind.UNREADABLE, FailureKind.OUTPUT_LOST, FailureKind.CONFLICTS)
 
 
 def _count_of_undo(planned: PlannedStep, event: CompensationFailed, now: StepState | None) -> tuple[int, int] | None:
@@ -162,7 +162,9 @@ def _count_of_step(planned: PlannedStep, event: StepFailed, now: StepState | Non
     if not isinstance(now, Unfinished) or not _counts(event):
         return None
     attempts, own, doubtful = now.attempts, planned.retry, planned.unknown_retry
-    if event.kind is FailureKind.UNKNOWN:
+    if event.kind is FailureKind.INTERRUPTED and attempts.doubts and planned.transactional:
+        return attempts.doubts, doubtful.attempts
+    if event.kind in (FailureKind.UNKNOWN, FailureKind.INTERRUPTED):
         return (
             (attempts.doubts, doubtful.attempts) if planned.on_unknown is OnUnknown.REPEAT and attempts.doubts else None
         )

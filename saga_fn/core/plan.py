@@ -124,6 +124,11 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """Whether the refusal of a repeat says that nothing of the attempts before it has run, or will."""
     own_retry: bool = True
     """Whether `retry` is a policy that was chosen; else what asks to be tried again later goes by `unknown_retry`."""
+    transactional: bool = False
+    """Whether it runs in the transaction that its success is written in, and touches nothing else.
+
+    Then an execution that was cut short has not happened. It is repeated by `unknown_retry`, and is never in doubt.
+    """
 
     @property
     def needs_input(self) -> bool:

@@ -76,6 +76,8 @@ class ParkReason(enum.StrEnum):
     """Its compensation has failed for as long as it is tried when nothing else is said: a week."""
     TOO_LONG = "too_long"
     """It was tried so often that the saga's journal has come to its limit."""
+    CONFLICTS = "conflicts"
+    """Its transactions met conflicts with others, each time that it was tried."""
     SETTLED = "settled"
     """A person has found out that nothing of it is in the world, and has not said yet how the saga goes on."""
 
@@ -121,10 +123,11 @@ class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """Its owner may be executing it."""
+    """Its owner may be executing it. `transactional`: in the transaction that its success is written in, whatever a later plan says."""
 
     step: StepId
     attempts: Attempts
+    transactional: bool = False
 
 
 class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):

@@ -11,8 +11,8 @@ from typing import Final
 from saga_fn.core.chain import GIVEN_UP, last_running
 from saga_fn.core.effects import Release, RunCompensation, RunStep, Transition
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
-from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import failed, next_attempt
 from saga_fn.core.state import (
@@ -45,7 +45,7 @@ def after_failure(plan: Plan, state: SagaState, event: StepFailed) -> Transition
     if event.kind is FailureKind.ERROR:
         pause = planned.retry.delay_after(attempts.failures, jitter_draw=event.jitter_draw, wish=event.after)
         if pause is not None:
-            return _again(state, at, last.step, attempts, pause)
+            return _again(state, at, planned, attempts, pause)
         if event.after is not None and not planned.own_retry:
             return None  # a step that only asks to be tried again later has a budget of its own, without a policy
     elif event.kind is not FailureKind.FATAL and event.kind is not FailureKind.BUSINESS_ERROR:
@@ -53,16 +53,16 @@ def after_failure(plan: Plan, state: SagaState, event: StepFailed) -> Transition
     return _undo_next(plan, state, at, [*state.steps[:-1], FailedForGood(last.step, attempts)])
 
 
-def _again(state: SagaState, at: Moment, step: StepId, attempts: Attempts, pause: int) -> Transition | None:
+def _again(state: SagaState, at: Moment, planned: PlannedStep, attempts: Attempts, pause: int) -> Transition | None:
     """Try the step again, at once or after a pause, in which nobody owns the saga."""
     if state.rev + 1 >= JOURNAL_LIMIT or attempts.events != len(state.events) or state.begins_at:
         return None
     if pause:
         wake = Moment(at + pause)
-        waiting = _moved(state, at, Goal.FORWARD, [*state.steps[:-1], Retrying(step, attempts, wake, at)])
+        waiting = _moved(state, at, Goal.FORWARD, [*state.steps[:-1], Retrying(planned.step, attempts, wake, at)])
         return Transition(waiting, (), (Release(wake),), ())
-    running = Running(step, next_attempt(attempts))
-    run = RunStep(step, running.attempts.attempt, attempts.generation)
+    running = Running(planned.step, next_attempt(attempts), planned.transactional)
+    run = RunStep(planned.step, running.attempts.attempt, attempts.generation)
     return Transition(_moved(state, at, Goal.FORWARD, [*state.steps[:-1], running]), (), (), (run,))
 
 

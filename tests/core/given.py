@@ -63,6 +63,7 @@ def step(
     undo_in_doubt: bool = False,
     has_unknown_policies: bool = False,
     own_retry: bool = True,
+    transactional: bool = False,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -81,6 +82,7 @@ def step(
         undoes_in_doubt=undo_in_doubt or on_unknown is OnUnknown.UNDO,
         refusal_settles=has_unknown_policies,
         own_retry=own_retry,
+        transactional=transactional,
     )
 
 

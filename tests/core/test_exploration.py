@@ -162,6 +162,15 @@ EXHAUSTIVE = {
     "two at once, found out and undone, halting": Plan.of(
         step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.UNDO), compensate_on_failure=False
     ),
+    "one in a transaction": Plan.of(step("a", retry=AT_ONCE, transactional=True, unknown_retry=THRICE)),
+    "two at once in transactions, cut short": Plan.of(
+        step("a", transactional=True, on_unknown=OnUnknown.PARK),
+        step("b", transactional=True, on_unknown=OnUnknown.PARK),
+        cancel_siblings=True,
+    ),
+    "a pivot in a transaction": Plan.of(
+        step("a"), step("b", "a", undo=False, pivot=True, transactional=True, on_unknown=OnUnknown.PARK)
+    ),
     "a pivot that is found out": Plan.of(
         step("a"),
         step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PROBE, probe_retry=THRICE),

@@ -72,6 +72,8 @@ from saga_fn.core.state import (
 from saga_fn.core.transition import transition
 
 _OTHER = Digest(b"other")
+_OF_TRANSACTIONS: Final = (FailureKind.INTERRUPTED, FailureKind.CONFLICTS)
+_WITHOUT_TRANSACTION: Final = tuple(kind for kind in FailureKind if kind not in _OF_TRANSACTIONS)
 _SMALL: Final = 3
 """Steps of a small plan."""
 _replace = msgspec.structs.replace
@@ -190,7 +192,8 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
         for attempt in (1, 2):  # the one that runs, and one that never did
             yield StepSucceeded(NOW, step, attempt)
             yield CompensationSucceeded(NOW, step, attempt)
-            for kind in FailureKind:
+            kinds = FailureKind if planned.transactional else _WITHOUT_TRANSACTION
+            for kind in kinds:
                 for at, jitter_draw in _failings(planned.retry, planned.unknown_retry):
                     yield StepFailed(at, step, attempt, kind, jitter_draw)
             for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):  # the others are not tried again

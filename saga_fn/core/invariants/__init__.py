@@ -67,6 +67,8 @@ from saga_fn.core.invariants.unknown_outcome import (
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
+    i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone,
+    i9_what_was_interrupted_in_a_transaction_is_repeated,
 )
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
@@ -117,6 +119,8 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i9_what_may_have_run_is_settled_as_declared,
     i9_a_doubt_is_settled_by_what_says_so,
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
+    i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone,
+    i9_what_was_interrupted_in_a_transaction_is_repeated,
     i9_in_reverse_order,
     i9_undone_means_its_compensation_returned,
     i10_no_way_forward_after_an_undo,

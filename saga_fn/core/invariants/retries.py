@@ -64,15 +64,21 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
 def _is_granted(edge: Edge, event: StepFailed, now: Running | Retrying) -> bool:
     """Whether its retry policy grants the next attempt, or the budget for what may have run, where that serves."""
     planned, attempts = edge.plan.step(event.step), now.attempts
-    if event.kind not in (FailureKind.ERROR, FailureKind.UNKNOWN):
+    was_cut = event.kind is FailureKind.INTERRUPTED or event.kind is FailureKind.UNKNOWN
+    if event.kind is not FailureKind.ERROR and not was_cut:
         return False
     by_policy = event.kind is FailureKind.ERROR
     in_doubt = planned.on_unknown is OnUnknown.REPEAT and attempts.doubt is not Doubt.NONE
+    in_doubt = in_doubt or (event.kind is FailureKind.INTERRUPTED and _ran_in_transaction(edge, event.step))
     in_doubt = in_doubt or (event.after is not None and not planned.own_retry)
     begins = _begins(edge, now)
     return (by_policy and _fits(planned.retry, attempts.failures, attempts.first_attempt_at, begins)) or (
         in_doubt and _fits(planned.unknown_retry, attempts.doubts, attempts.doubted, begins)
     )
+
+
+def _ran_in_transaction(edge: Edge, step: StepId) -> bool:
+    return any(isinstance(was, Running) and was.transactional for was, now in edge.steps if now.step == step)
 
 
 def _fits(retry: RetrySchedule, failures: int, first_attempt_at: Moment, begins: Moment) -> bool:

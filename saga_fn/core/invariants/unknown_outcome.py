@@ -9,7 +9,9 @@ from saga_fn.core.events import (
     CompensationRequested,
     Event,
     FailureKind,
+    HandedBack,
     ProbeAnswered,
+    Resumed,
     StepFailed,
     StepSettled,
 )
@@ -113,10 +115,35 @@ def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> b
     )
 
 
+def i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone(edge: Edge) -> bool:
+    """A transactional step that was cut short, by whatever it was, has not happened: no doubt comes of that.
+
+    It alone may say that it has touched something else.
+    """
+    return all(
+        now.attempts.doubt <= was.attempts.doubt
+        or (isinstance(edge.event, StepFailed) and edge.event.step == was.step and edge.event.kind is FailureKind.UNKNOWN)
+        for was, now in edge.changed
+        if isinstance(was, Running) and was.transactional and isinstance(now, Unfinished)
+    )
+
+
+def i9_what_was_interrupted_in_a_transaction_is_repeated(edge: Edge) -> bool:
+    """It is given up by a saga that turns back or is parked, and else when the budget for that is used up."""
+    if edge.after.goal is not Goal.FORWARD or not isinstance(edge.event, HandedBack | Resumed):
+        return True
+    return all(
+        isinstance(now, Running | Retrying | Parked)
+        for was, now in edge.changed
+        if isinstance(was, Running) and was.transactional
+    )
+
+
 def may_have_run(edge: Edge, was: StepState | None, step: StepId) -> bool:
     """Whether the step was in doubt, or came to be by this event, and is to be undone then."""
     if not isinstance(was, Unfinished) or not edge.plan.step(step).undoes_in_doubt:
         return False
     known = (FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL, FailureKind.UNREADABLE)
     told = isinstance(edge.event, StepFailed) and edge.event.step == step and edge.event.kind in known
-    return bool(was.attempts.doubt) or (isinstance(was, Running) and not told)
+    cut = isinstance(was, Running) and not was.transactional
+    return bool(was.attempts.doubt) or (cut and not told)

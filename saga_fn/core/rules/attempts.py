@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Attempts, Doubt, FannedOut, Probing, Rewound, Running, Unknown
+from saga_fn.core.state import Attempts, Doubt, FannedOut, Probing, Retrying, Rewound, Running, Unknown
 
 _PAST: Final = Moment(0)
 _NONE: Final = Attempts()
@@ -38,6 +38,11 @@ def next_attempt(attempts: Attempts) -> Attempts:
     return replace(attempts, attempt=attempts.attempt + 1, may_run_until=_PAST)
 
 
+def running(fold: Fold, step: StepId, attempts: Attempts) -> Running:
+    """The step as it runs once more after these tries."""
+    return Running(step, next_attempt(attempts), fold.plan.step(step).transactional)
+
+
 def failed(tried: _Tried) -> _Tried:
     """The attempts, with one more failure that counts."""
     return replace(tried, failures=tried.failures + 1)
@@ -58,8 +63,13 @@ def fresh(attempts: Attempts) -> Attempts:
     return replace(attempts, failures=0, first_attempt_at=_PAST, doubts=0, doubted=_PAST)
 
 
-def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
-    """The step once its execution was taken from it, which may go on until then."""
+def cut_short(fold: Fold, step: Running, until: Moment = _PAST) -> Unknown | Retrying:
+    """The step once its execution was taken from it, which may go on until then.
+
+    One in a transaction has not happened, and will not: only what is written with its success ends it.
+    """
+    if step.transactional:
+        return Retrying(step.step, step.attempts, fold.at, fold.at)
     return Unknown(step.step, replace(doubtful(step.attempts), may_run_until=until))
 
 

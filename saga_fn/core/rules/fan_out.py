@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from saga_fn.core.fan_out import ITEM_LIMIT, gathered, item_count
 from saga_fn.core.ids import Digest, StepId
-from saga_fn.core.rules.attempts import begun, next_attempt
+from saga_fn.core.rules.attempts import begun, running
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Attempts, FannedOut, Parked, ParkReason, Running, StepState
+from saga_fn.core.state import Attempts, FannedOut, Parked, ParkReason, StepState
 
 
 def spread(fold: Fold, step: StepId, attempts: Attempts, items: int, digest: Digest) -> StepState:
@@ -27,7 +27,7 @@ def bind_item(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> S
     if digest != whole.digest:
         return Parked(step, attempts, ParkReason.INPUT_CHANGED)
     attempts = begun(fold, replace(attempts, events=len(fold.events)), fold.plan.step(step).retry)
-    return Running(step, next_attempt(attempts))
+    return running(fold, step, attempts)
 
 
 def gather(fold: Fold) -> None:

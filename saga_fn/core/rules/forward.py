@@ -10,7 +10,7 @@ from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable,
 from saga_fn.core.facts import next_steps, settled_from, to_probe
 from saga_fn.core.fan_out import ConcurrencySlots, item_count
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.rules.attempts import begun, next_attempt, unbegun
+from saga_fn.core.rules.attempts import begun, running, unbegun
 from saga_fn.core.rules.fan_out import bind_item, gather, spread
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.waits import begin_waits
@@ -123,4 +123,4 @@ def _bind_step(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> 
             return Parked(step, attempts, ParkReason.INPUT_CHANGED)
         attempts = replace(attempts, generation=attempts.generation + 1)
     attempts = begun(fold, attempts, fold.plan.step(step).retry)
-    return Running(step, next_attempt(replace(attempts, digest=digest, events=seen)))
+    return running(fold, step, replace(attempts, digest=digest, events=seen))

@@ -257,8 +257,10 @@ def abort_requested(fold: Fold, event: AbortRequested) -> None:
     """The saga ends FAILED as it is; what runs may run on for a while."""
     for step in fold.before.steps:
         match step:
+            case Running(transactional=True):
+                fold.put(FailedForGood(step.step, step.attempts))
             case Running():
-                fold.put(cut_short(step, event.until))
+                fold.put(cut_short(fold, step, event.until))
             case Undoing():
                 fold.put(UndoFailed(step.step, step.seq, replace(step.attempts, may_run_until=event.until)))
             case UndoRetrying() | UndoWaiting() | UndoParked():

@@ -88,10 +88,10 @@ def _park(fold: Fold, why: ParkReason) -> None:
 
 
 def _lose_executions(fold: Fold) -> None:
-    """The owner is gone: what ran forward may have run; a compensation is simply due again."""
+    """The owner is gone: what ran forward may have run, but in a transaction; a compensation is simply due again."""
     for step in fold.before.steps:
         if isinstance(step, Running):
-            fold.put(cut_short(step))
+            fold.put(cut_short(fold, step))
         elif isinstance(step, Undoing):
             fold.put(UndoRetrying(step.step, step.seq, step.attempts, fold.at, fold.at))
         elif isinstance(step, Probing):

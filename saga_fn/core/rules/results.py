@@ -11,7 +11,7 @@ from saga_fn.core.events import FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, PlannedStep
 from saga_fn.core.retry import JOURNAL_LIMIT
-from saga_fn.core.rules.attempts import delay, delay_in_doubt, doubted, doubtful, failed, next_attempt
+from saga_fn.core.rules.attempts import delay, delay_in_doubt, doubted, doubtful, failed, running
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import failed_for_good
 from saga_fn.core.state import (
@@ -48,15 +48,20 @@ def step_failed(fold: Fold, event: StepFailed) -> Rejection | None:
     running = fold.end(Running, event.step, event.attempt)
     if isinstance(running, Rejection):
         return running
-    fold.put(_after_failure(fold, event, running.attempts))
+    fold.put(_after_failure(fold, event, running))
     return None
 
 
-def _after_failure(fold: Fold, event: StepFailed, attempts: Attempts) -> StepState:
-    planned = fold.plan.step(event.step)
-    match event.kind:
+def _after_failure(fold: Fold, event: StepFailed, running: Running) -> StepState:
+    planned, attempts = fold.plan.step(event.step), running.attempts
+    kind = _meaning(event, running)
+    match kind:
         case FailureKind.OUTPUT_LOST:
-            return Parked(event.step, replace(attempts, doubt=Doubt.OUTPUT_LOST), ParkReason.OUTPUT_LOST)
+            if not running.transactional:  # else it is rolled back
+                attempts = replace(attempts, doubt=Doubt.OUTPUT_LOST)
+            return Parked(event.step, attempts, ParkReason.OUTPUT_LOST)
+        case FailureKind.CONFLICTS:
+            return Parked(event.step, attempts, ParkReason.CONFLICTS)
         case FailureKind.UNREADABLE:
             return Parked(event.step, attempts, ParkReason.PAYLOAD_UNREADABLE)
         case FailureKind.BUSINESS_ERROR:
@@ -66,20 +71,32 @@ def _after_failure(fold: Fold, event: StepFailed, attempts: Attempts) -> StepSta
         case FailureKind.FATAL:
             return failed_for_good(fold, event.step, failed(attempts))
         case FailureKind.UNKNOWN:
-            attempts = doubtful(attempts)
+            attempts = failed(doubtful(attempts))
             if planned.on_unknown is not OnUnknown.REPEAT:
-                return Unknown(event.step, failed(attempts))
+                return Unknown(event.step, attempts)
         case FailureKind.ERROR:
+            attempts = failed(attempts)
+        case FailureKind.INTERRUPTED:  # no failure of its own
             pass
         case _:
-            assert_never(event.kind)
+            assert_never(kind)
     if fold.goal is not Goal.FORWARD:
-        return failed_for_good(fold, event.step, failed(attempts))
-    return _repeated(fold, event, planned, failed(attempts))
+        return failed_for_good(fold, event.step, attempts)
+    return _repeated(fold, event, planned, attempts, kind)
 
 
-def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Attempts) -> StepState:
+def _meaning(event: StepFailed, running: Running) -> FailureKind:
+    """What is told of a transaction says nothing of an execution without one: that may have run."""
+    of_transactions = event.kind is FailureKind.INTERRUPTED or event.kind is FailureKind.CONFLICTS
+    return FailureKind.UNKNOWN if of_transactions and not running.transactional else event.kind
+
+
+def _repeated(
+    fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Attempts, kind: FailureKind
+) -> StepState:
     """The step once it has failed: attempted again by its retry policy, or by the budget for what may have run.
+
+    By the latter, too, what was cut short in a transaction, though it has surely not been done.
 
     A step that may have run is repeated by the latter, so that it ends in doubt only when that is used up. An attempt that has
     surely not run goes by the policy as far as that reaches; it settles no doubt, so that in doubt the budget for that
@@ -90,10 +107,10 @@ def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Att
     if attempts.doubt and planned.on_unknown in (OnUnknown.PROBE, OnUnknown.UNDO):
         return Unknown(event.step, attempts)
     pause = None
-    if event.kind is not FailureKind.UNKNOWN:
+    if kind is FailureKind.ERROR:
         pause = delay(fold, planned.retry, attempts, event.jitter_draw, event.after)
-    in_doubt = bool(attempts.doubt) and planned.on_unknown is OnUnknown.REPEAT
-    if pause is None and (in_doubt or (event.after is not None and not planned.own_retry)):
+    was_cut = kind is FailureKind.INTERRUPTED or (bool(attempts.doubt) and planned.on_unknown is OnUnknown.REPEAT)
+    if pause is None and (was_cut or (event.after is not None and not planned.own_retry)):
         attempts = doubted(fold, attempts)
         pause = delay_in_doubt(fold, planned.unknown_retry, attempts, event.jitter_draw, event.after)
     if pause is None:
@@ -103,5 +120,5 @@ def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Att
     if attempts.events != len(fold.events):  # an event that this attempt has not seen is what the next one waits for
         return Retrying(event.step, attempts, fold.at, fold.at)
     if pause == 0 and not fold.idle:
-        return Running(event.step, next_attempt(attempts))
+        return running(fold, event.step, attempts)
     return Retrying(event.step, attempts, Moment(fold.at + pause), fold.at)

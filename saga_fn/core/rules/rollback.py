@@ -52,7 +52,7 @@ def go_back(fold: Fold) -> None:
     for was in tuple(fold.steps.values()):
         step: StepState = was
         if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
-            step = cut_short(step)
+            step = cut_short(fold, step)
             fold.put(step)
         if fold.goal is Goal.ROLLBACK and to_ask(step, plan):
             fold.put(_left_to_a_person(fold, step))

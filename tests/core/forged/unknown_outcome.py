@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from saga_fn.core.effects import Release, RunCompensation, RunProbe, RunStep
+from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
+    AbortRequested,
     CompensationRequested,
     FailureKind,
+    HandedBack,
     ProbeAnswered,
     ProbeFailed,
+    Resumed,
     RetryRequested,
     StepFailed,
     StepSettled,
@@ -23,6 +26,8 @@ from saga_fn.core.invariants.unknown_outcome import (
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
+    i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone,
+    i9_what_was_interrupted_in_a_transaction_is_repeated,
 )
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
@@ -56,6 +61,8 @@ from tests.core.forged.given import (
 from tests.core.given import A, B, step
 
 LEFT_TO_A_PERSON = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
+TRANSACTIONAL = Plan.of(step("a", transactional=True, on_unknown=OnUnknown.PARK))
+WITHIN = Running(A, ONCE, transactional=True)
 SETTLED = Plan.of(step("a", has_unknown_policies=True), step("b", "a", has_unknown_policies=True))
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
@@ -97,10 +104,33 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         )
         for before in (Unknown(B, DOUBTFUL), Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), Running(B, DOUBTFUL))
     ],
+    i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone: [
+        edge(state(WITHIN), event, state(after, rev=4, goal=goal), TRANSACTIONAL)
+        for event, after, goal in (
+            (Resumed(Moment(0), takeover=True), Unknown(A, DOUBTFUL), Goal.FORWARD),
+            (HandedBack(Moment(0)), Retrying(A, DOUBTFUL, Moment(0)), Goal.FORWARD),
+            (StepFailed(Moment(0), A, 1, FailureKind.INTERRUPTED), FailedForGood(A, DOUBTFUL), BACK),
+            (StepFailed(Moment(0), B, 1, FailureKind.UNKNOWN), Parked(A, DOUBTFUL, ParkReason.SETTLED), Goal.FORWARD),
+            (AbortRequested(Moment(0), Moment(0)), FailedForGood(A, DOUBTFUL), Goal.FAILED),
+        )
+    ],
+    i9_what_was_interrupted_in_a_transaction_is_repeated: [
+        edge(state(WITHIN), event, state(after, rev=4), TRANSACTIONAL)
+        for event, after in (
+            (Resumed(Moment(0), takeover=True), Unknown(A, ONCE)),
+            (HandedBack(Moment(0)), FailedForGood(A, ONCE)),
+        )
+    ],
 }
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    edge(
+        state(WITHIN),
+        HandedBack(Moment(0)),
+        moved(state(Retrying(A, ONCE, Moment(0)), rev=4), CancelExecution(A), writes=(Release(Moment(0)),)),
+        TRANSACTIONAL,
+    ),
     # Under a plan that changed on the way, what goes on already goes on: only what begins has to wait.
     edge(
         state(Undoing(A, 1, ONCE), Unknown(B, DOUBTFUL), goal=BACK),
