@@ -279,6 +279,10 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
         "it was tried so often that the journal has come to its limit",
         "give its output by skip_step, or cancel",
     ),
+    ParkReason.CONFLICTS: (
+        "each of its transactions met a conflict with another one; nothing of it is in the database",
+        "lower its isolation, or keep others from the rows that it reads, then retry_step",
+    ),
     ParkReason.SETTLED: (
         "nothing of it is in the world, and it is not decided how the saga goes on",
         "retry_step, or cancel",

@@ -28,6 +28,7 @@ from saga_fn.engine.requests.first_row import StartRequest
 from saga_fn.engine.requests.operate import begin_now, is_current_token, notify, read_row
 from saga_fn.engine.requests.outcome import LONGEST_POLL
 from saga_fn.engine.stop_signals import stop_signals
+from saga_fn.engine.transactions import check_transactions
 from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.errors import (
     PayloadError,
@@ -76,6 +77,8 @@ class SagaOrchestrator:
         shards: How many shards the schema was migrated with, 1 to 4,096. Default: 1.
         pool_size: How many connections the library keeps for itself, 1 or more. It counts for a DSN only. Default: 4.
         max_connections: How many connections of the pool given are used at once, 1 or more. It counts for a pool only. Default: 2.
+        transactional_connections: How many transactional steps run at once, 1 or more; others wait their turn. Each has a connection
+            beside `pool_size` or `max_connections`, and none is opened before such a step runs. Default: 4.
         listen: Whether one more connection listens for NOTIFY. Default: True.
         log_errors: "type" logs a step's exception by its type, and at DEBUG its traceback without messages. "traceback" logs the
             whole traceback, whose messages may hold what a payload holds. Default: "type".
@@ -124,6 +127,7 @@ class SagaOrchestrator:
         shards: int = 1,
         pool_size: int = 4,
         max_connections: int = 2,
+        transactional_connections: int = 4,
         listen: bool = True,
         log_errors: LogErrors = "type",
         log_repeats: int | None = 20,
@@ -164,6 +168,7 @@ class SagaOrchestrator:
             shards=shards,
             pool_size=pool_size,
             max_connections=max_connections,
+            transactional_connections=transactional_connections,
             listen=listen,
             time_limit=options.time_limit,
             statement_cache_size=statement_cache_size,
@@ -282,7 +287,8 @@ class SagaOrchestrator:
 
         Raises:
             SagaDefinitionError: The definition is none, or the name or version cannot be one; or it publishes to a topic that has no
-                publisher here.
+                publisher here. Or it has a transactional step for which this store, or its pool, has no connection, or whose
+                `timeout` is too long for its isolation.
             SagaError: `concurrency` is out of its range.
         """
         given: object = definition if isinstance(name, str) else name
@@ -302,6 +308,7 @@ class SagaOrchestrator:
             )
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
         registered = Registered(chosen, version, found, self.engine.topics)
+        check_transactions(found, self._store, self.engine.options.lease)
         if concurrency is not None:
             check_whole("concurrency", concurrency, least=1)
         self.engine.topics.check_definition(chosen, found)

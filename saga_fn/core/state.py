@@ -123,7 +123,7 @@ class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """Its owner may be executing it. `transactional`: in the transaction that its success is written in, whatever a later plan says."""
+    """Its owner may be executing it; if `transactional`, then in the transaction that its success is written in."""
 
     step: StepId
     attempts: Attempts

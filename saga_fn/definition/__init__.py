@@ -8,8 +8,8 @@ from saga_fn.definition.outgoing import HookContext, Hooks, Outgoing, SagaNews
 from saga_fn.definition.porting import StepDefinition, StepInputMap
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import AnySaga, SagaDefinition
-from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
-from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase, TransactionalStep
+from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.steps.decorator import step
 from saga_fn.definition.steps.error_policy import ErrorPolicy, ErrorTypes
 from saga_fn.definition.steps.raising import OutcomeUnknown, RetryLater
@@ -62,6 +62,8 @@ __all__ = [
     "StepInputMap",
     "StepOptions",
     "StepRef",
+    "TransactionalContext",
+    "TransactionalStep",
     "WaitFor",
     "any_of",
     "saga",

@@ -25,6 +25,7 @@ from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.step import parts_of
 from saga_fn.definition.steps.step_options import StepOptions, check_options
+from saga_fn.definition.steps.transactions import READ_COMMITTED, check_alone
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.mapping import InputMap, Source, mapped, pass_through
@@ -496,6 +497,8 @@ class SagaBuilder(WaitingBuilder[D]):
                 output=None if output is None else output.step_id,
             )
         )
+        levels = ((step, each.isolation or each.undo_isolation) for step, each in self._bindings.items())
+        check_alone(plan, ((step, level) for step, level in levels if level is not None and level != READ_COMMITTED))
         self._built = True
         return SagaDefinition(
             name=name,

@@ -10,7 +10,7 @@ import msgspec
 from saga_fn.arguments import seconds_of_option
 from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
+from saga_fn.core.plan import OnTimeout, OnUnknown, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.outgoing import Outgoing, check_publishes
 from saga_fn.definition.steps.condition import AnyCondition
@@ -19,6 +19,7 @@ from saga_fn.definition.steps.error_policy import ErrorPolicy
 from saga_fn.definition.steps.parts import AnyCompensate, AnyExecute, StepParts
 from saga_fn.definition.steps.retry_policy import ExponentialRetry, NoRetry
 from saga_fn.definition.steps.step_options import DEFAULT_TIMEOUT, StepOptions
+from saga_fn.definition.steps.transactions import Isolation, check_doubts, isolation_of
 from saga_fn.definition.steps.unknown_outcome import resolve_on_unknown, undoes_in_doubt
 from saga_fn.definition.values.mapping import InputMap, KnownValues
 from saga_fn.definition.waits.event import EventPattern
@@ -64,6 +65,10 @@ class CompiledStep(msgspec.Struct, frozen=True):
     """The value of a wait that is over, where it has one."""
     probe: AnyExecute | None = None
     probe_timeout: float | None = None
+    isolation: Isolation | None = None
+    """The level of the transaction that it runs in, and its result is committed in; None if it runs in none."""
+    undo_isolation: Isolation | None = None
+    """The same of its compensation."""
     fans_out: bool = False
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
     publishes: tuple[Outgoing, ...] = ()
@@ -87,6 +92,9 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
             f"the compensation of step {shown(step_id)} may return a WaitFor, but the step does not say for which event",
             hint="step(..., compensation_waits_for=that_event)",
         )
+    if parts.transactional:
+        check_doubts(step_id, options, probes=parts.probe is not None)
+    isolation = isolation_of(step_id, options, transactional=parts.transactional or parts.undo_transactional)
     return CompiledStep(
         step_id=step_id,
         input_type=parts.input_type,
@@ -102,6 +110,8 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
         compensation_waits_for=options.get("compensation_waits_for"),
         probe=parts.probe,
         probe_timeout=seconds_of_option("probe_timeout", options.get("probe_timeout", timeout)),
+        isolation=isolation if parts.transactional else None,
+        undo_isolation=isolation if parts.undo_transactional else None,
         fans_out=bool(parts.concurrency),
         publishes=check_publishes("publishes", options.get("publishes", ())),
     )
@@ -111,7 +121,12 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
     """A step as the core sees it. Raises SagaDefinitionError for a way to settle doubt that it has not what it takes for."""
     probes = parts.probe is not None
     event = options.get("compensation_waits_for")
-    way = resolve_on_unknown(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes)
+    # In a transaction only its own word that another system was touched leaves a doubt: a person finds out.
+    way = (
+        OnUnknown.PARK
+        if parts.transactional
+        else resolve_on_unknown(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes)
+    )
     return PlannedStep(
         step=step_id,
         after=after,
@@ -129,6 +144,7 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
         undoes_in_doubt=undoes_in_doubt(way, takes=parts.undo_takes, gives=parts.output_type.tp),
         refusal_settles=options.get("business_error_settles", False),
         own_retry="retry_policy" in options,
+        transactional=parts.transactional,
     )
 
 

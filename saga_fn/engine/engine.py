@@ -131,7 +131,7 @@ class SagaEngine:
         for observer in self.options.observers:
             self.observers.add(observer)
         self.registry: Registry = Registry()
-        self.clock: Clock = Clock(store.now, random.random, around=self.options.around)
+        self.clock: Clock = Clock(store.now, random.random, around=self.options.around, lease=self.options.lease)
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
         self._judged: set[str] = set()

@@ -18,12 +18,14 @@ from saga_fn.store.protocol import (
     Deletion,
     KeptEvents,
     Lists,
+    OpenTransaction,
     Operations,
     OutgoingMessages,
     Pauses,
     Processes,
     SentEvents,
     Store,
+    Transactions,
 )
 
 __all__ = [
@@ -31,10 +33,12 @@ __all__ = [
     "Deletion",
     "KeptEvents",
     "Lists",
+    "OpenTransaction",
     "Operations",
     "OutgoingMessages",
     "Pauses",
     "Processes",
     "SentEvents",
     "Store",
+    "Transactions",
 ]

@@ -15,6 +15,7 @@ def chosen_store(
     shards: int,
     pool_size: int,
     max_connections: int,
+    transactional_connections: int,
     listen: bool,
     time_limit: float,
     statement_cache_size: int | None,
@@ -35,6 +36,7 @@ def chosen_store(
     check_whole("shards", shards, least=1, most=4096)
     check_whole("pool_size", pool_size, least=1)
     check_whole("max_connections", max_connections, least=1)
+    check_whole("transactional_connections", transactional_connections, least=1)
     check_is(given, (str, Pool), "a DSN, a pool or a store", error=StoreError, hint='e.g. "postgresql://host/db"')
     if statement_cache_size is not None:
         check_whole("statement_cache_size", statement_cache_size, least=0)
@@ -55,6 +57,7 @@ def chosen_store(
             shards=shards,
             pool_size=pool_size,
             max_connections=max_connections,
+            transactional_connections=transactional_connections,
             listen=listen,
             time_limit=time_limit,
             statement_cache_size=statement_cache_size,

@@ -69,11 +69,13 @@ class OwnConnections:
                 connection.terminate()
         self._idle = []
         self._slots = asyncio.Semaphore(self._size)
+        self._is_closed = False
         self._farewells = Errands()
         """The last words to connections that no caller waits for any more."""
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open; what is in use is closed when it is given back."""
+        self._is_closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
             self._farewells.add(_close(connection))
@@ -107,7 +109,9 @@ class OwnConnections:
     def _take_back(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         if connection.is_closed():
             return
-        if connection.is_in_transaction():  # whatever left it so, its next statement is to be one by itself
+        if (
+            self._is_closed or connection.is_in_transaction()
+        ):  # whatever left it so, its next statement is to be one by itself
             connection.terminate()
         else:
             self._idle.append(connection)
@@ -191,7 +195,7 @@ class BorrowedConnections:
                 raise
             except BaseException as error:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError | StoreRefusedError):
-                    _terminate(
+                    terminate(
                         connection
                     )  # it stays read-only for as long as it lives, whatever becomes of the database
                 await lent.aclose()
@@ -231,7 +235,7 @@ async def _learn_or_cut(connection: Connection) -> None:
     try:
         await learn_types(connection)
     except BaseException:
-        _terminate(connection)  # it may stand in a transaction
+        terminate(connection)  # it may stand in a transaction
         raise
 
 
@@ -241,21 +245,22 @@ async def _give_back(lent: AsyncExitStack, connection: object) -> None:
         async with asyncio.timeout(CLOSING):
             await lent.aclose()
     except TimeoutError:
-        _terminate(connection)
+        terminate(connection)
     except DRIVER_ERRORS:
         return  # the pool has cut it
 
 
 async def _cut_off(connection: object) -> None:
     await asyncio.sleep(CLOSING)
-    _terminate(connection)
+    terminate(connection)
 
 
-def _terminate(connection: object) -> None:
-    terminate = getattr(connection, "terminate", None)
-    if callable(terminate):
+def terminate(connection: object) -> None:
+    """Cut the connection at once."""
+    cut = getattr(connection, "terminate", None)
+    if callable(cut):
         with suppress(asyncpg.InterfaceError):  # the pool has taken it back meanwhile
-            terminate()
+            cut()
 
 
 def keep_alive(connection: object) -> None:

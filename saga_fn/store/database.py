@@ -54,6 +54,7 @@ class Database:
         shards: int,
         pool_size: int,
         max_connections: int,
+        transactional_connections: int,
         listen: bool,
         time_limit: float,
         statement_cache_size: int | None,
@@ -71,14 +72,24 @@ class Database:
         self.listener: Listener | None = None
         self._time_limit = time_limit
         self._limits = Timeouts()
+        self.room_for_steps: int = transactional_connections
+        """How many connections of the caller's pool steps may have at most, so that the others need not wait for them."""
         if isinstance(source, str):
             address = read_dsn(source, statement_cache_size=statement_cache_size)
             self._work: Connections = OwnConnections(address, size=max(1, pool_size - 1))
             self._control: Connections = OwnConnections(address, size=1)
             self._for_listening: Connections = OwnConnections(address, size=1)
+            self.for_steps: Connections = OwnConnections(address, size=transactional_connections)
         else:
             self._work = self._control = BorrowedConnections(source, limit=max_connections, judge=self._judge)
             self._for_listening = BorrowedConnections(source, limit=1, judge=self._judge)
+            size: object = getattr(source, "get_max_size", lambda: None)()
+            if isinstance(size, int):
+                self.room_for_steps = size - 1 - (listen and not read_only and listen_dsn is None)
+            room = self.room_for_steps - max_connections + 1 if isinstance(size, int) else transactional_connections
+            self.for_steps = BorrowedConnections(
+                source, limit=max(1, min(room, transactional_connections)), judge=self._judge
+            )
         self._hears_apart = listen_dsn is not None
         if listen_dsn is not None:
             self._for_listening = OwnConnections(read_dsn(listen_dsn), size=1)
@@ -97,7 +108,7 @@ class Database:
             by_pool = listens and not self._hears_apart
             take_place(self._pool, listens=by_pool, max_connections=self._max_connections)
             self._listens_by_pool = by_pool
-        for connections in (self._work, self._control, self._for_listening):
+        for connections in (self._work, self._control, self._for_listening, self.for_steps):
             connections.begin_life()
         self._listening = Errands()
         if migrate:
@@ -141,7 +152,9 @@ class Database:
         if self._listens_by_pool and self._pool is not None:
             self._listens_by_pool = False
             leave_place(self._pool)
-        await asyncio.gather(self._work.close(), self._control.close(), self._for_listening.close())
+        await asyncio.gather(
+            self._work.close(), self._control.close(), self._for_listening.close(), self.for_steps.close()
+        )
 
     def now(self) -> Moment:
         """The database's time: its last word, and what this process's monotonic clock says has passed since."""

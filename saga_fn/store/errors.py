@@ -34,6 +34,22 @@ class StatementFailedError(StoreUnavailableError):
     """
 
 
+class TransactionEndedError(StoreError):
+    """A transactional step has ended its own transaction: nobody can tell whether it was a COMMIT."""
+
+
+class CommitRefusedError(StoreError):
+    """The server has refused to commit a step's transaction, and has rolled it back: `cause` is the driver's exception."""
+
+    def __init__(self, fact: str, cause: Exception) -> None:
+        super().__init__(fact)
+        self.cause: Exception = cause
+
+
+class AnswerLostError(StoreError):
+    """A step's transaction may be committed, or not: the answer was lost."""
+
+
 def is_an_answer(error: StoreError) -> bool:
     """Whether the server has refused the statement, so that it may be about some of its rows, and not about all."""
     return isinstance(error, RowRejectedError | StoreRefusedError | StoreBusyError | StatementFailedError)

@@ -138,6 +138,11 @@ class MemoryStore:
         self._listeners: list[Callable[[UUID | None], None]] = []
 
     @property
+    def transactions(self) -> None:
+        """None: there is no database whose rows a step could write."""
+        return
+
+    @property
     def shards(self) -> int:
         """How many shards the store has."""
         return self._shards

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import final
@@ -85,6 +85,7 @@ from saga_fn.store.records import (
 )
 from saga_fn.store.rights import Right
 from saga_fn.store.this_process import this_process
+from saga_fn.store.transactions import PostgresTransactions
 
 use_uuid_class(pgproto.UUID)
 
@@ -98,7 +99,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 class PostgresStore:
     """Sagas in one schema of a PostgreSQL database (15 or newer).
 
-    `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once. `listen=False`
+    `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once, and
+    `transactional_connections` more by transactional steps. `listen=False`
     does without the connection that hears of due sagas sooner than the next look. No statement takes longer than
     `time_limit` seconds (default 5), the wait for its connection included.
     A single write takes a statement without arrays. `batches_only` sends it by the arrays, too, so that tests try those as hard.
@@ -112,6 +114,7 @@ class PostgresStore:
         shards: int = 1,
         pool_size: int = 4,
         max_connections: int = 2,
+        transactional_connections: int = 4,
         listen: bool = True,
         time_limit: float = 5.0,
         statement_cache_size: int | None = None,
@@ -128,11 +131,18 @@ class PostgresStore:
             shards=shards,
             pool_size=pool_size,
             max_connections=max_connections,
+            transactional_connections=transactional_connections,
             listen=listen,
             time_limit=time_limit,
             statement_cache_size=statement_cache_size,
             listen_dsn=listen_dsn,
             read_only=read_only,
+        )
+        self.transactions: PostgresTransactions = PostgresTransactions(
+            self._database.for_steps,
+            self._commit_within,
+            room=self._database.room_for_steps,
+            time_limit=time_limit,
         )
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
@@ -273,10 +283,19 @@ class PostgresStore:
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
+        return await self._commit(shard, writes, skip_locked=skip_locked, within=None)
+
+    async def _commit_within(self, connection: Connection, write: SagaWrite) -> Committed:
+        """The same of one write, in a step's transaction."""
+        return await self._commit(self._shard(write.id), [write], skip_locked=False, within=connection)
+
+    async def _commit(
+        self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool, within: Connection | None
+    ) -> Committed:
         at_length = [write for write in writes if write.answers or write.attributes or write.outgoing]
         plain = len(writes) == 1 and len(writes[0].entries) == 1 and not at_length
         if plain and not skip_locked and not self._batches_only:
-            return await self._commit_one(shard, writes[0], writes[0].entries[0])
+            return await self._commit_one(shard, writes[0], writes[0].entries[0], within)
         answers = [(write.id, message, answer) for write in at_length for message, answer in write.answers]
         named = [(write.id, key, value) for write in at_length for key, value in write.attributes]
         tokens, shown = [write.token for write in writes], [write.projection for write in writes]
@@ -286,7 +305,7 @@ class PostgresStore:
             self._database.queries.commit_sagas
         )
         outgoing = [(write.id, row) for write in at_length for row in write.outgoing]
-        async with self._database.work() as connection:
+        async with self._for(within) as connection:
             if at_length:
                 commit = partial(
                     self._database.queries.commit_sagas_at_length,
@@ -301,7 +320,7 @@ class PostgresStore:
             rows = await commit(
                 connection,
                 shard=shard,
-                lock_timeout=LOCK_TIMEOUT,
+                lock_timeout=LOCK_TIMEOUT if within is None else self.transactions.lock_timeout,
                 skip_locked=skip_locked,
                 ids=[write.id for write in writes],
                 tokens=tokens,
@@ -321,15 +340,18 @@ class PostgresStore:
                 process=this_process(),
                 **journal_columns(writes, plain=single and by_owners),
             )
-        now = self._database.sync_clock(rows[0].now) if rows else self.now()
+        now = self._database.sync_clock(rows[0].now) if rows and within is None else self.now()
         inbox_sent = {row.id: row.inbox_sent for row in rows}
         if not outgoing:
             return Committed(inbox_sent, now)
         earlier = {row.id: row.earlier for row in rows if isinstance(row, CommittedAtLengthRow) and row.earlier}
         return Committed(inbox_sent, now, earlier)
 
-    async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry) -> Committed:
-        async with self._database.work() as connection:
+    def _for(self, within: Connection | None) -> AbstractAsyncContextManager[Connection]:
+        return self._database.work() if within is None else nullcontext(within)
+
+    async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry, within: Connection | None) -> Committed:
+        async with self._for(within) as connection:
             row = await self._database.queries.commit_saga(
                 connection,
                 shard=shard,
@@ -339,7 +361,7 @@ class PostgresStore:
                 next_rev=write.state.rev,
                 release=write.release,
                 due=None if write.due is None else time_of(write.due),
-                lock_timeout=LOCK_TIMEOUT,
+                lock_timeout=LOCK_TIMEOUT if within is None else self.transactions.lock_timeout,
                 inbox_seen=write.inbox_seen,
                 plan=write.state.plan,
                 status=write.projection.status,
@@ -358,11 +380,10 @@ class PostgresStore:
                 j_input_of=entry.input_of,
                 j_payload=entry.payload,
             )
-        return (
-            Committed({}, self.now())
-            if row is None
-            else Committed({row.id: row.inbox_sent}, self._database.sync_clock(row.now))
-        )
+        if row is None:
+            return Committed({}, self.now())
+        # In a transaction its now() is when that began.
+        return Committed({row.id: row.inbox_sent}, self._database.sync_clock(row.now) if within is None else self.now())
 
     # Ownership.
 

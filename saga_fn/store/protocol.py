@@ -7,6 +7,7 @@ values, `saga_fn.store.errors` the errors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -185,6 +186,55 @@ class SentEvents(Protocol):
 
     async def remove(self, ids: Sequence[UUID]) -> frozenset[UUID]:
         """Forget these; gives those that were there."""
+        ...
+
+
+class OpenTransaction(Protocol):
+    """The open transaction of a step, which is rolled back unless it is committed."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its connection."""
+        ...
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether its connection is gone: nothing more can be done in it."""
+        ...
+
+    async def check(self) -> None:
+        """Raise TransactionEndedError if the step has ended it."""
+        ...
+
+    async def write(self, write: SagaWrite) -> Committed:
+        """Do as `Store.commit` in it, as its last statement. Raises the same, and StoreError if it is aborted already."""
+        ...
+
+    async def commit(self) -> None:
+        """Commit it.
+
+        Raises CommitRefusedError if that was refused, so that it is rolled back; AnswerLostError if it may be committed, or not.
+        """
+        ...
+
+
+class Transactions(Protocol):
+    """The transactions of transactional steps; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        isolation: The isolation level: `read_committed`, `repeatable_read` or `serializable`.
+        seconds: How long the step may take, in seconds; None stands for no limit.
+        name: The id of the step, for people who look at the server's sessions.
+    """
+
+    def check_room(self) -> None:
+        """Raise StoreRefusedError if there is no connection for them."""
+        ...
+
+    def open(self, *, isolation: str, seconds: float | None, name: str) -> AbstractAsyncContextManager[OpenTransaction]:
+        """Open one, once there is a connection for it: a commit never waits for those. Raises StoreError if it cannot."""
         ...
 
 
@@ -598,6 +648,11 @@ class Store(Protocol):
     @property
     def outgoing(self) -> OutgoingMessages:
         """Outgoing messages."""
+        ...
+
+    @property
+    def transactions(self) -> Transactions | None:
+        """The transactions of transactional steps; None if this store has none, so that no such step can be registered."""
         ...
 
     @property

@@ -1,7 +1,8 @@
 -- name: commit_saga :optional CommittedRow
 -- nullable: token, due, inbox_seen, last_error, parked, problem_step, j_step_id, j_input, j_input_of, j_payload
 -- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
--- moment does not pay for arrays. The fence is the same.
+-- moment does not pay for arrays. The fence is the same. A transactional step's commit is the last statement of its
+-- transaction: now() would be when that began.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (
@@ -23,9 +24,9 @@ written AS (
         parked = :parked::text,
         problem_step = :problem_step::text,
         acknowledged = false,
-        updated_at = now(),
+        updated_at = statement_timestamp(),
         ended_at = CASE
-            WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN now()
+            WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN statement_timestamp()
         END
     FROM lock_timeout
     WHERE
@@ -46,4 +47,4 @@ journal AS (
         :j_event::bytea, :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )
-SELECT w.id, w.inbox_sent, now() AS now FROM written AS w
+SELECT w.id, w.inbox_sent, statement_timestamp() AS now FROM written AS w

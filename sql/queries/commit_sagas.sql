@@ -13,7 +13,8 @@
 -- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages: one
 -- with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first message
 -- that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has them, so
--- that no other commit pays for their tables.
+-- that no other commit pays for their tables. A transactional step's commit is the last statement of its transaction: now() would be
+-- when that began.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -62,9 +63,9 @@ written AS (
         parked = g.parked,
         problem_step = g.problem_step,
         acknowledged = false,
-        updated_at = now(),
+        updated_at = statement_timestamp(),
         ended_at = CASE
-            WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN now()
+            WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN statement_timestamp()
         END
     FROM given AS g CROSS JOIN lock_timeout
     WHERE
@@ -128,7 +129,7 @@ outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
         :shard::smallint, o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
-        CASE WHEN o.token IS NULL THEN now() ELSE now() + :o_lease::interval END
+        CASE WHEN o.token IS NULL THEN statement_timestamp() ELSE statement_timestamp() + :o_lease::interval END
     FROM unnest(
         :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
         :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
@@ -137,7 +138,7 @@ outgoing AS (
 )
 -- also: end
 SELECT
-    w.id, w.inbox_sent, now() AS now
+    w.id, w.inbox_sent, statement_timestamp() AS now
 -- also: begin
     ,
     coalesce(

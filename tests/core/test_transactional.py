@@ -112,7 +112,7 @@ def test_what_says_that_something_else_may_have_happened_is_left_to_a_person() -
 
 
 @pytest.mark.parametrize(
-    ("kind", "why"),
+    "kind, why",
     [(FailureKind.CONFLICTS, ParkReason.CONFLICTS), (FailureKind.OUTPUT_LOST, ParkReason.OUTPUT_LOST)],
 )
 def test_what_waits_for_a_person_for_another_reason_is_in_no_doubt(kind: FailureKind, why: ParkReason) -> None:

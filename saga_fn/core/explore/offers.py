@@ -199,6 +199,8 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):  # the others are not tried again
                 for after in (Micros(0), Micros(LATER)):
                     yield StepFailed(NOW, step, attempt, kind, after=after)
+            if planned.transactional:
+                yield CompensationFailed(NOW, step, attempt, FailureKind.CONFLICTS)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, jitter_draw in _failings(planned.undo_retry):
                     yield CompensationFailed(at, step, attempt, kind, jitter_draw)

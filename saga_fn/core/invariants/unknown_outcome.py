@@ -122,7 +122,11 @@ def i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone(edge: Edge) -
     """
     return all(
         now.attempts.doubt <= was.attempts.doubt
-        or (isinstance(edge.event, StepFailed) and edge.event.step == was.step and edge.event.kind is FailureKind.UNKNOWN)
+        or (
+            isinstance(edge.event, StepFailed)
+            and edge.event.step == was.step
+            and edge.event.kind is FailureKind.UNKNOWN
+        )
         for was, now in edge.changed
         if isinstance(was, Running) and was.transactional and isinstance(now, Unfinished)
     )

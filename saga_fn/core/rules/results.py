@@ -91,9 +91,7 @@ def _meaning(event: StepFailed, running: Running) -> FailureKind:
     return FailureKind.UNKNOWN if of_transactions and not running.transactional else event.kind
 
 
-def _repeated(
-    fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Attempts, kind: FailureKind
-) -> StepState:
+def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, attempts: Attempts, kind: FailureKind) -> StepState:
     """The step once it has failed: attempted again by its retry policy, or by the budget for what may have run.
 
     By the latter, too, what was cut short in a transaction, though it has surely not been done.

@@ -122,6 +122,8 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
         return undoing
     if event.kind is FailureKind.UNREADABLE:
         fold.put(UndoParked(event.step, undoing.seq, undoing.attempts, ParkReason.PAYLOAD_UNREADABLE))
+    elif event.kind is FailureKind.CONFLICTS:
+        fold.put(UndoParked(event.step, undoing.seq, undoing.attempts, ParkReason.CONFLICTS))
     else:
         fold.put(after_failed_undo(fold, undoing, event.jitter_draw, event.after))
     return None

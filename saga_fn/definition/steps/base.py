@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from returns.result import Result
 
-from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.steps.unknown_outcome import Done, NotDone
 from saga_fn.definition.waits.event import WaitFor
 
@@ -23,6 +23,44 @@ class StepBase(Generic[I, O]):
 
 
 AnyStep: TypeAlias = StepBase[Any, Any]  # Any: the steps of a saga are of all types
+
+
+class TransactionalStep(StepBase[I, O], abc.ABC):
+    """A transactional step as a class: each of its methods runs in the transaction that its result is committed in.
+
+    Example::
+
+        class Book(TransactionalStep[Booking, Entry]):
+            async def execute(self, inp: Booking, ctx: TransactionalContext) -> Entry:
+                await ctx.connection.execute("INSERT INTO entry VALUES ($1, $2)", ctx.saga_id, inp.amount)
+                return Entry(inp.amount)
+    """
+
+    @abc.abstractmethod
+    async def execute(self, inp: I, ctx: TransactionalContext, /) -> O | Result[O, object]:
+        """Do it by `ctx.connection`, and touch nothing else. It is called again if its transaction was not committed.
+
+        Raise an exception if it failed. Return `returns.result.Failure` if it was refused. Either way nothing is committed.
+
+        Args:
+            inp: The input.
+            ctx: The facts of this execution, with the connection of its transaction.
+
+        Returns:
+            The output, or a Result of one.
+        """
+
+    async def compensate(self, inp: I, out: O, ctx: TransactionalContext, /) -> WaitFor | None:
+        """Undo it by `ctx.connection`. A step that does not override this needs no undoing: a rollback passes over it.
+
+        Args:
+            inp: The input that the step was given.
+            out: The output that it gave.
+            ctx: The facts of this execution, with the connection of its transaction.
+
+        Returns:
+            None when it is undone, or a `WaitFor` to be called again when an event has come.
+        """
 
 
 class BaseStep(StepBase[I, O], abc.ABC):

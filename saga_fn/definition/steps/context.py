@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, TypeVar, final
+from typing import TYPE_CHECKING, ClassVar, TypeVar, final
 from uuid import UUID
 
 from typing_extensions import override
@@ -14,6 +14,9 @@ from saga_fn.definition.outgoing import Draft, Outlet, check_topic
 from saga_fn.definition.waits.event import Event, check_event
 from saga_fn.errors import SagaDefinitionError, shown
 from saga_fn.printable import HidingStruct
+
+if TYPE_CHECKING:
+    import asyncpg
 
 T = TypeVar("T")
 
@@ -29,7 +32,6 @@ def _check_received(value: object) -> None:
             )
 
 
-@final
 class StepContext(HidingStruct, frozen=True):
     """The facts that a step may ask for beside its input: annotate its second parameter `StepContext`."""
 
@@ -133,3 +135,20 @@ class StepContext(HidingStruct, frozen=True):
         if self.received_event is None or self.received_event[0] not in event.names:
             return None
         return event.payload.decode(self.received_event[1])
+
+
+@final
+class TransactionalContext(StepContext, frozen=True, kw_only=True):
+    """The same for a transactional step, or a transactional compensation, with the connection of its transaction.
+
+    Annotate the second parameter of a step so (the third of a compensation). What it writes there is committed together with
+    its result, or not at all.
+    """
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"outlet", "connection"})
+
+    connection: asyncpg.Connection[asyncpg.Record]
+    """An asyncpg connection in an open transaction. Use it until the step returns, and in one task at a time.
+
+    COMMIT and ROLLBACK are not for the step: it is parked if it ends its transaction. `connection.transaction()` is a savepoint.
+    """

@@ -9,14 +9,15 @@ import msgspec
 from returns.result import Result
 from typing_extensions import Unpack
 
-from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
-from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase, TransactionalStep
+from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.steps.parts import StepParts, parts_of_function
 from saga_fn.definition.steps.step import Step, parts_of
 from saga_fn.definition.steps.step_options import CommonOptions, StepOptions, check_options
+from saga_fn.definition.steps.transactions import check_doubts
 from saga_fn.definition.steps.unknown_outcome import Done, NotDone, resolve_on_unknown
 from saga_fn.definition.waits.event import WaitFor
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
@@ -27,9 +28,16 @@ M_co = TypeVar("M_co", covariant=True)
 Do: TypeAlias = (
     Callable[[I], Awaitable[O | Result[O, object]]] | Callable[[I, StepContext], Awaitable[O | Result[O, object]]]
 )
-Undo: TypeAlias = Callable[[I, O], Awaitable[WaitFor | None]] | Callable[[I, O, StepContext], Awaitable[WaitFor | None]]
+DoWithin: TypeAlias = Callable[[I, TransactionalContext], Awaitable[O | Result[O, object]]]
+Undo: TypeAlias = (
+    Callable[[I, O], Awaitable[WaitFor | None]]
+    | Callable[[I, O, StepContext], Awaitable[WaitFor | None]]
+    | Callable[[I, O, TransactionalContext], Awaitable[WaitFor | None]]
+)
 UndoInDoubt: TypeAlias = (
-    Callable[[I, O | None], Awaitable[WaitFor | None]] | Callable[[I, O | None, StepContext], Awaitable[WaitFor | None]]
+    Callable[[I, O | None], Awaitable[WaitFor | None]]
+    | Callable[[I, O | None, StepContext], Awaitable[WaitFor | None]]
+    | Callable[[I, O | None, TransactionalContext], Awaitable[WaitFor | None]]
 )
 """A compensation that can do without an output: the step may have run, or not."""
 Probe: TypeAlias = (
@@ -48,6 +56,22 @@ class _StepDecorator(Protocol):
     def __call__(self, fn: Callable[[I, StepContext], Awaitable[O]], /) -> Step[I, O]: ...
 
 
+class _TransactionalDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[[I, TransactionalContext], Awaitable[Result[O, object]]], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self, fn: Callable[[I, TransactionalContext], Awaitable[O]], /) -> Step[I, O]: ...
+
+
+class _UndoneWithin(Protocol[I_co, M_co]):
+    """Makes a transactional step of a function whose compensation is given an M: the output, or None beside it."""
+
+    @overload
+    def __call__(self: _UndoneWithin[I, O | None], fn: DoWithin[I, O], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self: _UndoneWithin[I, O], fn: DoWithin[I, O], /) -> Step[I, O]: ...
+
+
 class _InDoubt(Protocol[I_co, M_co]):
     """Makes a step of a function whose compensation is given an M: it has to be the output, or None."""
 
@@ -63,6 +87,37 @@ class _Undone(Protocol[I_co, M_co]):
     def __call__(self: _Undone[I, O], fn: Do[I, O], /) -> Step[I, O]: ...
 
 
+@overload
+def step(
+    fn: DoWithin[I, O],
+    /,
+    *,
+    transactional: Literal[True],
+    compensate: Undo[I, O],
+    **options: Unpack[CommonOptions],
+) -> Step[I, O]: ...
+@overload
+def step(
+    fn: Callable[[I, TransactionalContext], Awaitable[Result[O, object]]],
+    /,
+    *,
+    transactional: Literal[True],
+    **options: Unpack[CommonOptions],
+) -> Step[I, O]: ...
+@overload
+def step(
+    fn: Callable[[I, TransactionalContext], Awaitable[O]],
+    /,
+    *,
+    transactional: Literal[True],
+    **options: Unpack[CommonOptions],
+) -> Step[I, O]: ...
+@overload
+def step(
+    *, transactional: Literal[True], compensate: Undo[I, M], **options: Unpack[CommonOptions]
+) -> _UndoneWithin[I, M]: ...
+@overload
+def step(*, transactional: Literal[True], **options: Unpack[CommonOptions]) -> _TransactionalDecorator: ...
 @overload
 def step(
     fn: Do[I, O],
@@ -93,6 +148,8 @@ def step(
     fn: BaseStep[I, O] | ContextStep[I, O], /, *, on_unknown: Literal["undo"], **options: Unpack[CommonOptions]
 ) -> Step[I, O]: ...
 @overload
+def step(fn: TransactionalStep[I, O], /, **options: Unpack[CommonOptions]) -> Step[I, O]: ...
+@overload
 def step(fn: BaseStep[I, O] | ContextStep[I, O], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
 def step(
@@ -117,6 +174,7 @@ def step(
     *,
     compensate: Any = None,
     probe: Any = None,
+    transactional: bool = False,
     **options: Any,
 ) -> Any:
     """Make a step of an async function (or bound method, or step object), with or without a compensation.
@@ -130,6 +188,10 @@ def step(
 
     `RetryLater` says when to try again.
 
+    A transactional step is given a TransactionalContext. It writes by `ctx.connection`, and its rows are committed together with its
+    result. It touches nothing else, so an execution that was cut short has not happened: it is repeated, and never in doubt.
+    An exception of another system's client that leaves its outcome open parks the step.
+
     Args:
         fn: The function. It takes its input, and a StepContext if its second parameter is annotated so. Default: None, then
             `step` is a decorator.
@@ -137,6 +199,8 @@ def step(
             parameter is annotated so. Default: None, a rollback passes over the step.
         probe: The function that finds out whether the step has run: it returns `Done(output)` or `NOT_DONE`. It is asked again
             if it raises. It takes the input, and a StepContext with the step's own key. Default: None, `on_unknown` decides.
+        transactional: Whether the step runs in the transaction that its result is committed in. A compensation does if its third
+            parameter is annotated TransactionalContext. Default: False.
         options: `timeout`, `retry_policy`, `on_unknown`, `pivot` and the others; `StepOptions` has each with its default.
             `on_unknown="undo"` is allowed here too: a compensation undoes the step, and is given None for the output.
 
@@ -156,6 +220,8 @@ def step(
     """
     chosen = cast("StepOptions", options)  # judged right here
     check_options(chosen)
+    if not is_a(transactional, bool):
+        raise SagaDefinitionError(f"transactional must be True or False, not {shown(transactional)}")
 
     def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
         if isinstance(given, StepBase):
@@ -163,16 +229,23 @@ def step(
                 raise SagaDefinitionError("a step object brings its own probe", hint="leave probe= out, override probe")
             if compensate is not None:
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
+            if transactional and not isinstance(given, TransactionalStep):
+                raise SagaDefinitionError(
+                    "a step object says by its class whether it is transactional",
+                    hint="leave transactional= out, and make its class a TransactionalStep[In, Out]",
+                )
             whole = cast("Any", given)  # isinstance cannot see the type arguments
             parts = parts_of(whole)
             return _checked(msgspec.structs.replace(parts, options=cast("StepOptions", {**parts.options, **chosen})))
-        return _checked(parts_of_function(given, compensate, probe, chosen))
+        return _checked(parts_of_function(given, compensate, probe, chosen, transactional=transactional))
 
     return make if fn is None else make(fn)
 
 
 def _checked(parts: StepParts) -> Step[Any, Any]:  # Any: steps of all types
     """The step; refused if it cannot do what it says about unknown outcomes."""
+    if parts.transactional:
+        check_doubts(parts.name, parts.options, probes=parts.probe is not None)
     resolve_on_unknown(
         parts.name, parts.options.get("on_unknown"), probes=parts.probe is not None, undo_takes=parts.undo_takes
     )

@@ -10,12 +10,13 @@ from typing import Any, TypeAlias, final
 import msgspec
 
 from saga_fn.codec import AnyType, PayloadType, type_name
-from saga_fn.definition.steps.base import AnyStep, BaseStep, ContextStep
+from saga_fn.definition.steps.base import AnyStep, BaseStep, ContextStep, TransactionalStep
 from saga_fn.definition.steps.condition import AnyCondition
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.error_policy import Returned, errors_of_method, returned_errors
 from saga_fn.definition.steps.signature import output_type, read_signature
 from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.steps.transactions import check_spelling
 from saga_fn.definition.steps.unknown_outcome import check_probe
 from saga_fn.definition.values.annotations import (
     fits,
@@ -50,6 +51,10 @@ class StepParts(msgspec.Struct, frozen=True):
     """The type that its compensation takes for the output; None without one."""
     undo_waits: bool = False
     """Its compensation says that it may return a WaitFor."""
+    transactional: bool = False
+    """It runs in the transaction that its result is committed in."""
+    undo_transactional: bool = False
+    """So does its compensation."""
     concurrency: int = 0
     """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
 
@@ -99,7 +104,9 @@ class WithoutContext(msgspec.Struct, frozen=True, eq=False):
         return self.fn(*given[: self.values])
 
 
-def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> StepParts:  # Any: judged here
+def parts_of_function(
+    fn: Any, compensate: Any, probe: Any, options: StepOptions, *, transactional: bool = False
+) -> StepParts:  # Any: judged here
     """Read the parts of a step that is a function. Raises SagaDefinitionError for one that cannot be run."""
     _refuse_wait(fn)
     name = name_in_messages(fn).rpartition(".")[2]
@@ -111,8 +118,9 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
             hint="the probe settles a step that may have run: leave on_unknown out",
         )
     does = read_signature(fn, values=1, what="step")
+    check_spelling(name, transactional=transactional, wants_connection=does.wants_connection)
     gives = output_type(does.gives)
-    undo, undo_takes, undo_waits = None, None, False
+    undo, undo_takes, undo_waits, undo_transactional = None, None, False, False
     if compensate is not None:
         undoes = read_signature(compensate, values=2, what="compensation")
         if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
@@ -124,9 +132,15 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         undo = _with_context(compensate, 2, wants=undoes.wants_context)
         undo_takes = undoes.takes[1]
         undo_waits = WaitFor in members(undoes.gives)
+        undo_transactional = undoes.wants_connection
     asks = None
     if probe is not None:
         probes = read_signature(probe, values=1, what="probe")
+        if probes.wants_connection:
+            raise SagaDefinitionError(
+                f"probe {name_in_messages(probe)} takes a TransactionalContext, but a probe has no transaction",
+                hint="annotate it StepContext, and ask by a connection of your own",
+            )
         check_probe(name, probe, probes, takes=does.takes[0], gives=gives)
         asks = _with_context(probe, 1, wants=probes.wants_context)
     return StepParts(
@@ -140,32 +154,35 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         probe=asks,
         undo_takes=undo_takes,
         undo_waits=undo_waits,
+        transactional=transactional,
+        undo_transactional=undo_transactional,
     )
 
 
 def parts_of_object(given: AnyStep) -> StepParts:
     """Read the parts of a step that is an object. Raises SagaDefinitionError for what is not one."""
     _refuse_wait(given)
-    if not isinstance(given, BaseStep | ContextStep):
+    if not isinstance(given, BaseStep | ContextStep | TransactionalStep):
         raise SagaDefinitionError(
             f"{shown(given)} is not a step",
             hint="wrap a function with step(...), and give a step object, not its class",
         )
     cls = type(given)
-    base = BaseStep if isinstance(given, BaseStep) else ContextStep
+    base = next(base for base in (BaseStep, ContextStep, TransactionalStep) if isinstance(given, base))
+    within = base is TransactionalStep
     types = type_arguments(cls, base)
     if len(types) != 2:  # noqa: PLR2004 - input and output
         raise TypeValidationError(
             f"{cls.__name__} does not say its input and output types", hint=f"class {cls.__name__}(BaseStep[In, Out])"
         )
-    wants = base is ContextStep
+    wants = base is not BaseStep
     execute = _method(given, base, "execute", 1 + wants)
     undo = _method(given, base, "compensate", 2 + wants)
     undo_takes, undo_waits = (None, False) if undo is None else _undo_says(undo)
     gives = output_type(types[1])
     _check_annotations(cls, execute, (types[0],), gives)
     _check_annotations(cls, undo, (types[0], gives), None)
-    asks = _method(given, base, "probe", 1 + wants)
+    asks = None if within else _method(given, base, "probe", 1 + wants)
     return StepParts(
         name=_snake(cls.__name__),
         input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
@@ -177,6 +194,8 @@ def parts_of_object(given: AnyStep) -> StepParts:
         probe=asks and _with_context(asks, 1, wants=wants),
         undo_takes=undo_takes,
         undo_waits=undo_waits,
+        transactional=within,
+        undo_transactional=within and undo is not None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 import msgspec
 from returns.result import Result
 
-from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.values.annotations import bare, hints_of, members, name_in_messages
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
@@ -27,6 +27,8 @@ class Signature(msgspec.Struct, frozen=True):
     takes: tuple[object, ...]
     gives: object
     wants_context: bool
+    wants_connection: bool
+    """The context that it wants is a TransactionalContext."""
 
 
 def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signature:  # Any: judged right here
@@ -50,10 +52,11 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
         )
     hints = hints_of(fn)
     named = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
-    wants_context = len(named) > values and _is_context(hints.get(named[values].name))
+    wanted = _context(hints.get(named[values].name)) if len(named) > values else None
+    wants_context = wanted is not None
     extra = named[values + wants_context :]
     for other in parameters:
-        if _is_context(hints.get(other.name)) and not (wants_context and other is named[values]):
+        if _context(hints.get(other.name)) is not None and not (wants_context and other is named[values]):
             raise SagaDefinitionError(
                 f"{what} {name_in_messages(fn)} takes its StepContext as {shown(other.name)}, where it would not be given one",
                 hint="make it the next positional parameter after its input, or after its output in a compensation",
@@ -81,13 +84,15 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
         raise TypeValidationError(
             f"{name_in_messages(fn)} has no return annotation", hint="annotate what it returns, `-> None` if nothing"
         )
-    return Signature(tuple(takes), hints["return"], wants_context)
+    return Signature(tuple(takes), hints["return"], wants_context, wanted is TransactionalContext)
 
 
-def _is_context(annotation: object) -> bool:
-    """Whether it is StepContext, or an optional one, as in `ctx: StepContext | None = None`: so a test can do without."""
+def _context(annotation: object) -> type[StepContext] | None:
+    """The kind of context that it is, or an optional one, as in `ctx: StepContext | None = None`: so a test can do without."""
     of = [member for member in members(bare(annotation)) if member is not types.NoneType]
-    return len(of) == 1 and of[0] is StepContext
+    if len(of) != 1:
+        return None
+    return next((kind for kind in (StepContext, TransactionalContext) if of[0] is kind), None)
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -10,6 +10,7 @@ from saga_fn.arguments import seconds_of_option
 from saga_fn.definition.outgoing import Outgoing, check_publishes
 from saga_fn.definition.steps.error_policy import ErrorTypes, check_errors, error_types
 from saga_fn.definition.steps.retry_policy import RetryPolicy, check_policy
+from saga_fn.definition.steps.transactions import Isolation, check_isolation
 from saga_fn.definition.steps.unknown_outcome import OnUnknownChoice, check_on_unknown
 from saga_fn.definition.waits.event import EventPattern
 from saga_fn.errors import SagaDefinitionError, is_a, shown
@@ -73,6 +74,13 @@ class CommonOptions(TypedDict, total=False):
     True is for participants that keep their answer under the idempotency key. With False the saga ends FAILED, and the step may
     have run, or it is undone as that. Default: False.
     """
+    isolation: Isolation
+    """The isolation level of a transactional step's transactions: `read_committed`, `repeatable_read` or `serializable`.
+
+    Above `read_committed` a conflict with another transaction costs a whole repeat, and so does a message to the saga or a renewal of
+    its lease meanwhile. After 5 repeats the step is parked. It needs a `timeout` below half a lease, and no step may run beside it.
+    Default: `read_committed`.
+    """
     probe_retry_policy: RetryPolicy
     """How often to ask its probe. Default: 10 times, with growing delays of at most a minute."""
     probe_timeout: timedelta | None
@@ -123,6 +131,7 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "unknown_on": error_types,
     "unknown_retry_policy": check_policy,
     "business_error_settles": _check_flag,
+    "isolation": check_isolation,
     "probe_retry_policy": check_policy,
     "probe_timeout": seconds_of_option,
     "publishes": check_publishes,

@@ -88,7 +88,14 @@ class Unsettled(msgspec.Struct, frozen=True):
     error: BaseException
 
 
-Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled
+class RolledBack(msgspec.Struct, frozen=True):
+    """The write was to be part of a step's transaction, and that is rolled back; nothing was written.
+
+    Whoever has run the step tells what becomes of that.
+    """
+
+
+Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled | RolledBack
 
 
 class _Pending:

@@ -33,7 +33,7 @@ async def read_messages(
     store: Store, observers: Observers, saga: OwnedSaga, now: Callable[[], Moment], wanted: Wanted
 ) -> MessagesRead | Ended:
     """Read what has been sent to the saga."""
-    messages = await _asked(observers, saga, "its messages", lambda: store.messages(saga.id), wanted)
+    messages = await asked(observers, saga, "its messages", lambda: store.messages(saga.id), wanted)
     if messages is None:
         return Ended.DONE
     told = await judge_all(store, observers, saga, messages, now())
@@ -42,7 +42,7 @@ async def read_messages(
 
 async def read_journal(store: Store, observers: Observers, saga: OwnedSaga, wanted: Wanted) -> Ended:
     """Find out what steps were given before."""
-    journal = await _asked(observers, saga, "its journal", lambda: store.journal(saga.id), wanted)
+    journal = await asked(observers, saga, "its journal", lambda: store.journal(saga.id), wanted)
     if journal is not None:
         saga.earlier, saga.wants_journal = Earlier.of(journal), False
     return Ended.DONE
@@ -58,7 +58,7 @@ async def note(store: Store, observers: Observers, saga: OwnedSaga, notes: NoteR
     return Ended.DONE
 
 
-async def _asked(
+async def asked(
     observers: Observers, saga: OwnedSaga, what: str, ask: Callable[[], Awaitable[T]], wanted: Wanted
 ) -> T | None:
     """The store's answer, however long that takes; None if the saga is given up meanwhile.

@@ -16,7 +16,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from saga_fn.core.event_kinds import is_result, parks_all, plan_of
-from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
+from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.set_aside import concerns_one
 from saga_fn.engine.drive.stages import (
@@ -146,7 +146,7 @@ def _unbegun(stage: Unbegun, happened: Happened) -> Move:
             return Unbegun(_noted(agenda, happened)), NOTHING
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(agenda, happened)
-        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
             return stage, NOTHING
@@ -161,7 +161,7 @@ def _resting(stage: Resting, happened: Happened) -> Move:
             return _next(_noted(stage.agenda, happened))
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(stage.agenda, happened)
-        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
             return stage, NOTHING
@@ -175,7 +175,7 @@ def _deciding(stage: Deciding, happened: Happened) -> Move:
             return Deciding(_noted(stage.agenda, happened)), NOTHING
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(stage.agenda, happened)
-        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
             return stage, NOTHING
@@ -202,6 +202,9 @@ def _committing(stage: Committing, happened: Happened) -> Move:
             return Waiting(happened, agenda), Do.CHORE
         case Unread():
             return _next(_but(agenda, arrived=(*items, *agenda.arrived), messages=Messages.SAID))
+        case RolledBack():  # the others are decided on again
+            others = tuple(item for item in items if item.within is None)
+            return _next(_but(agenda, arrived=(*others, *agenda.arrived)))
         case Lost():
             return Leaving(None, None, None, _results(items, agenda.arrived), lost=True), Do.CUT_SHORT
         case NotKept(error=error, parked=parked):
@@ -246,7 +249,7 @@ def _waiting(stage: Waiting, happened: Happened) -> Move:
             return Waiting(chore, _handing_back(agenda, item)), Do.CUT_SHORT
         case Told.ABANDON | DecisionFailed():
             return _turned(agenda, happened)
-        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
     assert_never(happened)
 
@@ -262,8 +265,17 @@ def _next(agenda: Agenda) -> Move:
     if agenda.messages is Messages.SAID:
         return Waiting(Chore.MESSAGES, agenda), Do.CHORE
     if agenda.arrived:
-        return Committing(agenda.arrived, _but(agenda, arrived=())), DECIDE
+        now, later = _together(agenda.arrived)
+        return Committing(now, _but(agenda, arrived=later)), DECIDE
     return Resting(agenda), NOTHING
+
+
+def _together(arrived: tuple[Incoming, ...]) -> tuple[tuple[Incoming, ...], tuple[Incoming, ...]]:
+    """What can be decided on at once, and what comes after that: a write is in one transaction, and no result passes another."""
+    places = [place for place, item in enumerate(arrived) if item.within is not None]
+    if len(places) <= 1:
+        return arrived, ()
+    return arrived[: places[1]], arrived[places[1] :]
 
 
 def _ready(agenda: Agenda) -> Stage:
@@ -316,7 +328,7 @@ def _losing(stage: Losing, happened: Happened) -> Move:
             return _last(refused, None, late, lost=True)
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
             return _last(None, None, late, lost=True)
-        case Verdict() | NoteRefused() | Unread() | Lost() | NotKept():
+        case Verdict() | NoteRefused() | Unread() | Lost() | NotKept() | RolledBack():
             return _last(None, None, (*items, *late), lost=True)
         case Unsettled(error=error) | ExecutionFailed(error=error) | DecisionFailed(error=error):
             return OVER_LOST, LeaveToLease(error)
@@ -343,7 +355,7 @@ def _leaving(stage: Leaving, happened: Happened) -> Move:
             return over, LeaveToLease(error)
         case Told.ABANDON:
             return over, FINISH
-        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
     assert_never(happened)
 
@@ -366,7 +378,8 @@ def _but_late(stage: Leaving, late: tuple[Incoming, ...], *, lost: bool) -> Leav
 
 
 def _results(*items: Sequence[Incoming]) -> tuple[Incoming, ...]:
-    return tuple(item for some in items for item in some if is_result(item.event))
+    """The results that have come of what has happened; nothing has in a transaction that is not committed."""
+    return tuple(item for some in items for item in some if is_result(item.event) and item.within is None)
 
 
 # The agenda.

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
-from datetime import datetime
-from typing import Final, cast
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -29,13 +30,14 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.inputs import input_is_recorded
 from saga_fn.core.rewinding import rewound_at
-from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
+from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, TransactionalContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.outgoing import Draft, draft_of
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.around import Around, AroundError, StepCall, within
 from saga_fn.engine.drive.owned_saga import Collected, OwnedSaga
 from saga_fn.engine.drive.step_error import StepError, program_end
+from saga_fn.engine.drive.within import Within
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver, ReturnedLate
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
@@ -57,6 +59,8 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     """The exception that was raised, for the log alone."""
     outgoing: tuple[Draft, ...] = ()
     """The messages that it publishes."""
+    within: Within | None = None
+    """The open transaction that a result stands in, and is to be written in."""
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -66,6 +70,10 @@ class Clock(msgspec.Struct, frozen=True):
     jitter_draw: Callable[[], float]
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     around: tuple[Around, ...] = ()
+    lease: timedelta = timedelta(seconds=15)
+    """How long the lease of a saga lasts."""
+    connection: Any = None  # Any: a driver's; none is imported here
+    """The connection of the transaction that it runs in; None if it runs in none."""
 
 
 def execute(
@@ -239,11 +247,30 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
     )
 
 
-def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
-    """The meaning of a cancellation by other code of the process, in the middle of an execution: it may have run."""
-    kind = FailureKind.ERROR if isinstance(action, RunProbe) else FailureKind.UNKNOWN
+def cut_by_others(
+    action: RunStep | RunCompensation | RunProbe, clock: Clock, *, transactional: bool = False
+) -> Incoming:
+    """The meaning of a cancellation by other code of the process, in the middle of an execution: it may have run.
+
+    In a transaction it has not.
+    """
+    kind = FailureKind.INTERRUPTED if transactional else FailureKind.UNKNOWN
+    kind = FailureKind.ERROR if isinstance(action, RunProbe) else kind
     step_error = StepError("CancelledError", "its task was cancelled by code outside of this library", action.step)
     return _failed(clock, action, kind, step_error)
+
+
+def failed_within(
+    saga: OwnedSaga, action: RunStep | RunCompensation, clock: Clock, kind: FailureKind, error: BaseException
+) -> Incoming:
+    """The failure of an execution that has returned, and whose transaction could not be committed.
+
+    An error is judged as one that the step raises.
+    """
+    found = _Raised(error, kind)
+    if isinstance(action, RunStep):
+        return _with_input(saga, action, _raised(clock, action, found, saga.binding(action.step).error_policy))
+    return _failed(clock, action, kind, StepError.of(error, step=action.step), found)
 
 
 def _waiting(
@@ -333,6 +360,8 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
 def _raised(clock: Clock, action: RunStep, raised: _Raised, policy: ErrorPolicy) -> Incoming:
     """The step's options say what an exception means; that it was cut short says what it is by itself."""
     kind = raised.kind
+    if kind is FailureKind.UNKNOWN and clock.connection is not None:  # cut short here, and rolled back
+        kind = FailureKind.INTERRUPTED
     after = None
     if kind is FailureKind.ERROR and raised.is_judged:
         kind = policy.judge(raised.error)
@@ -408,9 +437,10 @@ def _context(
     if timeout is not None:
         deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
     rewound = rewound_at(saga.plan, saga.state, step) if saga.state.rewound else 0
+    kind = StepContext if clock.connection is None else partial(TransactionalContext, connection=clock.connection)
     # A generation goes on from the entry that took the saga back; a compensation begins with that entry itself.
     run = generation or (rewound if direction == "compensate" else 0)
-    return StepContext(
+    return kind(
         saga_id=saga.id,
         saga_name=saga.registered.name,
         step_id=step,

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context
+from functools import partial
 from typing import assert_never
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
@@ -26,7 +27,16 @@ from saga_fn.core.events import Accompanied, HandedBack, Paused, Resumed, SagaPa
 from saga_fn.core.ids import Moment
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
+from saga_fn.engine.commit.committer import (
+    Applied,
+    Committer,
+    Lost,
+    Outcome,
+    Refused,
+    RolledBack,
+    Unread,
+    Unsettled,
+)
 from saga_fn.engine.drive.chores import note, read_journal, read_messages
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.event_batch import EventBatch
@@ -79,6 +89,7 @@ from saga_fn.engine.drive.stages import (
     Withdrawn,
 )
 from saga_fn.engine.drive.step_error import StepError
+from saga_fn.engine.drive.transactional import Transactional
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused
 from saga_fn.errors import StoredDataError
@@ -292,20 +303,30 @@ class Interpreter:
         """Fold what has come, and hand in what follows from it."""
         stage = self._stage
         assert isinstance(stage, Committing), "there is something to decide on"
-        agenda = stage.agenda
-        batch = EventBatch(self.saga, stage.items, draining=agenda.draining, now=self._clock.now)
+        agenda, items = stage.agenda, stage.items
+        within = items[0].within if len(items) == 1 else next((each.within for each in items if each.within), None)
+        if within is not None and not within.is_open:  # its task was cut short: nothing of it has happened
+            items, within = tuple(each for each in items if each.within is None), None
+        batch = EventBatch(self.saga, items, draining=agenda.draining, now=self._clock.now)
         if self.saga.wants_journal:
             self.saga.forget(batch.entries)
             return Verdict.WANTS_JOURNAL
         if batch.no_room is not None and self._no_room is None:
             self._no_room = batch.no_room
+        if within is not None and any(item.within is within for item, _ in batch.refused):
+            batch.refused = tuple((item, no) for item, no in batch.refused if item.within is None)
+            within.refuse()
+            within = None
         if batch.entries:
             self._batch = batch
             left_unread = batch.release is not None and has_more_to_read(
                 self._no_room, batch.state, more=agenda.messages is Messages.MORE
             )
             write = batch.write(due_now=self._clock.now() if left_unread else None)
-            self._committer.hand_in(write, self._settled)
+            if within is None:
+                self._committer.hand_in(write, self._settled)
+            else:
+                within.hand_in(write, self._settled)
             return None
         if any(is_claim(item.event) for item, _ in batch.refused):
             return DecisionFailed(StoredDataError("state", "the saga cannot be taken up from it"))
@@ -350,14 +371,14 @@ class Interpreter:
         refused = NoteRefused(batch.refused, answered=True) if batch.refused else None
         return Durable(batch.release is not None, unread, refused)
 
-    def _not_written(self, batch: EventBatch, outcome: Unread | Lost | Refused | Unsettled) -> Happened:
+    def _not_written(self, batch: EventBatch, outcome: Unread | Lost | Refused | Unsettled | RolledBack) -> Happened:
         """Nothing has changed: how the store says that things stand."""
         self.saga.forget(batch.entries)
         match outcome:
             case Unread(inbox_sent=inbox_sent):
                 self.saga.inbox_sent = inbox_sent
                 return outcome
-            case Lost() | Unsettled():
+            case Lost() | Unsettled() | RolledBack():
                 return outcome
             case Refused(error=error):
                 self._observers.tell(RowRefused(self.saga.identity, error))
@@ -394,6 +415,11 @@ class Interpreter:
                 self._postpone(action)
                 return
             begun = True
+            if self.saga.is_transactional(action):
+                failed = await self._transactional(action).run()
+                if failed is not None:
+                    self._take(failed)
+                return
             run = execute_watched if self._observers.listens else execute
             done = await run(self.saga, action, self._clock, self._observers)
         except asyncio.CancelledError:
@@ -402,7 +428,7 @@ class Interpreter:
             if not begun:
                 self._postpone(action)
                 return
-            done = cut_by_others(action, self._clock)
+            done = cut_by_others(action, self._clock, transactional=self.saga.is_transactional(action))
         except (KeyboardInterrupt, SystemExit):
             self._executions.forget(action.step)
             self._end_with_program()
@@ -411,6 +437,20 @@ class Interpreter:
             self._take(ExecutionFailed(error))
             return
         self._take(done)
+
+    def _transactional(self, action: RunStep | RunCompensation) -> Transactional:
+        return Transactional(
+            self.saga,
+            action,
+            self._store,
+            self._clock,
+            self._observers,
+            take=self._take,
+            is_wanted=self._is_wanted,
+            may_begin=lambda: not self._stage.lost and time.monotonic() < self.saga.deadline,
+            postpone=partial(self._postpone, action),
+            forget=partial(self._executions.forget, action.step),
+        )
 
     def _postpone(self, action: Execution) -> None:
         """Begin it when the lease is renewed."""

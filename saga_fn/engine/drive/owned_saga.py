@@ -9,7 +9,7 @@ from typing import Any, cast, final
 from uuid import UUID
 
 import msgspec
-from typing_extensions import override
+from typing_extensions import TypeIs, override
 
 from saga_fn.arguments import check_size
 from saga_fn.codec.carrier import carrier_in
@@ -185,6 +185,13 @@ class OwnedSaga(msgspec.Struct, eq=False):
             return steps[step]
         except KeyError:
             return steps[owner_of(step)]
+
+    def is_transactional(self, action: RunStep | RunCompensation | RunProbe) -> TypeIs[RunStep | RunCompensation]:
+        """Whether the code runs in a transaction, in which its result is committed."""
+        binding = self.binding(action.step)
+        if isinstance(action, RunStep):
+            return binding.isolation is not None
+        return binding.undo_isolation is not None and isinstance(action, RunCompensation)
 
     def record(self, step: StepId, recorded: Recorded) -> None:
         """Remember what a step was given and returned."""

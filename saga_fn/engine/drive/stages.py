@@ -16,7 +16,7 @@ import msgspec
 
 from saga_fn.core.effects import Rejection, RunCompensation, RunProbe, RunStep
 from saga_fn.core.ids import StepId
-from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
+from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.errors import StoreError
 
@@ -266,7 +266,7 @@ class ChoreCut(msgspec.Struct, frozen=True, gc=False):
 
 
 FromOutside: TypeAlias = Begun | Incoming | Told | HandBack | Postponed | Withdrawn | ExecutionFailed
-OfTheWrite: TypeAlias = Verdict | NoteRefused | Durable | Unread | Lost | NotKept | Unsettled
+OfTheWrite: TypeAlias = Verdict | NoteRefused | Durable | Unread | Lost | NotKept | Unsettled | RolledBack
 OfTheChore: TypeAlias = Ended | MessagesRead | ChoreFailed | ChoreCut
 Happened: TypeAlias = FromOutside | OfTheWrite | OfTheChore | DecisionFailed
 

@@ -380,6 +380,8 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
             raise _refusal(saga_id, answer)
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
+            if await engine.store.read_answer(saga_id, message.id, to_verb=True) == Answer.APPLIED:
+                return True  # between the two looks, and with that the saga has ended
             raise _refusal(saga_id, Refusal.FINISHED, row.status)
         if row.owner is None and not is_left:
             # Its owner parked it before this message came: no message makes such a saga due, and nobody would answer.

@@ -21,6 +21,7 @@ from saga_fn.store import (
     Processes,
     SentEvents,
     Store,
+    Transactions,
 )
 from saga_fn.store.connection import CallerConnection
 from saga_fn.store.protocol import KEY_WAIT
@@ -91,6 +92,10 @@ class CountingStore:
     @property
     def outgoing(self) -> OutgoingMessages:
         return self._inner.outgoing
+
+    @property
+    def transactions(self) -> Transactions | None:
+        return self._inner.transactions
 
     @property
     def attendants(self) -> set[object] | None:

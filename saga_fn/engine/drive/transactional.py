@@ -1,0 +1,250 @@
+"""Transactional executions: user code in an open transaction, whose result is committed there.
+
+    open ──► run ──► the result, with its transaction, to the interpreter ──► the write that it decides on ──► COMMIT
+
+The task that runs the code owns the transaction from its begin to its end: nothing else sends a statement on it. The
+interpreter decides on the result as on every event. It hands the write in here, in place of the committer. Cut short at any moment
+before COMMIT, nothing has happened. An answer to COMMIT that was lost is looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final, TypeAlias, final
+
+import msgspec
+
+from saga_fn.backoff import Backoff
+from saga_fn.core.effects import RunCompensation, RunStep
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    CompensationWaits,
+    FailureKind,
+    StepFailed,
+    StepSucceeded,
+)
+from saga_fn.definition.steps.clients import causes
+from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
+from saga_fn.engine.drive.chores import asked
+from saga_fn.engine.drive.execution import Clock, Incoming, execute, execute_watched, failed_within
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.within import Settle, Within
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import LateWriteRefused
+from saga_fn.errors import StoreError
+from saga_fn.store.errors import (
+    AnswerLostError,
+    CommitRefusedError,
+    RowLockedError,
+    RowRejectedError,
+    StoreBusyError,
+    TransactionEndedError,
+    is_an_answer,
+)
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import OpenTransaction, Store
+from saga_fn.store.records import SagaWrite
+
+MOST_REPEATS: Final = 5
+"""How often an execution is repeated because its transaction met a conflict with another one."""
+_CONFLICTS: Final = ("40001", "40P01")
+"""serialization_failure and deadlock_detected."""
+_CANCELLED: Final = "57014"
+"""query_canceled: the server's own watch over the step's time."""
+_RESULTS: Final = (StepSucceeded, CompensationSucceeded, CompensationWaits)
+
+
+class _Conflict(msgspec.Struct, frozen=True):
+    """The transaction has lost against another one, or has waited too long for the saga's row; nothing of it has happened."""
+
+    error: BaseException
+    counts: bool
+
+
+_End: TypeAlias = Incoming | _Conflict | None
+"""A failure to be told, a conflict; or None, where the interpreter knows what has become of it."""
+
+
+@final
+class Transactional(msgspec.Struct, frozen=True):
+    """One step, or its compensation, in transactions until one of them is committed, or the step has failed."""
+
+    saga: OwnedSaga
+    action: RunStep | RunCompensation
+    store: Store
+    clock: Clock
+    observers: Observers
+    take: Callable[[Incoming], None]
+    """Gives a result, with its open transaction, to the interpreter."""
+    is_wanted: Callable[[], bool]
+    may_begin: Callable[[], bool]
+    """Whether the lease still runs."""
+    postpone: Callable[[], None]
+    """Has the execution begun again when the lease runs."""
+    forget: Callable[[], None]
+    """Says that the task ends by itself from now on."""
+
+    async def run(self) -> Incoming | None:
+        """Run it. Gives a failure, which is an ordinary event; else None."""
+        conflicts = 0
+        backoff = Backoff(0.005, 0.25)
+        while True:
+            async with AsyncExitStack() as stack:
+                opened = await asked(
+                    self.observers, self.saga, "a transaction", lambda: self._open(stack), self.is_wanted
+                )
+                if opened is None:
+                    return None
+                if not self.may_begin():
+                    self.postpone()
+                    return None
+                end = await self._in(opened)
+            if not isinstance(end, _Conflict):
+                return end
+            conflicts += end.counts
+            if conflicts > MOST_REPEATS:
+                return failed_within(self.saga, self.action, self.clock, FailureKind.CONFLICTS, end.error)
+            await backoff.pause()
+
+    async def _open(self, stack: AsyncExitStack) -> OpenTransaction:
+        binding = self.saga.binding(self.action.step)
+        forward = isinstance(self.action, RunStep)
+        isolation = binding.isolation if forward else binding.undo_isolation
+        assert isolation is not None, "it is transactional"
+        assert self.store.transactions is not None, "else it could not be registered"
+        seconds = binding.timeout if forward else binding.compensation_timeout
+        opening = self.store.transactions.open(isolation=isolation, seconds=seconds, name=self.action.step)
+        return await stack.enter_async_context(opening)
+
+    async def _in(self, opened: OpenTransaction) -> _End:
+        """Run it in this transaction, and commit that if it gives a result."""
+        run = execute_watched if self.observers.listens else execute
+        clock = msgspec.structs.replace(self.clock, connection=opened.connection)
+        done = await run(self.saga, self.action, clock, self.observers)
+        if not isinstance(done.event, _RESULTS):
+            await asyncio.sleep(0)  # a connection that has just broken says so in the next turn of the loop
+            return self._judged(done, opened)
+        within = Within()
+        self.take(msgspec.structs.replace(done, within=within))
+        while True:
+            order = await within.told()
+            if order is None:
+                return None
+            write, settle = order
+            outcome, end = await self._settled(opened, write, settle)
+            if isinstance(outcome, Unread):
+                within.wait()
+            elif not isinstance(outcome, RolledBack):
+                self.forget()  # what comes of it cuts nothing short any more: the connection is given back
+            settle(outcome)
+            if not isinstance(outcome, Unread):
+                return end
+
+    def _judged(self, done: Incoming, opened: OpenTransaction) -> Incoming | _Conflict:
+        """The failure of the step's own code: whether its transaction is what has failed."""
+        event, raised = done.event, done.raised
+        if raised is None or not isinstance(event, StepFailed | CompensationFailed):
+            return done
+        if event.kind is FailureKind.BUSINESS_ERROR:
+            return done
+        if _sqlstate(raised) in _CONFLICTS:
+            return _Conflict(raised, counts=True)
+        if opened.is_broken or (event.kind is FailureKind.UNKNOWN and _sqlstate(raised) == _CANCELLED):
+            return msgspec.structs.replace(done, event=msgspec.structs.replace(event, kind=FailureKind.INTERRUPTED))
+        return done
+
+    async def _settled(self, opened: OpenTransaction, write: SagaWrite, settle: Settle) -> tuple[Outcome, _End]:
+        """Write it, and commit. Cut short before that, nothing has happened: whoever waits for the write is told so."""
+        sent = False
+        try:
+            written = await self._written(opened, write)
+            if not isinstance(written, Applied):
+                return written, None
+            sent = True
+            await opened.commit()
+        except asyncio.CancelledError:
+            settle(await self._looked_up(write) if sent else RolledBack())
+            raise
+        except AnswerLostError as error:
+            fate = await self._looked_up(write)
+            return fate, self._failed(FailureKind.INTERRUPTED, error) if isinstance(fate, RolledBack) else None
+        except CommitRefusedError as error:
+            return RolledBack(), self._refused(error.cause)
+        except RowRejectedError as error:
+            return Refused(error), None
+        except StoreBusyError as error:
+            return RolledBack(), _Conflict(error, counts=not isinstance(error, RowLockedError))
+        except TransactionEndedError as error:
+            return RolledBack(), self._failed(FailureKind.UNKNOWN, error)
+        except StoreError as error:
+            is_over = opened.is_broken or not is_an_answer(error)
+            return RolledBack(), self._failed(FailureKind.INTERRUPTED if is_over else FailureKind.ERROR, error)
+        return written, None
+
+    def _refused(self, cause: Exception) -> _End:
+        """The server has refused to commit: for another transaction's sake, or because of what the step has written."""
+        if _sqlstate(cause) in _CONFLICTS:
+            return _Conflict(cause, counts=True)
+        return self._failed(FailureKind.ERROR, cause)
+
+    def _failed(self, kind: FailureKind, error: BaseException) -> Incoming:
+        return failed_within(self.saga, self.action, self.clock, kind, error)
+
+    async def _written(self, opened: OpenTransaction, write: SagaWrite) -> Applied | Unread | Lost:
+        """Write it in the transaction. What matches nothing is looked up, and fails nothing."""
+        while True:
+            await opened.check()
+            committed = await opened.write(write)
+            inbox_sent = committed.inbox_sent.get(write.id)
+            if inbox_sent is not None:
+                return Applied(inbox_sent, committed.now, committed.earlier.get(write.id, 0))
+            stands = await self.store.standing(write.id, write.rev + 1)
+            if stands is None or stands.token != write.token or stands.rev != write.rev:
+                self.observers.tell(LateWriteRefused(write.id))
+                return Lost()
+            if write.inbox_seen not in (None, stands.inbox_sent):
+                return Unread(stands.inbox_sent)
+            await asyncio.sleep(
+                random.uniform(0.001, 0.02)
+            )  # it was changed, and changed back: by nobody that is known
+
+    async def _looked_up(self, write: SagaWrite) -> Outcome:
+        """Whether the transaction was committed whose answer to COMMIT was lost.
+
+        Its write holds the saga's row until it is over, one way or the other. So once the row can be written by another
+        statement, the journal says what has become of it.
+        """
+        shard = shard_of(write.id, self.store.shards)
+        backoff = Backoff(0.01, 1.0)
+        assert write.token is not None, "an owner has written it"
+        is_over = False
+        while True:
+            try:
+                stands = await self.store.standing(write.id, write.rev + 1)
+                if stands is None:
+                    return Lost()
+                if stands.writer == write.writer:
+                    return Applied(stands.inbox_sent, stands.now, 1)
+                if stands.token != write.token or stands.rev != write.rev:
+                    return Lost()
+                if is_over:
+                    return RolledBack()
+                held = {write.id: write.token}
+                renewed = await self.store.renew(shard, held, owner=self.saga.owner, lease=self.clock.lease)
+                is_over = write.id in renewed.inbox_sent
+                if is_over:
+                    continue
+            except StoreError as error:
+                if not self.is_wanted():
+                    return Unsettled(error)
+            await backoff.pause()
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """The server's code, of the exception or of what it comes from; whichever driver has raised it."""
+    codes = (getattr(each, "sqlstate", None) for each in (error, *causes(error)))
+    return next((code for code in codes if isinstance(code, str)), None)
