@@ -222,7 +222,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         concurrencies = {planned.step: planned.concurrency for planned in data.steps if planned.concurrency}
         return cls(
             data=data,
-            id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=8).hexdigest()),
+            id=_fingerprint(data),
             index={planned.step: place for place, planned in enumerate(data.steps)},
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
@@ -271,6 +271,16 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     @override
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+def _fingerprint(data: PlanData) -> PlanId:
+    """The plan's fingerprint. A plan that has nothing of a later version's has that of the version before."""
+    steps: list[list[object]]
+    rest: list[object]
+    steps, *rest = msgspec.to_builtins(data)
+    if not any(planned.transactional for planned in data.steps):
+        steps = [planned[:-1] for planned in steps]
+    return PlanId(hashlib.blake2b(msgspec.msgpack.encode([steps, *rest]), digest_size=8).hexdigest())
 
 
 def flaws_in(data: PlanData) -> Iterator[PlanFlaw]:

@@ -306,6 +306,7 @@ NOT_CALLED: Final = frozenset(
     {
         "BaseStep",  # abstract
         "ContextStep",
+        "TransactionalStep",
         "Outcome",  # types
         "StepInputMap",
         "RetryPolicy",

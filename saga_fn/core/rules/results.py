@@ -86,7 +86,7 @@ def _after_failure(fold: Fold, event: StepFailed, running: Running) -> StepState
 
 
 def _meaning(event: StepFailed, running: Running) -> FailureKind:
-    """What is told of a transaction says nothing of an execution without one: that may have run."""
+    """The failure's kind. A word on a transaction says nothing of an execution that has none: that may have run."""
     of_transactions = event.kind is FailureKind.INTERRUPTED or event.kind is FailureKind.CONFLICTS
     return FailureKind.UNKNOWN if of_transactions and not running.transactional else event.kind
 

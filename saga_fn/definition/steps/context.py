@@ -141,8 +141,7 @@ class StepContext(HidingStruct, frozen=True):
 class TransactionalContext(StepContext, frozen=True, kw_only=True):
     """The same for a transactional step, or a transactional compensation, with the connection of its transaction.
 
-    Annotate the second parameter of a step so (the third of a compensation). What it writes there is committed together with
-    its result, or not at all.
+    Annotate the second parameter of a step so (the third of a compensation). Its rows and its result are one commit, or there is none.
     """
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"outlet", "connection"})

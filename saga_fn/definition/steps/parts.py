@@ -12,7 +12,7 @@ import msgspec
 from saga_fn.codec import AnyType, PayloadType, type_name
 from saga_fn.definition.steps.base import AnyStep, BaseStep, ContextStep, TransactionalStep
 from saga_fn.definition.steps.condition import AnyCondition
-from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.steps.error_policy import Returned, errors_of_method, returned_errors
 from saga_fn.definition.steps.signature import output_type, read_signature
 from saga_fn.definition.steps.step_options import StepOptions
@@ -233,6 +233,11 @@ def _check_annotations(
     except TypeValidationError:
         return  # an annotation for the checkers alone
     name = f"{cls.__name__}.{method.__name__}"
+    if TransactionalContext in hints.values() and not issubclass(cls, TransactionalStep):
+        raise SagaDefinitionError(
+            f"{name} takes a TransactionalContext, but {cls.__name__} is not transactional",
+            hint=f"class {cls.__name__}(TransactionalStep[In, Out])",
+        )
     for one, parameter in zip(given, inspect.signature(method).parameters, strict=False):
         if not fits(one, hints.get(parameter, Any)):
             raise TypeValidationError(

@@ -77,8 +77,8 @@ class CommonOptions(TypedDict, total=False):
     isolation: Isolation
     """The isolation level of a transactional step's transactions: `read_committed`, `repeatable_read` or `serializable`.
 
-    Above `read_committed` a conflict with another transaction costs a whole repeat, and so does a message to the saga or a renewal of
-    its lease meanwhile. After 5 repeats the step is parked. It needs a `timeout` below half a lease, and no step may run beside it.
+    Above `read_committed` a conflict costs a whole repeat: with another transaction, a message to the saga or a renewal of its lease.
+    After 5 repeats the step is parked. It needs a `timeout` below half a lease, and no step may run beside it.
     Default: `read_committed`.
     """
     probe_retry_policy: RetryPolicy

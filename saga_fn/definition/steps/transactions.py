@@ -1,4 +1,4 @@
-"""What a transactional step may say: it touches its transaction and nothing else, so that there is nothing to find out about it."""
+"""The options that a transactional step may have: it touches its transaction and nothing else, so there is nothing to find out."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Unsettled(msgspec.Struct, frozen=True):
 class RolledBack(msgspec.Struct, frozen=True):
     """The write was to be part of a step's transaction, and that is rolled back; nothing was written.
 
-    Whoever has run the step tells what becomes of that.
+    The task that has run the step tells what becomes of that.
     """
 
 

@@ -271,7 +271,7 @@ def _next(agenda: Agenda) -> Move:
 
 
 def _together(arrived: tuple[Incoming, ...]) -> tuple[tuple[Incoming, ...], tuple[Incoming, ...]]:
-    """What can be decided on at once, and what comes after that: a write is in one transaction, and no result passes another."""
+    """The items that are decided on at once, and the later ones: a write is in one transaction, and no result passes another."""
     places = [place for place, item in enumerate(arrived) if item.within is not None]
     if len(places) <= 1:
         return arrived, ()

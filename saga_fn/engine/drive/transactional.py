@@ -19,14 +19,8 @@ import msgspec
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import RunCompensation, RunStep
-from saga_fn.core.events import (
-    CompensationFailed,
-    CompensationSucceeded,
-    CompensationWaits,
-    FailureKind,
-    StepFailed,
-    StepSucceeded,
-)
+from saga_fn.core.event_kinds import is_failure
+from saga_fn.core.events import FailureKind
 from saga_fn.definition.steps.clients import causes
 from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
@@ -55,7 +49,6 @@ _CONFLICTS: Final = ("40001", "40P01")
 """serialization_failure and deadlock_detected."""
 _CANCELLED: Final = "57014"
 """query_canceled: the server's own watch over the step's time."""
-_RESULTS: Final = (StepSucceeded, CompensationSucceeded, CompensationWaits)
 
 
 class _Conflict(msgspec.Struct, frozen=True):
@@ -125,7 +118,7 @@ class Transactional(msgspec.Struct, frozen=True):
         run = execute_watched if self.observers.listens else execute
         clock = msgspec.structs.replace(self.clock, connection=opened.connection)
         done = await run(self.saga, self.action, clock, self.observers)
-        if not isinstance(done.event, _RESULTS):
+        if is_failure(done.event):
             await asyncio.sleep(0)  # a connection that has just broken says so in the next turn of the loop
             return self._judged(done, opened)
         within = Within()
@@ -147,7 +140,7 @@ class Transactional(msgspec.Struct, frozen=True):
     def _judged(self, done: Incoming, opened: OpenTransaction) -> Incoming | _Conflict:
         """The failure of the step's own code: whether its transaction is what has failed."""
         event, raised = done.event, done.raised
-        if raised is None or not isinstance(event, StepFailed | CompensationFailed):
+        if raised is None or not is_failure(event):
             return done
         if event.kind is FailureKind.BUSINESS_ERROR:
             return done
@@ -195,7 +188,7 @@ class Transactional(msgspec.Struct, frozen=True):
         return failed_within(self.saga, self.action, self.clock, kind, error)
 
     async def _written(self, opened: OpenTransaction, write: SagaWrite) -> Applied | Unread | Lost:
-        """Write it in the transaction. What matches nothing is looked up, and fails nothing."""
+        """Write it in the transaction. A write that matches nothing is looked up, and fails nothing."""
         while True:
             await opened.check()
             committed = await opened.write(write)

@@ -40,7 +40,7 @@ class Within:
         self._told: asyncio.Future[tuple[SagaWrite, Settle] | None] = asyncio.get_running_loop().create_future()
 
     async def told(self) -> tuple[SagaWrite, Settle] | None:
-        """What is to be written; None if nothing is."""
+        """The write, and who is to be told of its fate; None if nothing is to be written."""
         try:
             return await self._told
         except asyncio.CancelledError:
