@@ -26,7 +26,7 @@ from saga_fn.store._queries import (
     TakenRow,
     VerbSentRow,
 )
-from saga_fn.store.connection import CallerConnection, Pool, holdable
+from saga_fn.store.connection import CallerConnection, Connection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.eras import era_of
 from saga_fn.store.errors import RowLockedError

@@ -20,7 +20,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.snapshot import OperationState, SagaRow
 from saga_fn.stats import WorkingProcess
-from saga_fn.store.connection import CallerConnection
+from saga_fn.store.connection import CallerConnection, Connection
 from saga_fn.store.listing import Listing
 from saga_fn.store.records import (
     ALL_ENTRIES,

@@ -41,7 +41,7 @@ from saga_fn.store.errors import (
 )
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import OpenTransaction, Store
-from saga_fn.store.records import SagaWrite
+from saga_fn.store.records import SOME_EARLIER, SagaWrite
 
 MOST_REPEATS: Final = 5
 """How often an execution is repeated because its transaction met a conflict with another one."""
@@ -221,7 +221,7 @@ class Transactional(msgspec.Struct, frozen=True):
                 if stands is None:
                     return Lost()
                 if stands.writer == write.writer:
-                    return Applied(stands.inbox_sent, stands.now, 1)
+                    return Applied(stands.inbox_sent, stands.now, SOME_EARLIER)
                 if stands.token != write.token or stands.rev != write.rev:
                     return Lost()
                 if is_over:
