@@ -29,6 +29,7 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.within import Settle, Within
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import LateWriteRefused
+from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import (
     AnswerLostError,
@@ -41,7 +42,7 @@ from saga_fn.store.errors import (
 )
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import OpenTransaction, Store
-from saga_fn.store.records import SOME_EARLIER, SagaWrite
+from saga_fn.store.records import SagaWrite
 
 MOST_REPEATS: Final = 5
 """How often an execution is repeated because its transaction met a conflict with another one."""
