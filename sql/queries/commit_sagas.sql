@@ -10,11 +10,11 @@
 -- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` are the
 -- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
 -- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
--- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages: one
--- with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first message
--- that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has them, so
--- that no other commit pays for their tables. A transactional step's commit is the last statement of its transaction: now() would be
--- when that began.
+-- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages:
+-- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first
+-- message that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has
+-- them, so that no other commit pays for their tables. A transactional step's commit is the last statement of its
+-- transaction: now() would be when that began.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
