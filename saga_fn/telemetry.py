@@ -8,9 +8,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
+from uuid import UUID
 
 import attrs
+import msgspec
 
 from saga_fn.core.ids import owner_of
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -298,6 +300,24 @@ def measured(fact: Fact) -> Iterator[Measured]:
             yield from _gauges(fact)
         case _:
             raise AssertionError("that is no such fact, as was asked")
+
+
+@final
+class SlotsTogether:
+    """The slots of all orchestrators that one instrument is of: gauges of a process count them together."""
+
+    def __init__(self) -> None:
+        self._of: dict[UUID, tuple[int, int]] = {}
+
+    def added_up(self, fact: Fact) -> Fact:
+        """The fact; if it tells slots, with those of the others added."""
+        if not isinstance(fact, StatsRead):
+            return fact
+        self._of[fact.owner] = fact.slots, fact.slots_used
+        if not fact.slots:
+            del self._of[fact.owner]
+        slots, used = map(sum, zip((0, 0), *self._of.values(), strict=True))
+        return msgspec.structs.replace(fact, slots=slots, slots_used=used)
 
 
 def _gauges(read: StatsRead) -> Iterator[Measured]:

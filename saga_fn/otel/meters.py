@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from saga_fn.arguments import check_is
 from saga_fn.errors import SagaError
 from saga_fn.observe import Fact, Instrument, StatsRead
-from saga_fn.telemetry import METRICS, Measured, Metric, MetricKind, measured
+from saga_fn.telemetry import METRICS, Measured, Metric, MetricKind, SlotsTogether, measured
 
 _STATS_EVERY: Final = 10.0
 
@@ -43,6 +43,7 @@ class _Meters:
         self._latest: dict[Metric, list[Observation]] = {}
         """The values of the gauges. It is replaced as a whole: a reader's thread may be in the middle of it."""
         self._attributes: dict[tuple[Metric, tuple[str, ...]], Mapping[str, str]] = {}
+        self._slots = SlotsTogether()
 
     def _made(self, meter: Meter, metric: Metric) -> Callable[[float, Mapping[str, str]], None] | None:
         name, unit, text = metric.name, metric.unit, metric.text
@@ -62,6 +63,7 @@ class _Meters:
 
     def told(self, fact: Fact) -> None:
         """Record what follows from the fact."""
+        fact = self._slots.added_up(fact)
         latest: dict[Metric, list[Observation]] = {}
         for each in measured(fact):
             record = self._record[each.metric]

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from saga_fn.arguments import check_is
 from saga_fn.errors import SagaError
 from saga_fn.observe import Fact, Instrument, StatsRead
-from saga_fn.telemetry import METRICS, Metric, MetricKind, measured
+from saga_fn.telemetry import METRICS, Metric, MetricKind, SlotsTogether, measured
 
 _STATS_EVERY: Final = 10.0
 _Key: TypeAlias = tuple[Metric, tuple[str, ...]]
@@ -51,9 +51,11 @@ class _Families:
         self._record: dict[_Key, Callable[[float], None]] = {}
         self._gauges: set[_Key] = set()
         """The gauges that were told last."""
+        self._slots = SlotsTogether()
 
     def told(self, fact: Fact) -> None:
         """Record what follows from the fact."""
+        fact = self._slots.added_up(fact)
         told: set[_Key] = set()
         for metric, value, labels in measured(fact):
             self._of(metric, labels)(value)

@@ -18,7 +18,16 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from prometheus_client import CollectorRegistry
 
-from saga_fn import FixedRetry, HistoryStatus, SagaAdmin, SagaError, SagaFilter, SagaStatus, WaitReason
+from saga_fn import (
+    FixedRetry,
+    HistoryStatus,
+    SagaAdmin,
+    SagaError,
+    SagaFilter,
+    SagaOrchestrator,
+    SagaStatus,
+    WaitReason,
+)
 from saga_fn.observe import SagaEnded, StatsRead
 from saga_fn.otel import metrics
 from saga_fn.prometheus import alert_rules, collector, dashboard
@@ -248,3 +257,18 @@ def test_a_wrong_argument_is_refused(wrong: dict[str, object]) -> None:
 def test_a_wrong_provider_is_refused() -> None:
     with pytest.raises(SagaError, match="meter_provider"):
         metrics(meter_provider=5)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
+
+
+async def test_the_slots_of_orchestrators_that_share_a_registry_are_added_up(make: Make) -> None:
+    registry = CollectorRegistry()
+
+    def shared(concurrency: int) -> SagaOrchestrator:
+        return make(instruments=[collector(registry=registry, stats_every=1)], concurrency=concurrency)
+
+    async with shared(3) as first:
+        async with shared(5) as second:
+            for each in (first, second):
+                await Observed(each).until(StatsRead)
+            assert registry.get_sample_value("saga_fn_slots") == 8
+        assert registry.get_sample_value("saga_fn_slots") == 3, "the second has been left"
+    assert registry.get_sample_value("saga_fn_slots") == 0

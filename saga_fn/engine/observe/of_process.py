@@ -48,13 +48,15 @@ class StatsRead(FactBase, frozen=True):
 
     Attributes:
         stats: The numbers, without ends.
-        slots: How many sagas this process runs at once at most.
+        slots: How many sagas this orchestrator runs at once at most; 0 when it is left.
         slots_used: How many it runs now.
+        owner: The orchestrator's id, as in the `owner` of a saga that it works on.
     """
 
     stats: SagaStats
     slots: int
     slots_used: int
+    owner: UUID
 
 
 class CommitsWait(FactBase, frozen=True):
