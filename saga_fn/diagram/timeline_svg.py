@@ -35,6 +35,8 @@ _MOST_ROWS: Final = 5
 _MOST_ACTS: Final = 20
 _NOW: Final = 22
 """Pixels behind the last moment for what goes on."""
+_MARK: Final = 8.0
+"""The radius of the mark of an act."""
 
 
 @attrs.frozen
@@ -135,9 +137,14 @@ def _label_width(lanes: Sequence[_Lane]) -> float:
 
 
 def _scale(axis: Axis, left: float, top: float, bottom: float) -> Iterator[str]:
+    free = 0.0
     for place, label in axis.ticks():
-        late = place + text_width(label, 11) > axis.width + _NOW
-        yield words(left + place, top - 8, label, "sfn-axis", anchor="end" if late else "start")
+        size = text_width(label, 11)
+        late = place + size > axis.width + _NOW
+        begin = place - size if late else place
+        if begin >= free:  # one with a day and milliseconds is wider than ticks are apart
+            yield words(left + place, top - 8, label, "sfn-axis", anchor="end" if late else "start")
+            free = begin + size + 6
         way = f"M{number(left + place)} {number(top - 4)}V{number(bottom)}"
         yield element("path", {"class": "sfn-grid", "d": way})
 
@@ -225,9 +232,14 @@ def _lane(
         for span in spans:
             begin, end = _extent(span, axis)
             yield _bar(span, left + begin, y + 4 + row * _ROW + (_ROW - _BAR) / 2, max(end - begin, 3))
+    free = 0.0
     for act in acts:
         if owner_of(StepId(act.step or "")) == lane.step:
-            yield _act(act, numbers[id(act)], left + axis.place(act.at), middle)
+            x = min(
+                max(axis.place(act.at), free), axis.width
+            )  # beside the one before where both are at nearly one moment
+            yield _act(act, numbers[id(act)], left + x, middle)
+            free = x + 2 * _MARK + 1
 
 
 def _bar(span: Span, x: float, y: float, width: float) -> str:
@@ -267,7 +279,7 @@ def _bar(span: Span, x: float, y: float, width: float) -> str:
 
 def _act(act: Act, mark: int, x: float, y: float) -> str:
     tone = "sfn-person" if act.kind.role is Role.VERB else "sfn-wait"
-    circle: dict[str, Attribute] = {"class": f"sfn-act {tone}", "cx": x, "cy": y, "r": 8}
+    circle: dict[str, Attribute] = {"class": f"sfn-act {tone}", "cx": x, "cy": y, "r": _MARK}
     inside = [
         element("title", None, [_short(act.text)]),
         element("circle", circle),

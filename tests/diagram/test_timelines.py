@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, get_args
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.diagram import TimelineFormat, timeline
 from saga_fn.diagram.axis import axis_of
 from saga_fn.diagram.kinds import KINDS, Role, kind_of
-from saga_fn.diagram.measure import length
+from saga_fn.diagram.measure import length, text_width
 from saga_fn.diagram.past import Past, SpanKind, past_of
 from tests.diagram.plans import BEGIN, HOSTILE_TEXTS, Seen, entry, step_of
 from tests.diagram.test_graphs import parsed
@@ -357,3 +358,36 @@ def test_the_roles_of_kinds_are_those_of_their_events() -> None:
         "step_settled",
         "compensation_requested",
     }
+
+
+@given(
+    st.lists(st.sampled_from([0.002, 0.3, 20.0, 3000.0, 86_300.0]), min_size=2, max_size=30),
+    st.lists(st.booleans(), min_size=30, max_size=30),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_label_stands_on_another(gaps: list[float], asked: list[bool]) -> None:
+    at, entries = 0.0, [entry(1, "started", 0)]
+    for number, (gap, by_person) in enumerate(zip(gaps, asked, strict=False), 2):
+        at += gap
+        kind = "retry_requested" if by_person else "step_failed"
+        entries.append(entry(number, kind, at, A, actor="ann" if by_person else None))
+    root = parsed(timeline(entries, "svg", plan=CHAIN, name="order"), embedded=False)
+    texts = [each for each in root.iter() if each.tag.endswith("text")]
+    top = min(float(each.attrib["y"]) for each in texts if each.attrib["class"] == "sfn-axis")
+    ends = [0.0]
+    for each in texts:
+        if each.attrib["class"] == "sfn-axis" and float(each.attrib["y"]) == top:
+            size, x = text_width(each.text or "", 11), float(each.attrib["x"])
+            begin = x - size if each.attrib.get("text-anchor") == "end" else x
+            assert begin >= ends[-1]
+            ends.append(begin + size)
+    assert len(ends) > 1
+
+
+def test_marks_of_acts_at_one_moment_stand_side_by_side() -> None:
+    entries = [entry(1, "started", 0), *(entry(each, "retry_requested", 9, A, actor="ann") for each in range(2, 5))]
+    entries += [entry(5, "step_succeeded", 9000, A)]
+    root = parsed(timeline(entries, "svg", plan=CHAIN, name="order"), embedded=False)
+    marks = [float(each.attrib["cx"]) for each in root.iter() if "sfn-act" in each.attrib.get("class", "")]
+    assert len(marks) == 3
+    assert all(after - before > 16 for before, after in pairwise(marks))
