@@ -20,6 +20,7 @@ from saga_fn.embedded import EmbeddedPostgres
 from tests.bench import (
     beside,
     bulk,
+    caller,
     claims,
     console,
     latency,
@@ -45,6 +46,7 @@ PARTS = (
     "sleepers",
     "open-transaction",
     "locked-row",
+    "caller",
     "lists",
     "claims",
     "retention",
@@ -80,6 +82,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await memory.run(server, report, in_flight=options.in_flight, rounds=options.rounds)
                 case "sleepers":
                     await pressure.sleepers(server, report, count=options.sleepers, rounds=options.rounds)
+                case "caller":
+                    await caller.run(server, report, seconds=options.caller)
                 case "lists":
                     await lists.run(server, report, sagas=options.lists, rounds=options.rounds)
                 case "claims":
@@ -109,6 +113,7 @@ def main() -> None:
     parser.add_argument("--retention", type=int, default=300_000, help="sagas to delete")
     parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
     parser.add_argument("--locked-row", type=int, default=60, help="seconds")
+    parser.add_argument("--caller", type=int, default=60, help="seconds that a caller's transaction stays open")
     parser.add_argument("--in-flight", type=int, default=10_000, help="for memory")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)

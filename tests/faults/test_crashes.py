@@ -20,12 +20,15 @@ from saga_fn import (
     Completed,
     Failed,
     SagaAdmin,
+    SagaOrchestrator,
     SagaRun,
     SagaStateError,
     SagaStatus,
 )
-from tests.faults.ledger import Job
+from tests.faults.keyed import HELD
+from tests.faults.ledger import Job, Ledger
 from tests.faults.processes import ROOT
+from tests.faults.sagas import Sagas
 from tests.faults.stage import Stage
 from tests.support.until import SOON
 
@@ -200,3 +203,17 @@ async def test_two_processes_that_start_the_same_sagas_start_each_once(stage: St
     assert [one + two for one, two in zip(told[0]["created"], told[1]["created"], strict=True)] == [1] * 100
     assert [one + two for one, two in zip(told[0]["active"], told[1]["active"], strict=True)] == [1] * 100
     assert await stage.pool.fetchval("SELECT count(*) FROM saga_fn.saga") == 200
+
+
+async def test_a_key_that_a_callers_open_transaction_holds_costs_other_processes_that_start_alone(
+    stage: Stage, dsn: str
+) -> None:
+    """The transaction is open for as long as the other process lives, which asks for the key once."""
+    caller = SagaOrchestrator(dsn, concurrency=0)
+    async with caller, stage.pool.acquire() as connection, connection.transaction():
+        jobs = Sagas(caller, Ledger(stage.pool)).jobs
+        await jobs.start(Job(), idempotency_key=HELD, aggregation_id=HELD, connection=connection)
+        command = [sys.executable, "-m", "tests.faults.keyed", dsn, "50"]
+        other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        told = json.loads((await asyncio.to_thread(other.communicate))[0])
+    assert told == {"held": "busy", "others": ["created"] * 100}
