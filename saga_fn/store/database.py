@@ -15,7 +15,7 @@ import asyncpg
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
-from saga_fn.errors import SchemaMissingError, StoreUnavailableError
+from saga_fn.errors import SchemaMissingError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
@@ -95,6 +95,8 @@ class Database:
             self._for_listening = OwnConnections(read_dsn(listen_dsn), size=1)
         self._ahead = time.time() - time.monotonic()
         self._listening = Errands()
+        self._name: str | None = None
+        """The store's, as soon as a connection of its own was used: what a caller's connection leads to is compared with it."""
         self._judged: WeakSet[object] = WeakSet()
         """Connections of the caller's that know the array types, and whose codecs are the driver's own."""
 
@@ -117,6 +119,7 @@ class Database:
             await check_schema(connection, schema=self.schema, shards=self.shards)
             if not self.read_only:
                 await refuse_read_only(connection, schema=self.schema)
+            self._name = await self.queries.read_store_name(connection)
         if listens and listen is not None:
             self.listener = Listener(
                 self.schema,
@@ -129,6 +132,8 @@ class Database:
 
     async def _judge(self, connection: Connection) -> None:
         await check_codecs(self.queries, connection)
+        if self._name is None:
+            self._name = await self.queries.read_store_name(connection)
 
     def _is_closing(self) -> bool:
         closing: object = getattr(self._pool, "is_closing", None)
@@ -209,6 +214,7 @@ class Database:
             if raw not in self._judged:
                 await learn_types_within(connection)
                 await check_codecs(self.queries, connection, whose="connection given")
+                await self._check_place(connection)
                 with suppress(TypeError):  # not everything can be remembered without being kept
                     self._judged.add(raw)
             yield connection
@@ -224,6 +230,13 @@ class Database:
             if isinstance(error, DRIVER_ERRORS):
                 raise told_of_given(error) from raised
             raise
+
+    async def _check_place(self, connection: CallerConnection) -> None:
+        if self._name is not None and await self.queries.read_store_name(connection) != self._name:
+            raise StoreRefusedError(
+                "the connection given leads to another database than the orchestrator's",
+                hint="pass a connection to the database that the orchestrator uses",
+            )
 
     @asynccontextmanager
     async def _translating(

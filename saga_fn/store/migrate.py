@@ -31,6 +31,7 @@ from saga_fn.store._queries import InsertShardCount, MigrationRow, Queries, Serv
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.eras import MONTHS_AHEAD, era_of, eras_until_ahead, is_partitioned, partitioned, statements_adding
+from saga_fn.store.ids import new_uuid
 from saga_fn.store.migration import Migration
 from saga_fn.store.records import moment_of
 from saga_fn.store.rights import Right, RoleKind, grants, needs, read_grant, tables_of
@@ -265,7 +266,7 @@ async def _bootstrap(connection: Connection, schema: str, statements: tuple[str,
 
 async def _settle_shards(queries: Queries, connection: Connection, shards: int) -> bool:
     async with transaction(connection):
-        await queries.insert_shard_count(connection, shards=shards)
+        await queries.insert_shard_count(connection, shards=shards, store=new_uuid().hex)
     return True
 
 
@@ -365,7 +366,10 @@ def script(
     begin = ["BEGIN;", f"SET LOCAL search_path = {SEARCH_PATH};"]
     first = [] if found.has_tables else [f"{with_schema(statement, schema)};" for statement in BOOTSTRAP]
     if not found.is_settled:
-        first.append(f"{with_schema(InsertShardCount.TEXT, schema).replace('$1', str(shards))};")
+        settled = with_schema(InsertShardCount.TEXT, schema).replace("$1", str(shards))
+        first.append(
+            f"{settled.replace('$2', 'pg_catalog.gen_random_uuid()')};"
+        )  # each database that it is run on has its own
     lines = [*begin, *first, "COMMIT;"] if first else []
     for migration in (each for each in MIGRATIONS if each.number not in found.applied):
         record = f"{with_schema(migration.record, schema)};"

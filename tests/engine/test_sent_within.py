@@ -25,6 +25,7 @@ from saga_fn import (
     SagaStateError,
     SagaStatus,
     StoreError,
+    StoreRefusedError,
     StoreUnavailableError,
 )
 from saga_fn.engine.observe.of_process import SentEventDropped
@@ -37,6 +38,7 @@ from saga_fn.store.rights import RoleKind
 from tests.support.approval import Approval, approval, approved, forge
 from tests.support.observed import Observed
 from tests.support.roles import role
+from tests.support.servers import Server, database
 from tests.support.shop import Order, Shop
 from tests.support.until import SOON, suspended
 
@@ -547,3 +549,58 @@ async def _nothing() -> None:
 
 async def _dies(*_: object, **__: object) -> None:
     raise StoreUnavailableError("the process dies here")
+
+
+# Bad input.
+
+
+async def test_a_connection_to_another_database_is_refused_though_that_has_such_a_schema(
+    any_dsn: str, server: Server
+) -> None:
+    async for elsewhere in database(server, migrated=True):
+        connection = await asyncpg.connect(elsewhere)
+        try:
+            async with running(any_dsn) as (orchestrator, sagas):
+                for _ in range(2):
+                    async with connection.transaction():
+                        with pytest.raises(StoreRefusedError, match=r"leads to another database(.|\n)*HINT"):
+                            await sagas.start(Order("1"), connection=connection)
+                        with pytest.raises(StoreRefusedError, match="leads to another database"):
+                            await orchestrator.to(KEY, approval).send(ANN, connection=connection)
+                async with asyncpg.create_pool(any_dsn, min_size=1, max_size=1) as pool:
+                    other = SagaOrchestrator(pool, listen=False)
+                    other.register("approved", approved(Shop()))
+                    await other.run_due()
+                    async with connection.transaction():
+                        with pytest.raises(StoreRefusedError, match="leads to another database"):
+                            await other.to(KEY, approval).send(ANN, connection=connection)
+        finally:
+            await connection.close()
+
+
+async def test_a_connection_that_cannot_be_used_is_told_by_our_errors(any_dsn: str, connect: Connect) -> None:
+    closed, idle, aborted = await connect(), await connect(), await connect()
+    await closed.close()
+    await aborted.execute("BEGIN")
+    with pytest.raises(asyncpg.PostgresError):
+        await aborted.execute("SELECT 1 / 0")
+    async with running(any_dsn, concurrency=0) as (orchestrator, _):
+        to = orchestrator.to(KEY, approval)
+        with pytest.raises(SagaError, match="is closed"):
+            await to.send(ANN, connection=closed)
+        with pytest.raises(SagaError, match="the event would be sent even if the rest is rolled back"):
+            await to.send(ANN, connection=idle)
+        with pytest.raises(StoreError, match="aborted already"):
+            await to.send(ANN, connection=aborted)
+        with pytest.raises(StoreRefusedError, match="is read-only"):
+            async with idle.transaction(readonly=True):
+                await to.send(ANN, connection=idle)
+        for nothing in (5, object(), "postgresql://"):
+            with pytest.raises(SagaError, match="asyncpg connection"):
+                await to.send(ANN, connection=nothing)  # type: ignore[arg-type]  # that is the point
+        async with idle.transaction():
+            sent = idle.transaction()
+            await sent.start()
+            assert await to.send(ANN, connection=idle) is Delivery.UNCOMMITTED
+            await sent.rollback()
+            assert await on_their_way(idle) == 0, "a savepoint that is rolled back takes it along"
