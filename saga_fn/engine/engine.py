@@ -30,6 +30,7 @@ from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.letters import Letters
+from saga_fn.engine.commit.recipients import Recipients
 from saga_fn.engine.drive.execution import Clock, Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.message import judge
@@ -183,6 +184,7 @@ class SagaEngine:
             drive=self._drive_letters,
             take_slots=self._take_slots,
         )
+        self.recipients: Recipients = Recipients(self.store)
         self.pauses: Pauses = Pauses(self.store, self.held, lease=self.options.lease.total_seconds())
         """The names that are paused."""
         self._leases = LeaseKeeper(
@@ -540,6 +542,7 @@ class SagaEngine:
             self.observers.end_life()
 
     async def _stop(self) -> None:
+        await self.recipients.stop(_CLEAN_UP)
         await self.letters.stop(_CLEAN_UP)  # the sagas that they claim are handed back with the others
         for interpreter in list(self.held.values()):
             interpreter.drain()

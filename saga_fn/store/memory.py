@@ -550,6 +550,10 @@ class MemoryStore:
             status = LetterStatus.ENDED
         elif len(unread) >= MOST_UNREAD:
             status = LetterStatus.FULL
+        if letter.to_key is not None and row.aggregation_id is not None and row.ended_at is None:
+            key = row.name, row.aggregation_id
+            if status in (None, LetterStatus.DUPLICATE):
+                self.kept_events.remember(key, row.id, message, letter.to_key, repeated=known is not None)
         if status is not None:
             return Sent(status, definition, is_owned=row.owner is not None)
         self._post(letter.saga_id, message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import final
 from uuid import UUID
@@ -25,8 +25,11 @@ from saga_fn.store.records import (
     STRANDED_AT_ONCE,
     InboxMessage,
     KeptEvent,
+    KeyedEvent,
     MessageStatus,
+    Recipient,
     SagaRecord,
+    Sought,
     time_of,
 )
 
@@ -89,6 +92,26 @@ class MemoryKeptEvents:
         until = latest if expires is None else min(time_of(expires), latest)
         self._events[*key, message.id] = _Event(KeptEvent(*key, message.id, event, message.body, at, until), for_next)
         return MessageStatus.STORED
+
+    async def recipients(self, shard: int, wanted: Sequence[Sought]) -> list[Recipient]:
+        """Who gets each of these events for business keys."""
+        return [
+            Recipient(
+                await self._store.active(shard, each.name, each.aggregation_id),
+                known=each in self._events,
+                has_kept=any(other.key == each[:2] and other.saga_id is None for other in self._events.values()),
+            )
+            for each in wanted
+        ]
+
+    def remember(
+        self, key: tuple[str, str], saga_id: UUID, message: InboxMessage, event: KeyedEvent, *, repeated: bool
+    ) -> None:
+        """Remember an event that was sent to a business key, and that its saga has got, until it expires."""
+        at = time_of(self._store.now())
+        until = at + KEPT_FOR if event.expires is None else min(time_of(event.expires), at + KEPT_FOR)
+        kept = KeptEvent(*key, message.id, event.name, message.body, at, until)
+        self._events.setdefault((*key, message.id), _Event(kept, for_next=False, saga_id=saga_id, repeated=repeated))
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import final
 from uuid import UUID
@@ -23,6 +24,8 @@ from saga_fn.store.records import (
     InboxMessage,
     KeptEvent,
     MessageStatus,
+    Recipient,
+    Sought,
     time_of,
 )
 
@@ -74,6 +77,19 @@ class PostgresKeptEvents:
             return await self.after_end(shard, key, message.id)
         # The statement cannot see what another sender has stored meanwhile.
         return MessageStatus.FULL if await self._event(shard, key, message.id) is None else MessageStatus.DUPLICATE
+
+    async def recipients(self, shard: int, wanted: Sequence[Sought]) -> list[Recipient]:
+        """Who gets each of these events for business keys."""
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_recipients(
+                connection,
+                shard=shard,
+                names=[each.name for each in wanted],
+                aggregation_ids=[each.aggregation_id for each in wanted],
+                ids=[each.event_id for each in wanted],
+            )
+        rows.sort(key=lambda row: row.place)
+        return [Recipient(row.saga_id, row.known, row.has_kept) for row in rows]
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key, or as much of it as one statement may take, into the inbox of its active saga.

@@ -12,7 +12,7 @@ from saga_fn.store._queries import EventsSentRow
 from saga_fn.store.connection import Connection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.journal_rows import sparse
-from saga_fn.store.records import MOST_UNREAD, ClaimedSaga, Definition, Letter, LetterStatus, Sent
+from saga_fn.store.records import KEPT_FOR, MOST_UNREAD, ClaimedSaga, Definition, Letter, LetterStatus, Sent, time_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -35,6 +35,7 @@ async def _sent(
     for letter in letters:
         groups.setdefault(letter.fits, len(groups))
     fits = [(group, *definition) for definitions, group in groups.items() for definition in definitions]
+    keyed = [(letter.saga_id, letter.to_key) for letter in letters if letter.to_key is not None]
     tokens = sparse([letter.token for letter in letters])
     send = database.queries.send_events
     if tokens:  # else nothing is claimed, and no right to do so is needed
@@ -50,6 +51,10 @@ async def _sent(
         groups=[groups[letter.fits] for letter in letters],
         graces=[letter.grace // _MILLISECOND for letter in letters],
         tokens=tokens,
+        k_saga_ids=[saga for saga, _ in keyed],
+        k_events=[event.name for _, event in keyed],
+        k_expires=sparse([None if event.expires is None else time_of(event.expires) for _, event in keyed]),
+        keep=KEPT_FOR,
         f_groups=[group for group, _, _, _ in fits],
         f_names=[name for _, name, _, _ in fits],
         f_versions=[version for _, _, version, _ in fits],

@@ -51,6 +51,7 @@ from saga_fn.store.records import (
     Place,
     Process,
     Progress,
+    Recipient,
     Recorded,
     RejectionRecord,
     SagaRecord,
@@ -58,6 +59,7 @@ from saga_fn.store.records import (
     SeenProcess,
     Sent,
     SentEvent,
+    Sought,
     Standing,
     TakenSaga,
     Tombstone,
@@ -106,6 +108,10 @@ class KeptEvents(Protocol):
         event is not `for_next`; `KNOWN` if such a saga had got it by its own id. It is kept until `expires`, and for
         `KEPT_FOR` at most.
         """
+        ...
+
+    async def recipients(self, shard: int, wanted: Sequence[Sought]) -> list[Recipient]:
+        """Who gets each of these events for business keys, in the order of `wanted`; takes no lock."""
         ...
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:

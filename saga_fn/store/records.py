@@ -548,6 +548,32 @@ class SentEvent(msgspec.Struct, frozen=True):
     for_next: bool
 
 
+class KeyedEvent(msgspec.Struct, frozen=True):
+    """What a business key remembers of an event until it expires, beside its id."""
+
+    name: str
+    expires: Moment | None
+
+
+class Sought(NamedTuple):
+    """A business key that an event is for."""
+
+    name: str
+    aggregation_id: str
+    event_id: UUID
+
+
+class Recipient(NamedTuple):
+    """Who gets an event that is sent to a business key."""
+
+    saga_id: UUID | None
+    """The saga that is active under the key."""
+    known: bool
+    """Whether the event was sent to the key before."""
+    has_kept: bool
+    """Whether other events wait for the key: they come first."""
+
+
 class Letter(msgspec.Struct, frozen=True):
     """An event on its way to a saga, with others in one statement."""
 
@@ -557,6 +583,8 @@ class Letter(msgspec.Struct, frozen=True):
     """The definitions that its sender has judged it by: a saga of any other one does not get it."""
     token: UUID | None = None
     """With a token the saga is claimed by it, if it is free and waits for an event and for no person."""
+    to_key: KeyedEvent | None = None
+    """Where it was sent to the saga's business key, which remembers it then."""
     grace: timedelta = NO_PAUSE
     """How long after that a saga without an owner is due that was not claimed: its sender reads the event meanwhile."""
 

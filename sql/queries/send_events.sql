@@ -1,6 +1,6 @@
 -- name: send_events :many EventsSentRow
 -- also: send_events_and_claim
--- nullable: tokens[], answer, aggregation_id, token, last_error
+-- nullable: tokens[], k_expires[], answer, aggregation_id, token, last_error
 -- not null: saga_id, stored, is_full, fits, is_alone
 -- Leave events for the owners of many sagas, one a saga at most, each judged by itself. send_event says what an event
 -- does to its saga's row. A saga that is not returned is not there. An event is not stored if it is `known`, if its
@@ -9,9 +9,11 @@
 -- that is so, and it is not `told` either, another session has the row locked: the sender asks again. A saga without an
 -- owner is due after `graces` milliseconds, in which its sender reads the event itself. The other statement claims it
 -- for the sender's process. It does so where a token is given, and the saga waits for an event and for no person.
--- `is_alone`: no other message was unread, and none has come since the statement looked.
+-- `is_alone`: no other message was unread, and none has come since the statement looked. The events of `k_saga_ids`
+-- were sent to the business keys of these sagas, which remember them until they expire.
 -- Locks: the sagas' rows, in one order, those alone of which an event is to be stored. Rows that another session has
--- locked are skipped. The statement waits for a table `lock_timeout` milliseconds (55P03).
+-- locked are skipped. For the key of a row that another session has just inserted, and for a table, the statement waits
+-- `lock_timeout` milliseconds (55P03).
 -- Plan: the primary keys, and for each saga a range of saga_inbox_unread and one of the primary key of saga_verb. The
 -- work grows with the batch.
 WITH lock_timeout AS MATERIALIZED (
@@ -29,7 +31,7 @@ given AS MATERIALIZED (
 ),
 seen AS MATERIALIZED (
     SELECT
-        g.saga_id, s.inbox_sent, s.name, s.version, s.aggregation_id, s.trace_id, s.plan,
+        g.saga_id, g.id, g.body, s.inbox_sent, s.name, s.version, s.aggregation_id, s.trace_id, s.plan,
         s.state, s.rev, s.token AS held, s.created_at,
         (s.ended_at IS NOT NULL) AS ended,
         (i.id IS NOT NULL) AS known,
@@ -126,6 +128,21 @@ stored AS (
     WHERE (g.saga_id = ANY (SELECT t.id FROM told AS t)) IS TRUE
     ON CONFLICT DO NOTHING
     RETURNING saga_id
+),
+remembered AS (
+    INSERT INTO saga_fn.saga_event (shard, name, aggregation_id, id, event, body, expires_at, taken_by, repeated)
+    SELECT
+        :shard::smallint, w.name, w.aggregation_id, w.id, k.event, w.body, least(k.expires_at, now() + :keep::interval),
+        w.saga_id, w.known
+    FROM ROWS FROM (
+        unnest(:k_saga_ids::uuid[], :k_events::text[], :k_expires::timestamptz[]),
+        generate_series(1, cardinality(:k_saga_ids::uuid[]))
+    ) AS k (saga_id, event, expires_at, place)
+    JOIN seen AS w ON w.saga_id = k.saga_id
+    WHERE
+        w.aggregation_id IS NOT NULL
+        AND ((k.saga_id = ANY (SELECT n.saga_id FROM stored AS n)) IS TRUE OR (w.known AND w.fits AND NOT w.ended))
+    ON CONFLICT DO NOTHING
 )
 SELECT
     w.saga_id, w.name, w.version, w.known, w.answer, w.ended, w.fits,

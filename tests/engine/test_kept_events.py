@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,7 +27,16 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, MOST_UNREAD, STRANDED_AT_ONCE, InboxMessage, MessageStatus
+from saga_fn.store.records import (
+    EXPIRED_AT_ONCE,
+    MOST_UNREAD,
+    STRANDED_AT_ONCE,
+    InboxMessage,
+    MessageStatus,
+    Recipient,
+    Sent,
+    Sought,
+)
 from tests.support.approval import Approval, approval, approved, forge
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make
@@ -68,6 +79,7 @@ async def test_what_its_sender_left_behind_is_handed_over_by_a_sweep(make: Make)
         kept = orchestrator.engine.store.kept_events
         hand_over = kept.hand_over
         setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
+        setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
         assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.KEPT
         setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
         assert await run.result(SOON) == Approval("ann")
@@ -85,6 +97,11 @@ def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _nobody(shard: int, key: tuple[str, str]) -> None:
     return None
+
+
+async def _not_yet(shard: int, wanted: Sequence[Sought]) -> list[Recipient]:
+    """As before the sagas of the keys have begun: so what is sent is kept first."""
+    return [Recipient(None, known=False, has_kept=False) for _ in wanted]
 
 
 async def test_a_scheduler_hands_over_what_was_left_behind_too(memory: MemoryStore) -> None:
@@ -204,10 +221,47 @@ async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with
             return await hand_over(shard, key)
 
         setattr(kept, "hand_over", once_it_has_ended)  # noqa: B010 - as above
+        setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
         assert await orchestrator.to(KEY, approval).send(Approval("late")) is Delivery.ENDED
         second = await sagas.start(Order("1"), aggregation_id="order-1")
         await suspended(second)
         assert (await second.snapshot()).buffered_events == ()
+
+
+async def test_an_event_whose_saga_ends_between_the_look_and_the_letter_is_answered_with_its_end(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        first = await sagas.start(Order("1"), aggregation_id="order-1")
+        await suspended(first)
+        store = orchestrator.engine.store
+        send_many = store.send_many
+
+        async def once_it_has_ended(*given: Any, **named: Any) -> Mapping[UUID, Sent]:  # Any: handed through
+            await SagaAdmin(orchestrator).compensate_step(first.id)
+            await first.outcome(SOON)
+            return await send_many(*given, **named)
+
+        monkeypatch.setattr(store, "send_many", once_it_has_ended)
+        assert await orchestrator.to(KEY, approval).send(Approval("late")) is Delivery.ENDED
+        second = await sagas.start(Order("1"), aggregation_id="order-1")
+        await suspended(second)
+        assert (await second.snapshot()).buffered_events == ()
+
+
+async def test_an_event_does_not_overtake_what_waits_for_the_key(make: Make) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        kept = orchestrator.engine.store.kept_events
+        hand_over = kept.hand_over
+        setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
+        assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.KEPT
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
+        assert await orchestrator.to(KEY, approval).send(Approval("bob")) in (Delivery.BUFFERED, Delivery.ENDED)
+        assert await run.result(SOON) == Approval("ann")
 
 
 @pytest.mark.usefixtures("no_sweep")
@@ -226,6 +280,7 @@ async def test_an_event_that_was_answered_with_an_end_stays_dropped_when_the_sag
             return await hand_over(shard, key)
 
         setattr(kept, "hand_over", once_it_has_failed)  # noqa: B010 - as above
+        setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
         assert await orchestrator.to(KEY, approval).send(Approval("late")) is Delivery.ENDED
         await admin.retry_step(run.id, "approval")
         await suspended(run)
@@ -261,6 +316,7 @@ async def test_one_event_sent_by_id_and_by_key_at_once_is_one_and_a_duplicate(ma
             return await hand_over(shard, key) if first == "id" else saga_id
 
         setattr(kept, "hand_over", beside_the_other)  # noqa: B010 - as above
+        setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
         by_key = await orchestrator.to(KEY, approval).send(Approval("ann"), event_id="m1")
         assert (by_key, *by_id) == (
             (Delivery.DUPLICATE, Delivery.ACCEPTED) if first == "id" else (Delivery.ACCEPTED, Delivery.DUPLICATE)
@@ -293,6 +349,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
         kept = orchestrator.engine.store.kept_events
         hand_over = kept.hand_over
         setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
+        setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
         keys = [f"order-{number:03}" for number in range(STRANDED_AT_ONCE + 2)]
         runs = await sagas.start_many([Order(key) for key in keys], aggregation_id=lambda order: order.order_id)
         for key in keys:

@@ -42,14 +42,20 @@ def waits_for_approval() -> SagaDefinition[Order, Approval]:
     return builder.build(output=builder.add_event(approval))
 
 
-async def waiting(orchestrator: SagaOrchestrator, many: int = MANY) -> list[SagaRun[Approval]]:
+async def waiting(orchestrator: SagaOrchestrator, many: int = MANY, *, by_key: bool = False) -> list[SagaRun[Approval]]:
     """So many sagas that wait for an approval, and that nobody owns."""
     handle = orchestrator.register("approved", waits_for_approval())
-    runs = await handle.start_many([Order(str(number)) for number in range(many)])
+    runs = await handle.start_many(
+        [Order(str(number)) for number in range(many)], aggregation_id=_key if by_key else None
+    )
     for run in runs:
         await suspended(run)
     await until(lambda: not orchestrator.engine.held)
     return runs
+
+
+def _key(order: Order) -> str:
+    return order.order_id
 
 
 class Counting:
@@ -82,6 +88,25 @@ async def test_senders_of_one_moment_share_their_statements_and_need_no_other(
         assert calls.total() <= MANY // 4, calls
         for run in runs:
             assert await run.result(SOON) == Approval("ann")
+
+
+async def test_senders_to_business_keys_share_their_statements_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with make(concurrency=4 * MANY) as orchestrator:
+        runs = await waiting(orchestrator, by_key=True)
+        counting = Counting(orchestrator, monkeypatch)
+        targets = [("approved", str(number)) for number in range(MANY)]
+        sent = await asyncio.gather(
+            *[orchestrator.to(to, approval).send(Approval("ann"), event_id="m1") for to in targets]
+        )
+        assert sent == [Delivery.ACCEPTED] * MANY
+        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "claim_due", "claim"}
+        assert counting.calls.total() <= MANY // 4, counting.calls
+        for run in runs:
+            assert await run.result(SOON) == Approval("ann")
+        again = await asyncio.gather(
+            *[orchestrator.to(to, approval).send(Approval("bob"), event_id="m1") for to in targets]
+        )
+        assert again == [Delivery.DUPLICATE] * MANY
 
 
 async def test_an_owner_folds_an_event_and_the_resumption_in_one_commit(

@@ -79,6 +79,7 @@ BATCHED: Final = (
     "commit_sagas_at_length",
     "insert_sagas",
     "insert_sagas_at_length",
+    "read_recipients",
     "read_results",
     "read_writers",
     "release_sagas",

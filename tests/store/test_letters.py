@@ -22,11 +22,14 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     Definition,
     InboxMessage,
+    KeyedEvent,
     Letter,
     LetterStatus,
     MessageStatus,
     NewSaga,
+    Recipient,
     Sent,
+    Sought,
     time_of,
 )
 from tests.store.given import LONG, OTHER, OWNER, PLAN, SHOP, B, new_saga, start
@@ -195,8 +198,8 @@ async def test_a_saga_that_is_not_claimed_is_due_when_its_senders_grace_is_over(
         await waiting(store),
     )
     grace = timedelta(minutes=1)
-    await send(store, Letter(soon.id, message(), HERE, None, grace), Letter(none.id, message(), HERE))
-    await send(store, Letter(timed.id, message(), HERE, None, timedelta(hours=9)))
+    await send(store, Letter(soon.id, message(), HERE, grace=grace), Letter(none.id, message(), HERE))
+    await send(store, Letter(timed.id, message(), HERE, grace=timedelta(hours=9)))
     rows = [await store.read(each.id) for each in (soon, none, timed)]
     due = [row.due_at for row in rows if row is not None and row.due_at is not None]
     now = time_of(store.now())
@@ -230,3 +233,58 @@ async def test_a_locked_row_costs_only_its_own_letter_and_is_not_waited_for(any_
     assert again.status is LetterStatus.STORED
     await stranger.close()
     await opened.close()
+
+
+# To business keys.
+
+
+async def test_who_gets_an_event_for_a_key_is_told_for_many_keys_at_once(store: Store) -> None:
+    active, kept_for = await waiting(store, key="active"), ("shop", "later")
+    kept, letter = store.kept_events, message()
+    await kept.keep(0, kept_for, letter, "paid", expires=None, for_next=False)
+    found = await kept.recipients(
+        0,
+        [
+            Sought("shop", "active", uuid4()),
+            Sought(*kept_for, letter.id),
+            Sought(*kept_for, uuid4()),
+            Sought("other", "active", uuid4()),
+        ],
+    )
+    assert found == [
+        Recipient(active.id, known=False, has_kept=False),
+        Recipient(None, known=True, has_kept=True),
+        Recipient(None, known=False, has_kept=True),
+        Recipient(None, known=False, has_kept=False),
+    ]
+
+
+async def test_what_was_sent_to_a_key_and_stored_is_known_to_the_key_until_it_expires(store: Store) -> None:
+    saga, letter = await waiting(store, key="key"), message()
+    to_key = KeyedEvent("paid", None)
+    (sent,) = await send(store, Letter(saga.id, letter, HERE, uuid4(), to_key))
+    assert sent.status is LetterStatus.STORED
+    key = ("shop", "key")
+    assert await store.kept_events.recipients(0, [Sought(*key, letter.id)]) == [Recipient(saga.id, True, False)]
+    assert await store.kept_events.recipient_of(0, key, letter.id) == saga.id
+    kept = await store.kept_events.keep(0, key, letter, "paid", expires=None, for_next=False)
+    assert kept is MessageStatus.DUPLICATE
+    assert await store.kept_events.read(0, *key) == [], "and waits for no saga"
+    assert await store.kept_events.hand_over(0, key) is None
+
+
+async def test_what_a_saga_had_got_by_its_own_id_is_a_repetition_when_it_comes_by_its_key(store: Store) -> None:
+    saga, letter = await waiting(store, key="key"), message()
+    await store.send(saga.id, letter)
+    (sent,) = await send(store, Letter(saga.id, letter, HERE, uuid4(), KeyedEvent("paid", None)))
+    assert (sent.status, sent.claim) == (LetterStatus.DUPLICATE, None)
+    assert await store.kept_events.recipient_of(0, ("shop", "key"), letter.id) is MessageStatus.DUPLICATE
+
+
+async def test_what_was_not_stored_is_not_known_to_the_key(store: Store) -> None:
+    saga = await waiting(store, key="key")
+    letter = Letter(saga.id, message(), ELSEWHERE, uuid4(), KeyedEvent("paid", None))
+    (sent,) = await send(store, letter)
+    assert sent.status is LetterStatus.UNFIT
+    sought = Sought("shop", "key", letter.message.id)
+    assert await store.kept_events.recipients(0, [sought]) == [Recipient(saga.id, known=False, has_kept=False)]

@@ -46,11 +46,13 @@ from saga_fn.store.records import (
     NO_PAUSE,
     Definition,
     InboxMessage,
+    KeyedEvent,
     Letter,
     LetterStatus,
     MessageStatus,
     SagaRecord,
     Sent,
+    Sought,
 )
 
 _PATIENCE = 5.0
@@ -164,7 +166,13 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
                     )
 
 
-async def _sent(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, fits: frozenset[Definition]) -> Sent:
+async def _sent(
+    engine: SagaEngine,
+    saga_id: UUID,
+    event: OutsideEvent,
+    fits: frozenset[Definition],
+    to_key: KeyedEvent | None = None,
+) -> Sent:
     """Send it with others; again while another session has the saga's row locked, no longer than a statement may take."""
     give_up = time.monotonic() + engine.options.time_limit
     backoff = Backoff(0.002, 0.1)
@@ -173,7 +181,7 @@ async def _sent(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, fits: fr
     message = event.message()
     while True:
         token = new_uuid() if names and all(engine.slots(name) > 0 for name in names) else None
-        sent = await engine.letters.send(Letter(saga_id, message, fits, token, _GRACE if reads else NO_PAUSE))
+        sent = await engine.letters.send(Letter(saga_id, message, fits, token, to_key, _GRACE if reads else NO_PAUSE))
         if sent.status is not LetterStatus.LOCKED or time.monotonic() >= give_up:
             return sent
         await backoff.pause()
@@ -205,6 +213,8 @@ async def send_to_key(
     if event.expires is not None and event.expires <= store.now():
         return Delivery.EXPIRED
     await require_known(engine, name, may_be_new=may_be_new)
+    if not for_next and (told := await _sent_to_active(engine, key, event)) is not None:
+        return told
     shard = shard_of_key(aggregation_id, store.shards)
     kept = store.kept_events
     match await kept.keep(shard, key, event.message(), event.name, expires=event.expires, for_next=for_next):
@@ -227,6 +237,30 @@ async def send_to_key(
                     return Delivery.ENDED
                 case None:
                     return Delivery.KEPT
+
+
+async def _sent_to_active(engine: SagaEngine, key: tuple[str, str], event: OutsideEvent) -> Delivery | None:
+    """Send the event to the saga that is active under the key, with others that are sent at this moment.
+
+    None if it has to wait for a saga, or for others that wait for the key, or if this process does not know the saga: then
+    nothing was stored.
+    """
+    recipient = await engine.recipients.find(Sought(*key, event.id))
+    if recipient.known:
+        return Delivery.DUPLICATE
+    if recipient.saga_id is None or recipient.has_kept:
+        return None
+    saga_id, to_key = recipient.saga_id, KeyedEvent(event.name, event.expires)
+    with engine.committer.answers.expected(saga_id, event.id) as expected:
+        sent = await _sent(engine, saga_id, event, _fitting(engine, event), to_key)
+        match sent.status:
+            case LetterStatus.STORED:
+                is_read = sent.claim is not None or saga_id in engine.held
+                return await follow(engine, saga_id, event, expected, is_read=is_read)
+            case LetterStatus.DUPLICATE:  # the saga had got it by its own id
+                return Delivery.DUPLICATE
+            case _:  # it has ended, has no room, or has another definition: the key decides
+                return None
 
 
 async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID] | None:
