@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, final, overload
 from uuid import UUID
+
+from returns.result import Result
 
 from saga_fn.arguments import check_id, check_is, check_size, check_whole, is_whole, micros_of_delay
 from saga_fn.codec import PayloadType
@@ -38,7 +40,7 @@ from saga_fn.errors import (
 )
 from saga_fn.handle import SagaHandle
 from saga_fn.outgoing import OutgoingOptions, Publisher, PublishFunction
-from saga_fn.sender import EventSender
+from saga_fn.sender import EventSender, send_many
 from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.chosen import chosen_store
 from saga_fn.store.connection import CallerConnection, Pool
@@ -459,6 +461,54 @@ class SagaOrchestrator:
             await orchestrator.to(("create_order", "order-123"), approval).send(Approval(by="ann"), event_id=message.id)
         """
         return EventSender(self.engine, target, event, may_be_new=may_be_new)
+
+    async def send_many(
+        self,
+        event: Event[T],
+        events: Iterable[tuple[UUID | tuple[str, str], T]],
+        /,
+        *,
+        event_id: Callable[[T], str] | None = None,
+        correlation_id: Callable[[T], str] | None = None,
+        expires: timedelta | datetime | None = None,
+        may_be_new: bool = False,
+    ) -> list[Result[Delivery, SagaError]]:
+        """Send one kind of event to many sagas, many per statement, each as `EventSender.send` does and judged by itself.
+
+        Those for one saga are sent in their order.
+
+        Args:
+            event: The event that the sagas wait for.
+            events: Pairs of a target, as `to` takes it, and a payload, as `send` takes it.
+            event_id: A function from a payload to the id that names this event, as for `send`. Default: None, no ids.
+            correlation_id: A function from a payload to the thing that it is about, as for `send`. Default: None, nothing.
+            expires: The time after which each of them is void, a timedelta of at most 365 days or a datetime, as for `send`.
+                Default: None.
+            may_be_new: Whether the name of a target may be unknown, as for `to`. Default: False.
+
+        Returns:
+            The outcome of each, in the order of `events`: a Success with what `send` returns, or a Failure with what it raises.
+
+        Raises:
+            PayloadError: A target is none, or a payload, an id or `expires` is refused; nothing was sent.
+            SagaDefinitionError: The event is no Event.
+            TypeValidationError: The event does not say which type it brings.
+            SagaError: The orchestrator is not entered, or another argument is not what it has to be.
+
+        Example::
+
+            ends = await orchestrator.send_many(approval, [(run.id, Approval(by="ann")) for run in runs])
+            refused = [end.failure() for end in ends if isinstance(end, Failure)]
+        """
+        return await send_many(
+            self.engine,
+            event,
+            events,
+            event_id=event_id,
+            correlation_id=correlation_id,
+            expires=expires,
+            may_be_new=may_be_new,
+        )
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
         """Hand an event to a saga that is known by its id and token alone. For porting; use `to` for typed events.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, final
 from uuid import UUID
+
+from returns.result import Failure, Result, Success
 
 from saga_fn.arguments import aware, check_id, check_is, check_key, check_size, check_target
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.outward import INTERNAL, only_public_errors, public_error
 from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.engine.requests.send_within import send_within
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
@@ -19,11 +23,14 @@ from saga_fn.store.connection import CallerConnection, check_notify
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
+Target: TypeAlias = UUID | tuple[str, str]
 
 _TARGET = (
     "a run has it as run.id, UUID(text) makes one of its text; "
     'by its business key it is to(("create_order", "order-123"), approval)'
 )
+_AT_ONCE: Final = 1000
+"""No more events of one call are on their way at a time."""
 _YEAR = timedelta(days=365)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -48,10 +55,7 @@ class EventSender(Generic[T]):
     def __init__(
         self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T], *, may_be_new: bool = False
     ) -> None:
-        if isinstance(target, tuple):
-            check_target(target)
-        else:
-            check_id(target, hint=_TARGET)
+        _check_target(target)
         check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
         check_is(engine, SagaEngine, "an engine", error=SagaError, hint="orchestrator.to(target, event) makes a sender")
         self._engine = engine
@@ -110,15 +114,7 @@ class EventSender(Generic[T]):
         """
         engine = self._engine
         engine.gate.require_open()
-        tp = self._event.payload
-        data = tp.encode(tp.accept(payload))
-        check_size(f"event {shown(self._event.name)}", data, engine.options.max_payload_bytes)
-        check_key("event_id", event_id)
-        if correlation_id is not None:
-            fingerprint(correlation_id)
-        event = OutsideEvent(
-            id_of(self._event.name, event_id), self._event.name, data, correlation_id, self._void_from(expires)
-        )
+        event = _outside_event(engine, self._event, payload, event_id, correlation_id, expires)
         check_notify(notify, connection)
         if connection is not None:
             return await send_within(
@@ -130,26 +126,117 @@ class EventSender(Generic[T]):
                 may_be_new=self._may_be_new,
                 notify=notify,
             )
-        if isinstance(self._target, UUID):
-            return await send_to_saga(engine, self._target, event)
-        return await send_to_key(
-            engine, self._target, event, for_next=self._event.for_next, may_be_new=self._may_be_new
-        )
+        return await _delivered(engine, self._target, event, self._event, may_be_new=self._may_be_new)
 
-    def _void_from(self, expires: object) -> Moment | None:
-        now = self._engine.store.now()
-        match expires:
-            case None:
-                return None
-            case datetime():
-                moment = moment_of(aware("the moment when an event expires", expires))
-                if moment <= now + _YEAR // _MICROSECOND:
-                    return moment
-            case timedelta() if timedelta(0) < expires <= _YEAR:
-                return Moment(now + expires // _MICROSECOND)
-            case _:
-                pass
+
+async def send_many(
+    engine: SagaEngine,
+    event: Event[T],
+    events: Iterable[tuple[Target, T]],
+    *,
+    event_id: Callable[[T], str] | None,
+    correlation_id: Callable[[T], str] | None,
+    expires: timedelta | datetime | None,
+    may_be_new: bool,
+) -> list[Result[Delivery, SagaError]]:
+    """Send all of them, each judged by itself; raises as `SagaOrchestrator.send_many` says, before anything is sent."""
+    engine.gate.require_open()
+    check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
+    check_is(events, Iterable, "the events", error=SagaError, hint="send_many(approval, [(run.id, Approval(...))])")
+    for name, key in (("event_id", event_id), ("correlation_id", correlation_id)):
+        if key is not None and not callable(key):
+            raise SagaError(
+                f"{name} of many events must be a function, not a {type(key).__name__}",
+                hint=f"it is called with each payload: {name}=lambda approval: approval.order_id",
+            )
+    by_target: dict[Target, list[tuple[int, OutsideEvent]]] = {}
+    number = 0
+    for number, pair in enumerate(events, 1):
+        target, payload = _pair(pair)
+        named = None if event_id is None else event_id(payload)
+        about = None if correlation_id is None else correlation_id(payload)
+        outside = _outside_event(engine, event, payload, named, about, expires)
+        by_target.setdefault(target, []).append((number - 1, outside))
+    ends: dict[int, Result[Delivery, SagaError]] = {}
+    targets = iter(by_target.items())
+
+    async def send_some() -> None:
+        for target, of_target in targets:
+            for place, outside in of_target:  # in their order
+                ends[place] = await _end(_delivered(engine, target, outside, event, may_be_new=may_be_new))
+
+    await asyncio.gather(*[send_some() for _ in range(min(_AT_ONCE, len(by_target)))])
+    return [ends[place] for place in range(number)]
+
+
+def _pair(given: object) -> tuple[Target, Any]:  # Any: judged by the event's type
+    """A target and a payload; raises PayloadError for anything else."""
+    if not isinstance(given, tuple) or len(given) != 2:  # noqa: PLR2004 - a pair
         raise PayloadError(
-            f"expires must be a positive timedelta of at most 365 days, or a moment within them, not {shown(expires)}",
-            hint="for example timedelta(hours=1), or datetime.now(UTC) + timedelta(hours=1)",
+            f"an event of many is a pair of a target and a payload, not a {type(given).__name__}",
+            hint="send_many(approval, [(run.id, Approval(...))])",
         )
+    target, payload = given
+    _check_target(target)
+    return target, payload
+
+
+def _check_target(target: object) -> None:
+    if isinstance(target, tuple):
+        check_target(target)
+    else:
+        check_id(target, hint=_TARGET)
+
+
+async def _end(sending: Awaitable[Delivery]) -> Result[Delivery, SagaError]:
+    try:
+        return Success(await sending)
+    except INTERNAL as error:
+        return Failure(public_error(error))
+    except SagaError as error:
+        return Failure(error)
+
+
+async def _delivered(
+    engine: SagaEngine, target: Target, outside: OutsideEvent, event: Event[T], *, may_be_new: bool
+) -> Delivery:
+    if isinstance(target, UUID):
+        return await send_to_saga(engine, target, outside)
+    return await send_to_key(engine, target, outside, for_next=event.for_next, may_be_new=may_be_new)
+
+
+def _outside_event(
+    engine: SagaEngine,
+    event: Event[T],
+    payload: T,
+    event_id: str | None,
+    correlation_id: str | None,
+    expires: timedelta | datetime | None,
+) -> OutsideEvent:
+    """The event, judged; raises PayloadError and TypeValidationError."""
+    tp = event.payload
+    data = tp.encode(tp.accept(payload))
+    check_size(f"event {shown(event.name)}", data, engine.options.max_payload_bytes)
+    check_key("event_id", event_id)
+    if correlation_id is not None:
+        fingerprint(correlation_id)
+    void_from = _void_from(engine.store.now(), expires)
+    return OutsideEvent(id_of(event.name, event_id), event.name, data, correlation_id, void_from)
+
+
+def _void_from(now: Moment, expires: object) -> Moment | None:
+    match expires:
+        case None:
+            return None
+        case datetime():
+            moment = moment_of(aware("the moment when an event expires", expires))
+            if moment <= now + _YEAR // _MICROSECOND:
+                return moment
+        case timedelta() if timedelta(0) < expires <= _YEAR:
+            return Moment(now + expires // _MICROSECOND)
+        case _:
+            pass
+    raise PayloadError(
+        f"expires must be a positive timedelta of at most 365 days, or a moment within them, not {shown(expires)}",
+        hint="for example timedelta(hours=1), or datetime.now(UTC) + timedelta(hours=1)",
+    )

@@ -86,6 +86,7 @@ class KeptEvents(Protocol):
         event_id: The id of the event's message.
         expires: The moment from which on the event is void, in microseconds since 1970; None stands for no moment of its own.
         for_next: Whether the event may wait for the next saga of a key after one has ended.
+        wanted: The events and the business keys that they are for.
         sent_at: When the event was sent. A saga that began later counts as the next one. Default: now.
         connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
         after: The key to go on after. Default: `FIRST_KEY`, which is before all keys.

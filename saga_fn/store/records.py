@@ -549,7 +549,7 @@ class SentEvent(msgspec.Struct, frozen=True):
 
 
 class KeyedEvent(msgspec.Struct, frozen=True):
-    """What a business key remembers of an event until it expires, beside its id."""
+    """The part of an event, beside its id, that a business key remembers until it expires."""
 
     name: str
     expires: Moment | None

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from returns.result import Success
 
 from saga_fn import (
     Delivery,
@@ -265,3 +266,53 @@ async def test_one_whose_row_is_locked_is_waited_for_by_its_own_sender_alone(dsn
             assert not late.done()
         assert await late is Delivery.ACCEPTED
         await stranger.close()
+
+
+# Many by one call.
+
+
+async def test_many_events_by_one_call_have_an_outcome_each(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with make(concurrency=4 * MANY) as orchestrator:
+        runs = await waiting(orchestrator, by_key=True)
+        counting = Counting(orchestrator, monkeypatch)
+        targets = [run.id if number % 2 else ("approved", str(number)) for number, run in enumerate(runs)]
+        events = [(target, Approval(str(number))) for number, target in enumerate(targets)]
+        nobody = uuid4()
+        ends = await orchestrator.send_many(approval, [*events, (nobody, Approval("x"))], event_id=lambda sent: sent.by)
+        assert ends[:-1] == [Success(Delivery.ACCEPTED)] * MANY
+        assert isinstance(ends[-1].failure(), SagaNotFoundError)
+        assert counting.calls.total() <= MANY // 4, counting.calls
+        for number, run in enumerate(runs):
+            assert await run.result(SOON) == Approval(str(number))
+        again = await orchestrator.send_many(approval, events, event_id=lambda sent: sent.by)
+        assert again == [Success(Delivery.DUPLICATE)] * MANY
+
+
+async def test_of_many_events_those_for_one_saga_come_in_their_order(make: Make) -> None:
+    builder = SagaBuilder(Order)
+    for number in range(4):
+        builder.add_event(approval, step_id=f"wait {number}")
+    async with make() as orchestrator:
+        handle = orchestrator.register("four", builder.build())
+        runs = await handle.start_many([Order("1"), Order("2")])
+        events = [(run.id, Approval(str(number))) for number in range(4) for run in runs]
+        ends = await orchestrator.send_many(approval, events)
+        assert {end.unwrap() for end in ends} <= {Delivery.ACCEPTED, Delivery.BUFFERED}
+        for run in runs:
+            await run.outcome(SOON)
+            history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+            came = [entry.output for entry in history if entry.kind == "event_received"]
+            assert came == [{"by": str(number)} for number in range(4)]
+
+
+async def test_of_many_events_none_is_sent_if_one_cannot_be(make: Make) -> None:
+    async with make() as orchestrator:
+        runs = await waiting(orchestrator, 2)
+        events: list[Any] = [(runs[0].id, Approval("ann")), (runs[1].id, "no approval")]  # Any: what is to be refused
+        with pytest.raises(PayloadError):
+            await orchestrator.send_many(approval, events)
+        assert await orchestrator.send_many(approval, []) == []
+        assert await orchestrator.engine.store.messages(runs[0].id) == []
+        row = await orchestrator.engine.store.read(runs[0].id)
+        assert row is not None
+        assert row.inbox_sent == 0

@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 import attrs
 import pytest
+from returns.result import Failure
 
 import saga_fn
 from saga_fn import (
@@ -61,6 +62,7 @@ class Stage:
             "SagaOrchestrator.start_many": lambda: orchestrator.start_many(
                 saga_name="approved", initial_data=[Order("2")]
             ),
+            "SagaOrchestrator.send_many": lambda: _sent(orchestrator),
             "SagaOrchestrator.notify": lambda: orchestrator.notify(run.id, uuid4(), {}),
             "SagaOrchestrator.run_due": orchestrator.run_due,
             "SagaOrchestrator.run_until_idle": orchestrator.run_until_idle,
@@ -119,6 +121,13 @@ class Stage:
             "EventSender.send": lambda: orchestrator.to(("approved", "order-9"), approval).send(Approval("ann")),
         }
         return calls[name]()
+
+
+async def _sent(orchestrator: SagaOrchestrator) -> None:
+    """The failure among the outcomes, raised."""
+    (end,) = await orchestrator.send_many(approval, [(("approved", "order-9"), Approval("ann"))])
+    if isinstance(end, Failure):
+        raise end.failure()
 
 
 def coroutines() -> Iterator[str]:

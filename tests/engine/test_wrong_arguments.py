@@ -221,6 +221,15 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a key that cannot be shown": lambda s: s.handle.start(In(), idempotency_key=Unshown()),
     "a key with a surrogate": lambda s: s.handle.start(In(), aggregation_id="\ud800"),
     "an event's id that cannot be shown": lambda s: s.orchestrator.to(s.run.id, approval).send(In(), event_id=deep()),
+    "many events of no kind": lambda s: s.orchestrator.send_many("approval", [(s.run.id, In())]),
+    "many events that are a number": lambda s: s.orchestrator.send_many(approval, 5),
+    "many events without targets": lambda s: s.orchestrator.send_many(approval, [In()]),
+    "many events to a number": lambda s: s.orchestrator.send_many(approval, [(5, In())]),
+    "many events to a list": lambda s: s.orchestrator.send_many(approval, [((["w"], "k"), In())]),
+    "many events with a word for ids": lambda s: s.orchestrator.send_many(approval, [], event_id="m1"),
+    "many events with ids that cannot be shown": lambda s: s.orchestrator.send_many(
+        approval, [(s.run.id, In())], event_id=lambda _: deep()
+    ),
     "an event to what cannot be shown": lambda s: s.orchestrator.to((Unshown(), deep()), approval),
     "a saga named by what cannot be shown": lambda _: saga(Unshown()),
     "a deep saga": lambda _: saga(deep()),

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_type
 from uuid import UUID
 
+from returns.result import Result
+
 from saga_fn import (
     Delivery,
     Event,
@@ -13,6 +15,7 @@ from saga_fn import (
     MemoryStore,
     SagaBuilder,
     SagaDefinition,
+    SagaError,
     SagaOrchestrator,
     SagaRun,
     Step,
@@ -81,6 +84,11 @@ async def tell(saga_id: UUID) -> None:
     to = orchestrator.to(run.id, paid)
     assert_type(to, EventSender[Charged])
     assert_type(await to.send(Charged("p"), event_id="m1", correlation_id="r", expires=DAY), Delivery)
+    many: list[tuple[UUID | tuple[str, str], Charged]] = [(run.id, Charged("p")), (("waits", "key"), Charged("q"))]
+    assert_type(
+        await orchestrator.send_many(paid, many, event_id=lambda charged: charged.payment_id, expires=DAY),
+        list[Result[Delivery, SagaError]],
+    )
     await orchestrator.to(saga_id, either).send(Quoted(1), expires=datetime.now(UTC) + DAY)
 
 
