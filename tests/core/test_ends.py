@@ -15,11 +15,13 @@ from saga_fn.core.events import (
     Bound,
     CompensationWaits,
     Event,
+    FailureKind,
     MomentsMoved,
     Paused,
     PlanChanged,
     ProbeAnswered,
     SagaParked,
+    StepFailed,
     Ticked,
     WaitDefaulted,
     carries_inputs,
@@ -76,6 +78,9 @@ SHAPES = {
     "undo waits": Plan.of(step("a", undo_waits=("refunded",)), step("b", "a")),
     "sleep": Plan.of(step("a"), sleep("s", "a", timeout=DAY), step("b", "s")),
     "sleep until": Plan.of(step("a"), sleep("s", "a"), step("b", "s")),
+    "transaction": Plan.of(
+        step("a", transactional=True), step("b", "a", transactional=True, on_unknown=OnUnknown.PARK)
+    ),
     "deadline": Plan.of(step("a"), step("b", "a"), deadline=DAY),
     "no way back": Plan.of(step("a"), step("b", "a"), compensate_on_failure=False),
     "siblings cut short": Plan.of(step("a"), step("b"), cancel_siblings=True),
@@ -182,6 +187,7 @@ TOLD: list[tuple[Plan, str]] = [
     (SHAPES["wait with a timeout"], "w is over without an event"),
     (SHAPES["sleep"], "s is over"),
     (SHAPES["deadline"], "the deadline is over"),
+    (SHAPES["transaction"], "a conflicts with other transactions too often"),
     (SHAPES["two roots"], "each process that runs it dies"),
 ]
 
@@ -212,6 +218,12 @@ AT = Moment(1)
             Ticked(AT),
             Undoing(A, 1, Attempts()),
             "the compensation of a has waited long enough",
+        ),
+        (
+            Running(A, Attempts(), transactional=True),
+            StepFailed(AT, A, 1, FailureKind.INTERRUPTED),
+            Running(A, Attempts(), transactional=True),
+            "a is cut short, and has not run",
         ),
         (Running(A, Attempts()), WaitDefaulted(AT, A), Running(A, Attempts()), "a ends with its default"),
         (

@@ -50,7 +50,7 @@ from saga_fn.core.explore.view import view_of
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Micros, StepId, item_of
 from saga_fn.core.leftovers import LeftOverKind, left_over
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.projection import SagaStatus, project
 from saga_fn.core.state import (
     Goal,
@@ -73,6 +73,8 @@ _replace = msgspec.structs.replace
 _MOST_TOGETHER = 256
 _SURE = (FailureKind.ERROR, FailureKind.UNKNOWN, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE)
 """The failures of a step that is not in doubt: the others are as an error is, which no policy tries again here."""
+_IN_DOUBT = (*_SURE, FailureKind.BUSINESS_ERROR, FailureKind.FATAL)
+_IN_TRANSACTION = (FailureKind.INTERRUPTED, FailureKind.CONFLICTS)
 
 
 @attrs.frozen
@@ -247,12 +249,14 @@ def _of_step(plan: Plan, step: StepState) -> Iterator[Event]:
     match step:
         case Running():
             yield StepSucceeded(NOW, name, step.attempts.attempt)
-            for kind in FailureKind if step.attempts.doubt else _SURE:
+            for kind in _failures(plan.step(name), step):
                 yield StepFailed(NOW, name, step.attempts.attempt, kind)
         case Undoing():
             yield CompensationSucceeded(NOW, name, step.attempts.attempt)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 yield CompensationFailed(NOW, name, step.attempts.attempt, kind)
+            if plan.step(name).transactional:
+                yield CompensationFailed(NOW, name, step.attempts.attempt, FailureKind.CONFLICTS)
             for awaited in plan.step(name).undo_waits_for:
                 yield CompensationWaits(NOW, name, step.attempts.attempt, (awaited,))
                 yield CompensationWaits(NOW, name, step.attempts.attempt, (awaited,), Micros(LATER))
@@ -272,6 +276,12 @@ def _of_step(plan: Plan, step: StepState) -> Iterator[Event]:
                 yield EventReceived(NOW, awaited)
         case _:
             return
+
+
+def _failures(planned: PlannedStep, step: Running) -> Iterator[FailureKind]:
+    yield from _IN_DOUBT if step.attempts.doubt else _SURE
+    if planned.transactional:
+        yield from _IN_TRANSACTION
 
 
 def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:

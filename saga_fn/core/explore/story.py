@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from saga_fn.core.events import (
     BoundEach,
@@ -40,15 +41,6 @@ from saga_fn.core.state import (
     Waiting,
 )
 
-_FAILED = {
-    FailureKind.ERROR: "fails for good",
-    FailureKind.UNKNOWN: "is cut short, and may have run",
-    FailureKind.OUTPUT_LOST: "runs, and its output cannot be stored",
-    FailureKind.UNREADABLE: "cannot be called: its input cannot be read",
-    FailureKind.BUSINESS_ERROR: "is refused",
-    FailureKind.FATAL: "fails for good",
-}
-
 
 def told(before: SagaState | None, event: Event, after: SagaState) -> str:
     """The event, and what came of it at once, as one sentence; nothing, where an owner has only gone on.
@@ -73,11 +65,11 @@ def _of_event(event: Event) -> str:
         case StepSucceeded():
             return f"{event.step} succeeds"
         case StepFailed():
-            return f"{event.step} {_FAILED[event.kind]}"
+            return f"{event.step} {_of_failure(event.kind)}"
         case CompensationSucceeded():
             return f"{event.step} is undone"
         case CompensationFailed():
-            return f"the compensation of {event.step} {_FAILED[event.kind]}"
+            return f"the compensation of {event.step} {_of_failure(event.kind)}"
         case CompensationWaits():
             return f"the compensation of {event.step} waits for {', '.join(event.names)}"
         case ProbeAnswered():
@@ -94,6 +86,26 @@ def _of_event(event: Event) -> str:
             return "each process that runs it dies"
         case _:
             return name_of(event)
+
+
+def _of_failure(kind: FailureKind) -> str:
+    match kind:
+        case FailureKind.ERROR | FailureKind.FATAL:
+            return "fails for good"
+        case FailureKind.UNKNOWN:
+            return "is cut short, and may have run"
+        case FailureKind.OUTPUT_LOST:
+            return "runs, and its output cannot be stored"
+        case FailureKind.UNREADABLE:
+            return "cannot be called: its input cannot be read"
+        case FailureKind.BUSINESS_ERROR:
+            return "is refused"
+        case FailureKind.INTERRUPTED:
+            return "is cut short, and has not run"
+        case FailureKind.CONFLICTS:
+            return "conflicts with other transactions too often"
+        case _:
+            assert_never(kind)
 
 
 def _of_inputs(event: Event) -> Iterator[str]:
