@@ -3,6 +3,8 @@
 from asyncio import Future
 from collections.abc import Iterable, Mapping, Sequence
 
+from typing_extensions import override
+
 class RecordMetadata:
     topic: str
     partition: int
@@ -12,6 +14,7 @@ class TopicPartition:
     topic: str
     partition: int
     def __init__(self, topic: str, partition: int) -> None: ...
+    @override
     def __hash__(self) -> int: ...
 
 class ConsumerRecord:
