@@ -108,6 +108,7 @@ from saga_fn.snapshot import (
     StepFailure,
     StepSnapshot,
     Unreadable,
+    UnsentMessage,
     Wait,
 )
 from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
@@ -256,6 +257,7 @@ __all__ = [
     "TransactionalStep",
     "TypeValidationError",
     "Unreadable",
+    "UnsentMessage",
     "Verb",
     "VerbPreview",
     "Wait",

@@ -363,6 +363,39 @@ class KeptEvent(HidingStruct, frozen=True):
     """The time when it is void."""
 
 
+class UnsentMessage(HidingStruct, frozen=True, kw_only=True):
+    """An outgoing message that no broker has confirmed yet."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"payload"})
+
+    id: UUID
+    """Its id, the same at each attempt."""
+    saga_id: UUID
+    """The saga that it comes from."""
+    topic: str
+    """Its topic; for the call of a hook the hook's name."""
+    is_hook: bool
+    """Whether it is the call of a hook."""
+    key: str
+    """Its key."""
+    headers: Mapping[str, str]
+    """Its headers."""
+    payload: object  # a repr may end in a log, and payloads do not belong there
+    """Its payload, as plain JSON; bytes that are none stay as they are."""
+    attempts: int
+    """The number of attempts so far."""
+    error: str | None
+    """Why the last attempt failed, or None."""
+    created_at: datetime
+    """The time of the commit that wrote it."""
+    next_attempt: datetime | None
+    """The earliest time of the next attempt; None for a dead one. While a process holds it, that is the end of its lease."""
+    dead_at: datetime | None
+    """Since when it is dead: it waits for `redrive` or `discard`. None for one that is tried."""
+    blocks: bool
+    """Whether the later messages of its saga wait for it."""
+
+
 class HistoryStatus(enum.StrEnum):
     """The meaning of one history entry."""
 
@@ -460,7 +493,7 @@ class StepSnapshot(msgspec.Struct, frozen=True):
 class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     """A snapshot with the saga's data and history. Its payloads are plain JSON, and changing them changes nothing."""
 
-    _hidden: ClassVar[frozenset[str]] = frozenset({"context", "step_history", "attributes", "plan"})
+    _hidden: ClassVar[frozenset[str]] = frozenset({"context", "step_history", "attributes", "plan", "outgoing"})
 
     context: Mapping[str, Any]  # Any: JSON of whatever types the saga has
     """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
@@ -478,6 +511,8 @@ class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     """The pauses that it is under, the oldest first: its own, that of its name, and that of everything."""
     plan: Plan | None = None
     """Its plan, for `diagram`; None if it cannot be read."""
+    outgoing: tuple[UnsentMessage, ...] = ()
+    """Its outgoing messages that are not published, in their order; the first 100."""
 
     def diagram(
         self,
@@ -658,6 +693,10 @@ class AttentionKind(enum.StrEnum):
     """The role of this process has not all the rights of any kind of process; a call that lacks one is refused."""
     JOURNAL_MONTHS = "journal_months"
     """The journal is partitioned, and has partitions for three more months at most."""
+    DEAD_MESSAGES = "dead_messages"
+    """Outgoing messages are dead: they were refused for good, or failed as often as they are tried."""
+    MESSAGES_WAIT = "messages_wait"
+    """Outgoing messages have waited for longer than ten minutes: their broker is down, or no process has its publisher."""
     RETENTION = "retention"
     """Sagas of a definition are kept though their retention is over: the archive or the store has failed in this process."""
 

@@ -9,6 +9,7 @@ from saga_fn.admin.explain import AdminExplain
 from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.operations import AdminOperations
+from saga_fn.admin.outgoing import AdminOutgoing
 from saga_fn.admin.pauses import AdminPauses
 from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.retention import AdminRetention
@@ -38,6 +39,7 @@ class SagaAdmin(
     AdminPauses,
     AdminKeptEvents,
     AdminOperations,
+    AdminOutgoing,
     AdminRetention,
     AdminStats,
     AdminVerification,

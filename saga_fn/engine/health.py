@@ -22,13 +22,26 @@ from saga_fn.errors import (
 )
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.eras import MONTHS_LEFT, era_of, month_of
-from saga_fn.store.records import MOST_COUNTED, PAUSED_LONG, DueWork, Notice, Noticed, PauseRecord, time_of
+from saga_fn.store.records import (
+    MOST_COUNTED,
+    PAUSED_LONG,
+    DueWork,
+    Notice,
+    Noticed,
+    OutgoingCounts,
+    PauseRecord,
+    time_of,
+)
 from saga_fn.store.rights import Right, RoleKind, named, needs
 
 HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
 CLOCKS_AGREE: Final = timedelta(seconds=5)
 """The clocks of the process and of the database may differ by no more, the time that the question took apart."""
+
+
+_WAITED_LONG: Final = timedelta(minutes=10)
+_NO_MESSAGES: Final = OutgoingCounts(0, None, 0)
 
 
 async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_only: bool) -> Health:
@@ -38,6 +51,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     notices: list[Noticed] = []
     pauses: list[PauseRecord] = []
     lacking: frozenset[Right] = frozenset()
+    messages = _NO_MESSAGES
     database = schema = True
     apart: timedelta | None = None
     try:
@@ -49,6 +63,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
             notices = await look_around(engine.store)
             pauses = await engine.store.pauses.read()
             lacking = await engine.store.lacking()
+            messages = await _messages(engine, lacking)
     except TimeoutError:
         database = False
         problems.append(f"the database does not answer: nothing came for {HEALTH_LIMIT:g} s")
@@ -72,6 +87,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     attention = _of_all(notices)
     if work is not None:
         attention += [*_of_work(work), *_of_pauses(pauses, time_of(work.now) - PAUSED_LONG)]
+        attention += _of_messages(messages, time_of(work.now))
     if apart is not None and engine.store.attendants is None:  # a store of this process alone has a clock of its own
         attention.append(_clocks(apart))
     if engine.store.deaf is not None:
@@ -202,6 +218,26 @@ def _of_work(work: DueWork) -> Iterator[Attention]:
         yield _overdue(work.oldest_due)
     if work.newest_era is not None and work.newest_era <= era_of(work.now) + MONTHS_LEFT:
         yield _journal_months(work.newest_era)
+
+
+async def _messages(engine: SagaEngine, lacking: frozenset[Right]) -> OutgoingCounts:
+    """The counts of outgoing messages; none for a role that may not read them."""
+    if Right("saga_outgoing", "SELECT") in lacking:
+        return _NO_MESSAGES
+    return await engine.store.outgoing.counts()
+
+
+def _of_messages(counts: OutgoingCounts, now: datetime) -> Iterator[Attention]:
+    if counts.dead:
+        number = f"{counts.dead} or more" if counts.dead >= MOST_COUNTED else str(counts.dead)
+        text = f"{number} outgoing messages are dead: SagaAdmin.outgoing lists them, redrive and discard decide"
+        yield Attention(AttentionKind.DEAD_MESSAGES, text)
+    if counts.oldest is not None and now - counts.oldest > _WAITED_LONG:
+        text = (
+            f"outgoing messages have waited since {counts.oldest:%Y-%m-%d %H:%M:%S} UTC: their broker is down, or no process has "
+            "a publisher for their topic"
+        )
+        yield Attention(AttentionKind.MESSAGES_WAIT, text)
 
 
 def _slots_held(engine: SagaEngine, seconds: float) -> Attention:

@@ -1,0 +1,39 @@
+"""Outgoing messages that are not published, for people."""
+
+from __future__ import annotations
+
+import msgspec
+
+from saga_fn.codec.message import headers_in
+from saga_fn.definition.outgoing import hook_in
+from saga_fn.outgoing import message_id
+from saga_fn.snapshot import UnsentMessage
+from saga_fn.store.records import OutgoingRecord
+
+
+def unsent_of(record: OutgoingRecord) -> UnsentMessage:
+    """The message as a person is shown it."""
+    hook = hook_in(record.topic)
+    return UnsentMessage(
+        id=message_id(record.saga_id, record.rev, record.n),
+        saga_id=record.saga_id,
+        topic=record.topic if hook is None else hook[2].value,
+        is_hook=hook is not None,
+        key=record.key,
+        headers=headers_in(record.headers),
+        payload=_plain(record.body),
+        attempts=record.attempts,
+        error=record.error,
+        created_at=record.created_at,
+        next_attempt=None if record.dead_at is not None else record.due_at,
+        dead_at=record.dead_at,
+        blocks=record.blocks,
+    )
+
+
+def _plain(body: bytes) -> object:
+    """The payload as plain JSON, or its bytes where it is none."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body

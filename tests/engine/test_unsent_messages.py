@@ -1,0 +1,95 @@
+"""Operators see the messages that are not published, and decide about those that are dead."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from saga_fn import AttentionKind, OperationState, PayloadError, SagaAdmin, SagaError, UnsentMessage
+from saga_fn.outgoing import OutgoingOptions, RefusedForGood
+from tests.engine.test_outgoing import Order, ordering
+from tests.support.broker import Broker
+from tests.support.stores import Make
+from tests.support.until import SOON
+
+
+async def dead_in(admin: SagaAdmin, number: int = 1) -> tuple[UnsentMessage, ...]:
+    async with asyncio.timeout(SOON):
+        while len(found := await admin.outgoing()) < number:
+            await asyncio.sleep(0.005)
+    return found
+
+
+@pytest.mark.predecessor(17)
+async def test_a_dead_message_is_told_by_health_and_by_its_saga_and_gone_once_it_is_discarded(make: Make) -> None:
+    broker = Broker()
+    broker.answer = lambda _: RefusedForGood("larger than 1 MB")
+    async with make(publishers={"*": broker}) as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann")
+        run = await orchestrator.register(ordering).start(Order(7), aggregation_id="order-7")
+        (dead,) = await dead_in(admin)
+        assert (dead.saga_id, dead.topic, dead.key, dead.payload) == (
+            run.id,
+            "orders.charged",
+            "order-7",
+            {"number": 7},
+        )
+        assert (dead.error, dead.attempts, dead.is_hook, dead.blocks, dead.next_attempt) == (
+            "larger than 1 MB",
+            1,
+            False,
+            True,
+            None,
+        )
+        findings = (await orchestrator.health()).attention
+        assert [found.kind for found in findings] == [AttentionKind.DEAD_MESSAGES]
+        seen = await admin.get_saga(run.id)
+        assert [each.topic for each in seen.outgoing] == ["orders.charged", "orders.shipped"]
+        assert seen.outgoing == await admin.outgoing(run.id)
+        broker.answer = Broker().answer
+        assert await admin.discard(run.id, uuid4()) == 0
+        assert await admin.discard(run.id, dead.id, reason="OPS-12") == 1
+        await broker.until(1)
+        assert broker.topics == ["orders.shipped"]
+        assert await admin.outgoing() == ()
+        done = (await admin.list_operations())[0]
+        assert (done.verb, done.saga_id, done.actor, done.reason, done.done) == ("discard", run.id, "ann", "OPS-12", 1)
+        assert done.state is OperationState.DONE
+
+
+async def test_all_dead_messages_of_a_saga_are_redriven_in_their_order(make: Make) -> None:
+    broker = Broker()
+    broker.answer = lambda _: RefusedForGood("no")
+    async with make(publishers={"*": broker}, outgoing=OutgoingOptions(on_dead="skip")) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register(ordering).start(Order(7))
+        await dead_in(admin, 2)
+        broker.answer = Broker().answer
+        assert await admin.redrive(run.id) == 2
+        await broker.until(2)
+    assert broker.topics == ["orders.charged", "orders.shipped"]
+
+
+async def test_messages_that_wait_for_long_are_told_by_health(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saga_fn.engine.health._WAITED_LONG", timedelta(0))
+    broker = Broker()
+    broker.down = ConnectionError("away")
+    async with make(publishers={"*": broker}) as orchestrator:
+        await (await orchestrator.register(ordering).start(Order(7))).result(timeout=SOON)
+        assert AttentionKind.MESSAGES_WAIT in [each.kind for each in (await orchestrator.health()).attention]
+
+
+async def test_what_names_no_message_is_refused(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        assert await admin.outgoing(uuid4()) == ()
+        assert await admin.redrive(uuid4()) == 0
+        with pytest.raises(PayloadError):
+            await admin.outgoing("7")  # type: ignore[arg-type]
+        with pytest.raises(PayloadError):
+            await admin.discard(uuid4(), "7")  # type: ignore[arg-type]
+        with pytest.raises(SagaError):
+            await admin.outgoing(limit=0)
