@@ -30,6 +30,7 @@ from tests.bench import (
     retention,
     storage,
     throughput,
+    transactional,
     wake,
 )
 from tests.bench.machine import describe, warn_if_busy
@@ -40,6 +41,7 @@ PARTS = (
     "latency",
     "wake",
     "storage",
+    "transactional",
     "bulk",
     "peers",
     "memory",
@@ -74,6 +76,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await wake.run(server, report)
                 case "storage":
                     await storage.run(server, report, rounds=options.rounds)
+                case "transactional":
+                    await transactional.run(server, report, rounds=options.rounds)
                 case "bulk":
                     await bulk.run(server, report, sagas=options.bulk, rounds=options.rounds)
                 case "peers":

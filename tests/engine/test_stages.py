@@ -16,7 +16,7 @@ from saga_fn.core.effects import Refusal, Rejection, RunStep
 from saga_fn.core.events import EventReceived, HandedBack, PlanChanged, SagaParked, StepSucceeded, Ticked
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
-from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
+from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive import course
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.execution import Incoming
@@ -61,6 +61,7 @@ from saga_fn.engine.drive.stages import (
     Waiting,
     Withdrawn,
 )
+from saga_fn.engine.drive.within import Within
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.errors import RowRejectedError
 
@@ -106,6 +107,7 @@ NOT_WRITTEN: Final = (
     Lost(),
     NotKept(FULL, PARKED),
     Unsettled(OWN_FAULT),
+    RolledBack(),
 )
 OF_CHORES: Final[tuple[Happened, ...]] = (
     *Ended,
@@ -421,3 +423,31 @@ def test_the_shortest_ways_are_those_of_all_others() -> None:
             assert general[0](edge.stage, edge.happened) == (edge.then, edge.order)
         if isinstance(edge.stage, Committing) and edge.happened is GOES_ON:
             assert general[1](edge.stage, GOES_ON) == (edge.then, edge.order)
+
+
+class TestResultsInTransactions:
+    """Results that stand in open transactions: each is written in its own, and nothing is left of one that is not committed."""
+
+    async def test_two_of_them_are_written_one_after_the_other(self) -> None:
+        a, b = (msgspec.structs.replace(done, within=Within()) for done in (DONE_A, DONE_B))
+        stage, order = after(Deciding(Agenda(arrived=(TICK, a))), b)
+        assert (stage, order) == (Deciding(Agenda(arrived=(TICK, a, b))), NOTHING)
+        stage, order = go_on(stage)
+        assert (stage, order) == (Committing((TICK, a), Agenda(arrived=(b,))), Do.DECIDE)
+        stage, _ = after(stage, GOES_ON)
+        assert go_on(stage) == (Committing((b,), Agenda()), Do.DECIDE)
+
+    async def test_what_came_with_one_that_is_rolled_back_is_decided_on_again(self) -> None:
+        a = msgspec.structs.replace(DONE_A, within=Within())
+        stage, order = after(Committing((TICK, a), Agenda(arrived=(DONE_B,))), RolledBack())
+        assert (stage, order) == (Committing((TICK, DONE_B), Agenda()), Do.DECIDE)
+        assert after(Committing((a,), Agenda()), RolledBack()) == (RESTING, NOTHING)
+
+    async def test_one_whose_saga_was_lost_is_no_late_result(self) -> None:
+        a = msgspec.structs.replace(DONE_A, within=Within())
+        lost, _ = after(Committing((a,), Agenda()), Lost())
+        assert isinstance(lost, Leaving)
+        assert lost.late == ()
+        losing, _ = after(Committing((a, DONE_B), Agenda()), Told.TAKEN)
+        assert isinstance(losing, Losing)
+        assert losing.items == (DONE_B,)

@@ -18,7 +18,13 @@ from pathlib import Path
 from tests.support.until import SOON
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ["tests.faults.carrier", "tests.faults.rewinder", "tests.faults.waiter", "tests.faults.worker"]
+PROGRAMS = [
+    "tests.faults.booker",
+    "tests.faults.carrier",
+    "tests.faults.rewinder",
+    "tests.faults.waiter",
+    "tests.faults.worker",
+]
 
 _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(PROGRAMS)
