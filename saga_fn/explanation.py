@@ -52,6 +52,8 @@ class StandingReason:
     """Whether the step may have run, and it is not known yet."""
     is_paused: bool = False
     """Whether it is not over before the end of a pause, even if `until` has come."""
+    transactional: bool = False
+    """Whether the step runs in a transaction of the database, and touches nothing else."""
 
     @property
     def text(self) -> str:
@@ -294,7 +296,8 @@ def _told(reason: StandingReason) -> str:
     step, attempt = reason.step_id, reason.attempt
     match reason.cause:
         case Cause.RUNNING:
-            return f"step {step} is being executed, attempt {attempt}"
+            within = " in a transaction, and touches the database alone" if reason.transactional else ""
+            return f"step {step} is being executed{within}, attempt {attempt}"
         case Cause.PROBING:
             return f"a probe is finding out whether step {step} has run"
         case Cause.UNDOING:

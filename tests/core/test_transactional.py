@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     SagaParked,
     StepFailed,
 )
+from saga_fn.core.explain.reasons import reasons
 from saga_fn.core.facts import find
 from saga_fn.core.ids import Moment
 from saga_fn.core.outlook import outlook
@@ -22,7 +23,7 @@ from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.ownership import CRASH_LIMIT
-from saga_fn.core.state import Doubt, FailedForGood, Goal, Parked, ParkReason, Retrying, Running, SagaState
+from saga_fn.core.state import Doubt, FailedForGood, Goal, Parked, ParkReason, Retrying, Running, SagaState, UndoParked
 from tests.core.given import AT_ONCE, SECOND, THRICE, A, B, Saga, started, step
 
 WITHIN = Plan.of(
@@ -192,3 +193,23 @@ def test_what_was_interrupted_at_the_end_of_the_journal_is_parked() -> None:
     now = found(saga)
     assert isinstance(now, Parked)
     assert now.why is ParkReason.TOO_LONG
+
+
+def test_an_undo_that_meets_conflicts_is_parked() -> None:
+    saga = running()
+    saga.fail(B, FailureKind.FATAL)
+    saga.fail_undo(A, FailureKind.CONFLICTS)
+    now = find(saga.state, A)
+    assert isinstance(now, UndoParked)
+    assert now.why is ParkReason.CONFLICTS
+
+
+def test_why_it_stands_tells_that_it_touches_its_transaction_alone() -> None:
+    within, without = running(), running(WITHOUT)
+    told = [[each.transactional for each in reasons(saga.plan, saga.state)] for saga in (within, without)]
+    assert told == [[True], [False]]
+
+
+def test_a_plan_without_transactions_has_the_fingerprint_that_it_had_before_there_were_any() -> None:
+    assert Plan.of(step("a")).id == "a8ddea071647069c"
+    assert Plan.of(step("a", transactional=True)).id != Plan.of(step("a")).id

@@ -356,6 +356,8 @@ async def test_a_message_that_comes_meanwhile_is_read_and_the_transaction_goes_o
         other.register("shop", definition)
         run = await handle.start(Order("o1"))
         await begun.wait()
+        explained = await SagaAdmin(orchestrator).explain(run.id)
+        assert "step s0 is being executed in a transaction, and touches the database alone, attempt 1" in str(explained)
         asked = asyncio.create_task(SagaAdmin(other).cancel(run.id))
         while not await rows.fetchval("SELECT inbox_sent FROM saga_fn.saga WHERE id = $1", run.id):
             await asyncio.sleep(0.01)

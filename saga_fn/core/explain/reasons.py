@@ -99,6 +99,8 @@ class Reason:
     """The number of failed attempts that its retry policy counts."""
     may_have_run: bool = False
     """Whether the step may have run, and nobody knows yet."""
+    transactional: bool = False
+    """Whether it runs in the transaction that its success is written in, and touches nothing else."""
 
 
 def reasons(plan: Plan, state: SagaState) -> tuple[Reason, ...]:
@@ -131,7 +133,7 @@ def _reasons(plan: Plan, state: SagaState) -> Iterator[Reason]:
 def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
     match step:
         case Running():
-            return _tried(Cause.RUNNING, step.step, step.attempts)
+            return attrs.evolve(_tried(Cause.RUNNING, step.step, step.attempts), transactional=step.transactional)
         case Probing():
             return Reason(Cause.PROBING, step.step, None, (), None, step.attempts.probes, step.failures, True)
         case Retrying():

@@ -140,6 +140,7 @@ def _public(reason: Reason, *, is_paused: bool) -> StandingReason:
         attempt=reason.attempt,
         failures=reason.failures,
         may_have_run=reason.may_have_run,
+        transactional=reason.transactional,
         is_paused=is_paused,
     )
 
