@@ -82,8 +82,12 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_outgoing": "SELECT, INSERT, UPDATE, DELETE",
     },
     RoleKind.STARTER: {
-        "saga": "SELECT, INSERT",
-        "saga_journal": "SELECT, INSERT",
+        # No column by which a row that is new could have ended, be acknowledged, be older, or count messages.
+        "saga": (
+            "SELECT, INSERT (shard, era, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, "
+            "rev, token, owner, due_at, keyed)"
+        ),
+        "saga_journal": "SELECT, INSERT (shard, era, saga_id, seq, writer, kind, process, event, input, payload)",
         "saga_plan": "SELECT, INSERT",
         "saga_attribute": "SELECT, INSERT",
         "saga_outgoing": "SELECT, INSERT",

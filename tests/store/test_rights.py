@@ -271,15 +271,18 @@ def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> No
 
 # What a role may make a worker do.
 
-_STARTS = {
-    "saga_outgoing": "*",
-    "saga": "*",
-    "saga_journal": "*",
-    "saga_plan": "*",
-    "saga_attribute": "*",
+_STARTS: dict[str, tuple[str, ...]] = {
+    "saga_outgoing": ("*",),
+    "saga": (
+        *("shard", "era", "id", "name", "version", "aggregation_id", "trace_id", "request", "plan", "format", "status"),
+        *("waits", "state", "rev", "token", "owner", "due_at", "keyed"),
+    ),
+    "saga_journal": (*("shard", "era", "saga_id", "seq", "writer", "kind", "process", "event", "input", "payload"),),
+    "saga_plan": ("*",),
+    "saga_attribute": ("*",),
 }
 WRITES: dict[RoleKind, set[tuple[str, str, str]]] = {
-    RoleKind.STARTER: {("INSERT", table, column) for table, column in _STARTS.items()},
+    RoleKind.STARTER: {("INSERT", table, column) for table, columns in _STARTS.items() for column in columns},
     RoleKind.SENDER: {
         ("INSERT", "saga_inbox", "*"),  # events alone: verbs are in a table of their own
         ("INSERT", "saga_event", "*"),
@@ -346,6 +349,13 @@ _FORGERIES = (
     "INSERT INTO saga_fn.saga_verb (kind) VALUES ('cancel')",
     "INSERT INTO saga_fn.saga_pause (name) VALUES ('')",
     "UPDATE saga_fn.saga SET state = ''",
+    # A new row has not ended, is acknowledged by nobody, and was made now. Without `ended_at` no status can be an end.
+    "INSERT INTO saga_fn.saga (ended_at) VALUES (now())",
+    "INSERT INTO saga_fn.saga (acknowledged) VALUES (true)",
+    "INSERT INTO saga_fn.saga (inbox_sent) VALUES (9)",
+    "INSERT INTO saga_fn.saga (parked) VALUES ('past_pivot')",
+    "INSERT INTO saga_fn.saga (created_at) VALUES (now())",
+    "INSERT INTO saga_fn.saga_journal (recorded_at) VALUES (now())",
     "DELETE FROM saga_fn.saga_operation",
 )
 
