@@ -39,7 +39,7 @@ from saga_fn.engine.around import Around, AroundStart, StartCall, StepCall
 from saga_fn.engine.instrument import Instrument
 from saga_fn.engine.observe.fact import Line, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observer
-from saga_fn.engine.observe.of_process import BatchCommitted, ClaimRound, LateWriteRefused, StatsRead
+from saga_fn.engine.observe.of_process import BatchCommitted, ClaimRound, LateWriteRefused, SentEventDropped, StatsRead
 from saga_fn.engine.observe.of_sagas import (
     AttemptBegun,
     AttemptFailed,
@@ -78,6 +78,7 @@ __all__ = [
     "SagaParked",
     "SagaReleased",
     "SagaStarted",
+    "SentEventDropped",
     "StartCall",
     "StatsRead",
     "StepCall",

@@ -206,6 +206,7 @@ class Stage:
             "timeout": [0, 0.01, timedelta(milliseconds=10)],
             "delay": [None, timedelta(hours=1)],
             "connection": [None, *self.connections],
+            "notify": [False, True],
             "orchestrator": [self.orchestrator],
             "step": [work],
             "step_id": ["first", "work"],

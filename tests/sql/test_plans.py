@@ -163,7 +163,7 @@ def faults(name: str, plan: Json) -> Iterator[str]:
         if kind == "Bitmap Heap Scan":
             continue  # its index scan below is judged
         by_id = re.search(r"\b(saga_)?id = ", condition) is not None
-        by_time = name in BY_TIME and index == "saga_due" and "due_at" in condition
+        by_time = name in BY_TIME and index in ("saga_due", "saga_sent_due") and "due_at" in condition
         of_pauses = index == "saga_pause_pkey" and "name = ANY" in condition
         if not (by_id or by_time or of_pauses):
             yield f"{kind} of {node.get('Relation Name')} by {index}: {condition or 'no condition'}"

@@ -76,7 +76,9 @@ class HandingOver:
                     await self._to_key(target, sent, done)
 
         ends = await asyncio.gather(*(of(*each) for each in by_target.items()), return_exceptions=True)
-        removed = await self._store.sent_events.remove(list(done)) if done else frozenset()
+        removed: frozenset[UUID] = frozenset()
+        if done:
+            removed = await self._store.sent_events.remove(list(done))
         for event in events:
             self.awaited.discard(event.message.id)
             why = done.get(event.id)

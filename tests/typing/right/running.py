@@ -15,6 +15,8 @@ from saga_fn import (
     BulkVerb,
     Compensated,
     Completed,
+    Delivery,
+    Event,
     Explanation,
     Failed,
     JsonlArchive,
@@ -49,6 +51,7 @@ from saga_fn import (
     WaitReason,
     WorkingProcess,
 )
+from saga_fn.store import CallerConnection
 from tests.typing.shop import Charged, Order, built, create_order
 
 
@@ -109,6 +112,7 @@ async def main(saga_id: UUID) -> str:
         assert_type(await orders.run(Order("2"), timeout=1.5), Charged)
         assert_type(orders.attach(saga_id), SagaRun[Charged])
         assert_type(await orchestrator.start(saga_name="other", initial_data={"order_id": "3"}), UUID)
+        await orchestrator.committed()
         assert_type(await orchestrator.get_snapshot(saga_id), SagaSnapshot)
         assert_type(await orchestrator.run_due(limit=5), int)
         assert_type(await orchestrator.notify(saga_id, saga_id, {"approved": True}), bool)
@@ -185,3 +189,32 @@ def on_a_pool(
     pool: asyncpg.Pool[Any],  # pyright: ignore[reportInvalidTypeArguments] - without stubs it is not generic
 ) -> SagaOrchestrator:  # Any: the record type of asyncpg, by choice
     return SagaOrchestrator(pool, listen=False)
+
+
+class Adapted:
+    """Another driver's connection."""
+
+    async def execute(self, query: str, /, *args: object) -> str:
+        return query
+
+    async def fetch(self, query: str, /, *args: object) -> list[tuple[object, ...]]:
+        return [args]
+
+    async def fetchrow(self, query: str, /, *args: object) -> tuple[object, ...] | None:
+        return args
+
+    def is_in_transaction(self) -> bool:
+        return True
+
+
+async def in_the_callers_transaction(
+    orchestrator: SagaOrchestrator, pool: asyncpg.Pool[asyncpg.Record], saga_id: UUID
+) -> Delivery:
+    orders = orchestrator.register(create_order)
+    adapted: CallerConnection = Adapted()
+    assert_type(await orders.start(Order("1"), connection=adapted, notify=True), SagaRun[Charged])
+    async with pool.acquire() as connection, connection.transaction():
+        assert_type(await orders.start(Order("1"), connection=connection), SagaRun[Charged])
+        assert_type(await orders.start_many([Order("1")], connection=connection), list[SagaRun[Charged]])
+        sender = orchestrator.to(saga_id, Event("told", Order))
+        return await sender.send(Order("1"), connection=connection, notify=True)

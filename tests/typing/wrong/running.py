@@ -35,6 +35,10 @@ async def main(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     await orders.run("1")
     # refused: arg-type | reportArgumentType
     orders.attach("not a uuid")
+    # refused: arg-type | reportArgumentType
+    await orders.start(Order("1"), connection="postgresql://localhost")
+    # refused: arg-type | reportArgumentType
+    await orders.start(Order("1"), notify="yes")
     run = await orders.start(Order("1"))
     # refused: assignment | reportAssignmentType
     reserved: Reserved = await run.result()
