@@ -208,13 +208,10 @@ class Adapted:
 
 
 async def in_the_callers_transaction(
-    orchestrator: SagaOrchestrator, pool: asyncpg.Pool[asyncpg.Record], saga_id: UUID
+    orchestrator: SagaOrchestrator, connection: CallerConnection, saga_id: UUID
 ) -> Delivery:
     orders = orchestrator.register(create_order)
     adapted: CallerConnection = Adapted()
     assert_type(await orders.start(Order("1"), connection=adapted, notify=True), SagaRun[Charged])
-    async with pool.acquire() as connection, connection.transaction():
-        assert_type(await orders.start(Order("1"), connection=connection), SagaRun[Charged])
-        assert_type(await orders.start_many([Order("1")], connection=connection), list[SagaRun[Charged]])
-        sender = orchestrator.to(saga_id, Event("told", Order))
-        return await sender.send(Order("1"), connection=connection, notify=True)
+    assert_type(await orders.start_many([Order("1")], connection=connection), list[SagaRun[Charged]])
+    return await orchestrator.to(saga_id, Event("told", Order)).send(Order("1"), connection=connection, notify=True)
