@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check coverage bench bench-quick release-check generate docs clean
+.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate release-check generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(VENV)/.installed-dev ## Run the benchmark, beside pgbench on the same s
 
 bench-quick: $(VENV)/.installed-dev ## Run the core of the benchmark in under a minute
 	@$(BIN)/python -m tests.bench --quick $(ARGS)
+
+bench-gate: $(VENV)/.installed-dev ## Say which path became slower since BEFORE=commit
+	@$(BIN)/python -m tests.bench.gate $(BEFORE) $(ARGS)
 
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 	$(BIN)/python -m saga_fn._tools.sql generate

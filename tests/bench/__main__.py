@@ -26,6 +26,7 @@ from tests.bench import (
     latency,
     lists,
     memory,
+    paths,
     pressure,
     retention,
     storage,
@@ -38,6 +39,7 @@ from tests.bench.report import Report
 
 PARTS = (
     "throughput",
+    "paths",
     "latency",
     "wake",
     "storage",
@@ -70,6 +72,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                 case "throughput":
                     shapes = throughput.QUICK if options.quick else throughput.SHAPES
                     await throughput.run(server, report, shapes=shapes, rounds=options.rounds, seconds=options.seconds)
+                case "paths":
+                    await paths.run(server, report, sagas=options.paths, rounds=options.rounds)
                 case "latency":
                     await latency.run(server, report)
                 case "wake":
@@ -112,6 +116,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="each figure is the median of so many (default 3, quick 1)")
     parser.add_argument("--seconds", type=int, help="how long one measurement takes, about (default 4, quick 2)")
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
+    parser.add_argument(
+        "--paths", type=int, default=2_000, help="straight sagas beside each path; of longer ones fewer"
+    )
     parser.add_argument("--sleepers", type=int, default=1_000_000)
     parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list, and to show in the console")
     parser.add_argument("--retention", type=int, default=300_000, help="sagas to delete")

@@ -1,0 +1,99 @@
+"""The benchmark that is not kind to us: every path beside the straight one in the same run, in several sizes of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saga_fn.embedded import EmbeddedPostgres
+from tests.bench.kinds import Load
+from tests.bench.path_load import Spent
+from tests.bench.report import Report, Value, median
+
+ROOT: Final = Path(__file__).parents[2]
+TRANSITIONS: Final = {
+    "straight with maps": 4,
+    "turned back at step 1": 2,
+    "turned back at step 2": 4,
+    "turned back at step 3": 6,
+    "fan-out of 10": 12,
+    "fan-out of 100": 102,
+    "fan-out of 200": 202,
+    "fan-out of 10 with a step beside": 13,
+    "fan-out of 100 with a step beside": 103,
+    "events by id": 3,
+    "events by key": 3,
+    "timers": 5,
+    "claimed elsewhere": 5,
+    "takeover": 5,
+    "operators' verbs": 3,
+}
+"""Of each path: the durable transitions of a saga that are measured. A claim's is one of them."""
+STRAIGHT: Final = TRANSITIONS["straight with maps"]
+
+
+def loads(name: str, sagas: int) -> dict[str, Load]:
+    """The sizes that a path is measured in: slots for all that are in flight, or 16 for twice as many; and how ends are awaited."""
+    some = max(20, sagas // max(1, TRANSITIONS[name] // 4))
+    at_once = min(some, 1000)
+    crowded = Load(some, at_once, at_once)
+    found = {"slots = in flight": crowded, "16 slots, 32 in flight": Load(max(20, some // 4), 32, 16)}
+    if name == "straight with maps":
+        found["slots = in flight, result()"] = Load(some, at_once, at_once, "result")
+        found["twice the slots"] = Load(some, at_once, 2 * at_once)
+    return found
+
+
+async def run(
+    server: EmbeddedPostgres, report: Report, *, sagas: int, rounds: int, names: Sequence[str] = tuple(TRANSITIONS)
+) -> None:
+    """A row for each path and size."""
+    rows: list[list[Value]] = []
+    for number, name in enumerate(names):
+        for size, load in loads(name, sagas).items():
+            schema = f"paths_{number}_{load.slots}"
+            found = await measured(server.dsn, name, load, rounds=rounds, schema=schema)
+            rows.append([name, size, *_columns(name, found)])
+    columns = ["path", "size", "sagas/s", "us a transition", "of straight", "sagas/s of straight's"]
+    report.table(
+        f"Paths, median of {rounds}; each beside straight sagas with input maps in the same process",
+        [*columns, "statements a saga", "commits", "WAL bytes a transition"],
+        rows,
+    )
+
+
+def _columns(name: str, found: Sequence[tuple[Spent, Spent]]) -> list[Value]:
+    of = TRANSITIONS[name]
+    return [
+        median([this.per_second for this, _ in found]),
+        median([this.cpu / of for this, _ in found]),
+        f"{median([(this.cpu / of) / (straight.cpu / STRAIGHT) for this, straight in found]):.2f}x",
+        f"{median([this.per_second / straight.per_second for this, straight in found]):.2f}x",
+        median([this.statements for this, _ in found]),
+        median([this.commits for this, _ in found]),
+        median([this.wal / of for this, _ in found]),
+    ]
+
+
+async def measured(
+    dsn: str, name: str, load: Load, *, rounds: int, tree: Path = ROOT, schema: str = "paths", beside: Path = ROOT
+) -> list[tuple[Spent, Spent]]:
+    """What a process of that tree spends on a path, and on straight sagas beside it. The programs are those of `beside`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.bench.path_load", name, dsn, schema, msgspec.json.encode(load).decode(), str(rounds)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=beside,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+    )
+    output, complaint = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{name}: {complaint.decode().strip()[-2000:]}")
+    return msgspec.json.decode(output, type=list[tuple[Spent, Spent]])
