@@ -11,7 +11,7 @@ added at the end, with a default, and a tag is never used again. The next free t
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 from typing_extensions import TypeIs
@@ -354,16 +354,16 @@ StepState: TypeAlias = (
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | FailedForGood | Probing
 """The forward states of a step that has begun and has no result."""
+Undo: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed | Undone
+"""The states of a step whose undoing has begun, or is over."""
 
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped, Settled})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Joined}
-UNDOING: Final[frozenset[type[object]]] = frozenset(
-    {Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone}
-)
-"""The states of steps whose undoing has begun, or is over."""
+UNFINISHED: Final[frozenset[type[object]]] = frozenset(get_args(Unfinished))
+UNDOING: Final[frozenset[type[object]]] = frozenset(get_args(Undo))
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """The states of steps that wait for the outside world or a moment, and nothing else."""
 TIMED: Final[frozenset[type[object]]] = ABIDING | {UndoWaiting}
@@ -383,6 +383,16 @@ def abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
 def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:
     """Whether its owner may be executing something of the step."""
     return type(step) in EXECUTING
+
+
+def is_unfinished(step: StepState | None) -> TypeIs[Unfinished]:
+    """Whether the step has begun, and has no result."""
+    return type(step) in UNFINISHED
+
+
+def is_undo(step: StepState | None) -> TypeIs[Undo]:
+    """Whether the undoing of the step has begun, or is over."""
+    return type(step) in UNDOING
 
 
 def execution_of(step: Running | Undoing | Probing) -> int:
@@ -425,7 +435,7 @@ class _OfPlan(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=Tr
     plan: PlanId
 
 
-class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
+class SagaState(_OfPlan, frozen=True, gc=False, array_like=True, cache_hash=True):
     """A saga. `steps` are in the plan's order; `rev` is the number of events folded so far.
 
     `at` is the latest moment any event brought. `events` are the journal entries of outside events, `latest` the one

@@ -29,12 +29,14 @@ and after (`Fold.decided`), so that they can never disagree with the state.
 
 from __future__ import annotations
 
-from typing import assert_never
+from functools import lru_cache
+from typing import TypeAlias, assert_never
 
 from returns.result import Failure, Success
 
 from saga_fn.core.chain import advance, begin
 from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
+from saga_fn.core.event_kinds import Result, is_result
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
@@ -46,6 +48,7 @@ from saga_fn.core.events import (
     EventReceived,
     HandedBack,
     MomentsMoved,
+    OperatorVerb,
     Paused,
     PauseRequested,
     PlanChanged,
@@ -84,8 +87,23 @@ from saga_fn.core.rules import (
     waits,
 )
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import FailedForGood, Goal, SagaState
+from saga_fn.core.state import FailedForGood, Goal, SagaState, is_executing
 from saga_fn.core.way_back import after_failure, go_on_back
+
+_News: TypeAlias = (
+    Started
+    | Ticked
+    | Resumed
+    | EventReceived
+    | WaitDefaulted
+    | HandedBack
+    | Accompanied
+    | Paused
+    | SagaParked
+    | MomentsMoved
+    | PlanChanged
+)
+"""The events that are neither the end of an execution nor an operator's."""
 
 
 def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
@@ -130,6 +148,8 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
         return Failure(Rejection(Refusal.MOVED_ON))
     if state.ended and takes_up(event) and event.stopped:
         state = operators.stopped(state, event.stopped)
+    if is_result(event) and not _is_executed(state, event.step):  # a result that comes late is not worth a draft
+        return _late(event.step, known=event.step in plan)
     fold = Fold(plan, state, event)
     refused = _change(fold, event)
     if refused is not None:
@@ -141,6 +161,18 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
     return Success(fold.decided(needs))
 
 
+@lru_cache(maxsize=1024)
+def _late(step: StepId, *, known: bool) -> Failure[Rejection]:
+    return Failure(Rejection(Refusal.LATE if known else Refusal.UNKNOWN_STEP, step))
+
+
+def _is_executed(state: SagaState, step: StepId) -> bool:
+    for each in state.steps:
+        if each.step == step:
+            return is_executing(each)
+    return False
+
+
 def _unborn(plan: Plan, event: Started) -> SagaState:
     """The saga before its first event, with the moments that its start sets."""
     begins = Moment(event.at + event.delay)
@@ -150,18 +182,19 @@ def _unborn(plan: Plan, event: Started) -> SagaState:
 
 
 def _change(fold: Fold, event: Event) -> Rejection | None:
-    """The first move: the rule of the event."""
+    """The first move: the rule of the event. In three groups, since a match costs for each kind that comes before."""
+    if is_result(event):
+        return _end(fold, event)
+    return _ask(fold, event) if is_verb(event) else _tell(fold, event)
+
+
+def _end(fold: Fold, event: Result) -> Rejection | None:
+    """An execution has come to its end."""
     match event:
         case StepSucceeded():
             return results.step_succeeded(fold, event)
         case StepFailed():
             return results.step_failed(fold, event)
-        case Started():
-            pass
-        case Ticked():
-            waits.fire_timers(fold)
-        case Resumed():
-            ownership.resumed(fold, event)
         case CompensationSucceeded():
             return rollback.compensation_succeeded(fold, event)
         case CompensationFailed():
@@ -172,6 +205,45 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             return unknown_outcome.probe_answered(fold, event)
         case ProbeFailed():
             return unknown_outcome.probe_failed(fold, event)
+        case _:
+            assert_never(event)
+
+
+def _ask(fold: Fold, event: OperatorVerb) -> Rejection | None:
+    """An operator asks for something."""
+    match event:
+        case RetryRequested():
+            return operators.retry_requested(fold, event)
+        case StepSettled():
+            return settlement.step_settled(fold, event)
+        case StepSkipped():
+            return operators.step_skipped(fold, event)
+        case CompensationRequested():
+            return operators.compensation_requested(fold)
+        case AbortRequested():
+            operators.abort_requested(fold, event)
+        case Rescheduled():
+            return operators.rescheduled(fold, event)
+        case PauseRequested():
+            return pauses.pause_requested(fold)
+        case ResumeRequested():
+            return pauses.resume_requested(fold, event)
+        case RewindRequested():
+            return rewinding.rewind_requested(fold, event)
+        case _:
+            assert_never(event)
+    return None
+
+
+def _tell(fold: Fold, event: _News) -> Rejection | None:
+    """Something else has come to pass: to the saga, its owner, or the world outside."""
+    match event:
+        case Started():
+            pass
+        case Ticked():
+            waits.fire_timers(fold)
+        case Resumed():
+            ownership.resumed(fold, event)
         case EventReceived():
             return waits.event_received(fold, event)
         case WaitDefaulted():
@@ -184,26 +256,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             pauses.paused(fold)
         case SagaParked():
             ownership.saga_parked(fold, event)
-        case StepSkipped():
-            return operators.step_skipped(fold, event)
-        case RetryRequested():
-            return operators.retry_requested(fold, event)
-        case CompensationRequested():
-            return operators.compensation_requested(fold)
-        case AbortRequested():
-            operators.abort_requested(fold, event)
-        case StepSettled():
-            return settlement.step_settled(fold, event)
-        case Rescheduled():
-            return operators.rescheduled(fold, event)
-        case PauseRequested():
-            return pauses.pause_requested(fold)
-        case ResumeRequested():
-            return pauses.resume_requested(fold, event)
         case MomentsMoved():
             return pauses.moments_moved(fold, event)
-        case RewindRequested():
-            return rewinding.rewind_requested(fold, event)
         case PlanChanged():
             return plan_change.plan_changed(fold, event)
         case _:

@@ -83,7 +83,7 @@ ABORTED_UNTIL = Moment(2)
 
 def owner_goes_on(plan: Plan, state: SagaState) -> list[Transition]:
     """The moves that an owner may make now, with each of the inputs that it may have computed."""
-    return [] if state.ended else [moved for _, moved in variants(plan, state, Ticked(state.at))]
+    return [] if state.ended else [moved for _, moved in variants(plan, state, Ticked(state.at), set())]
 
 
 def says_of_each_verb_what_it_does(plan: Plan, state: SagaState) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import Event, Resumed, StepSettled, Ticked
+from saga_fn.core.explore.offers import events_for, events_of, variants
 from saga_fn.core.explore.shapes import BEFORE, LATER, NOW, SAME, TOO_LATE, cut_plan, cut_schedule, steps_of
-from saga_fn.core.explore.view import interchangeable, view_of
+from saga_fn.core.explore.view import interchangeable, repeated_in, view_of
 from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
@@ -265,8 +268,50 @@ def test_a_plan_is_cut_in_its_times_too() -> None:
 def test_of_crashes_only_the_last_that_is_granted_counts(
     failed_takeovers: int, isolated: bool, seen: tuple[int, bool]
 ) -> None:
-    looked = view_of(THREE, state(failed_takeovers=failed_takeovers, isolated=isolated), ())
+    looked = view_of(THREE, state(Running(A, TRIED), failed_takeovers=failed_takeovers, isolated=isolated), ())
     assert (looked.failed_takeovers, looked.isolated) == seen
+
+
+def test_while_nothing_runs_no_crash_is_counted_and_each_next_one_may_be_the_last() -> None:
+    looked = view_of(THREE, state(failed_takeovers=1, isolated=True), ())
+    assert (looked.failed_takeovers, looked.isolated) == (0, False)
+    asleep = SagaState(7, AT, plan=THREE.id)
+    offered = list(events_for({THREE.id: THREE}, {THREE.id: events_of(THREE)}, asleep))
+    assert [event for _, each, event in offered if each.isolated] == [Resumed(NOW, takeover=True, isolated=True)]
+    assert Resumed(NOW, takeover=True) not in [event for _, _, event in offered]
+
+
+# What is said twice.
+
+
+def test_that_an_execution_has_stopped_is_said_of_what_may_run_on_alone() -> None:
+    def said(*steps: StepState) -> set[StepId]:
+        found = SagaState(7, AT, Goal.FAILED, steps, plan=THREE.id)
+        offered = events_for({THREE.id: THREE}, {THREE.id: events_of(THREE)}, found)
+        return {event.step for _, _, event in offered if isinstance(event, StepSettled) and event.stopped}
+
+    held = Attempts(1, may_run_until=Moment(AT + 1))
+    assert said(FailedForGood(A, held), UndoFailed(B, 1, held), Undone(C, 1)) == {A, B}
+    assert said(FailedForGood(A, Attempts(1))) == set()
+
+
+def test_inputs_are_tried_once_with_each_outcome_of_a_kind_of_event() -> None:
+    waiting, tried = SagaState(0, NOW, plan=THREE.id), set[tuple[type[Event], Transition]]()
+    first = [event for event, _ in variants(THREE, waiting, Ticked(NOW), tried)]
+    again = [event for event, _ in variants(THREE, waiting, Ticked(NOW), tried)]
+    other = [event for event, _ in variants(THREE, waiting, Resumed(NOW), tried)]
+    assert (len(first), again, len(other)) == (3, [Ticked(NOW)], 3)
+
+
+def test_nothing_is_told_of_a_step_that_is_as_one_that_is_alike() -> None:
+    whole = state(Running(A, TRIED), Running(B, TRIED))
+    assert repeated_in(whole, ((A, B),)) == {B}
+    assert repeated_in(state(Running(A, TRIED), Succeeded(B, 1)), ((A, B),)) == set()
+    assert repeated_in(state(Running(A, TRIED)), ((A, B),)) == set()
+    assert repeated_in(state(), ((A, B),)) == {B}
+    both = SagaState(7, AT, steps=whole.steps, plan=PAIR.id)
+    offered = list(events_for({PAIR.id: PAIR}, {PAIR.id: events_of(PAIR)}, both, frozenset({B})))
+    assert {event.step for _, _, event in offered if isinstance(event, StepSettled)} == {A}
 
 
 # Steps that are alike.

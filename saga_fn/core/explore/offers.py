@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from returns.result import Failure
@@ -56,6 +56,7 @@ from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Goal,
     ParkReason,
@@ -66,8 +67,11 @@ from saga_fn.core.state import (
     Settled,
     StepState,
     Succeeded,
+    Undone,
     Unknown,
     is_executing,
+    is_undo,
+    is_unfinished,
 )
 from saga_fn.core.transition import transition
 
@@ -78,6 +82,7 @@ _SMALL: Final = 3
 """Steps of a small plan."""
 _replace = msgspec.structs.replace
 
+Tried: TypeAlias = set[tuple[type[Event], Transition]]
 OPERATOR_VERBS = (
     StepSkipped,
     RetryRequested,
@@ -97,13 +102,32 @@ def events_of(plan: Plan) -> tuple[Event, ...]:
 
 
 def events_for(
-    plans: dict[PlanId, Plan], events: dict[PlanId, tuple[Event, ...]], state: SagaState
+    plans: dict[PlanId, Plan],
+    events: dict[PlanId, tuple[Event, ...]],
+    state: SagaState,
+    repeated: frozenset[StepId] = frozenset(),
 ) -> Iterator[tuple[Plan, SagaState, Event]]:
-    """Every event worth telling to the state, with the plan to fold it by and the state as timers have it then."""
+    """Every event worth telling to the state, with the plan to fold it by and the state as timers have it then.
+
+    `repeated` are the steps of which nothing is told: they are as others that they are interchangeable with.
+    """
     plan = plans[state.plan]
+    idle = not needs_owner(state)
+    held = {
+        step.step
+        for step in state.steps
+        if (is_unfinished(step) or (is_undo(step) and not isinstance(step, Undone)))
+        and step.attempts.may_run_until > state.at
+    }
     for timed in firing(state):
         yield plan, timed, Ticked(SOON)
     for event in events[plan.id]:
+        if repeated and getattr(event, "step", None) in repeated:
+            continue
+        if isinstance(event, StepSettled) and not held.issuperset(event.stopped):
+            continue  # who says of what has stopped that it has stopped says nothing
+        if idle and isinstance(event, Resumed) and event.takeover and not event.isolated:
+            continue  # to take over what nobody runs is to claim it
         if not _is_left_out(plan, state, event):
             yield plan, state, event
     for other in plans.values():
@@ -115,6 +139,9 @@ def events_for(
             yield plan, settled, event
     for known in (*_given_by_hand(state), *_rewound(plan, state)):
         yield plan, known, Ticked(NOW)
+    if idle and not state.ended:
+        crashing = _replace(state, failed_takeovers=CRASH_LIMIT - 1, isolated=True)
+        yield plan, crashing, Resumed(NOW, takeover=True, isolated=True)
     yield from _while_paused(plan, events[plan.id], state)
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
@@ -267,14 +294,22 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
             yield StepSettled(NOW, step, stopped=(step,), finding=finding)
 
 
-def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
-    """The event, if it is accepted, without and with the inputs that it then may carry."""
+def variants(plan: Plan, state: SagaState | None, event: Event, tried: Tried) -> Iterator[tuple[Event, Transition]]:
+    """The event, if it is accepted, without and with the inputs that it then may carry.
+
+    `tried` is what events of the state have come to before. Where two of a kind come to the same, inputs are tried with the first
+    alone: they are bound after the event's own rule, and by what that has come to.
+    """
     decision = transition(plan, state, event)
-    if isinstance(decision, Failure):
+    if type(decision) is Failure:
         return
     moved = decision.unwrap()
     yield event, moved
-    if not carries_inputs(event):
+    if not moved.needs or not carries_inputs(event):
+        return
+    known = len(tried)
+    tried.add((type(event), moved))
+    if len(tried) == known:
         return
     for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)

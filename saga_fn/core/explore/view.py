@@ -7,7 +7,7 @@ States are compared by a view that leaves out what cannot change a decision:
 - Numbers of revisions, journal entries, attempts and generations.
 - When the budget of a retry policy began: it may be over at any failure.
 - Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
-  a saga is granted.
+  a saga is granted; while nothing of it runs, all of them (`offers.py` tries the last).
 - Whether an unnamed outside event has come: one may come at any moment. Left out are named ones that no wait has taken, if they are
 void, or alike beyond as many as there are waits for the name; so the buffer is never full.
 - Whether a step that is done was settled by a person, and so begins its undo with a fingerprint (`offers.py` tries both).
@@ -29,7 +29,7 @@ import msgspec
 
 from saga_fn.core.event_matching import is_void
 from saga_fn.core.explore.shapes import BEFORE, LATER, MOST_ITEMS, NOW, SAME
-from saga_fn.core.facts import startable
+from saga_fn.core.facts import needs_owner, startable
 from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.plan import Plan, StepKind
@@ -76,7 +76,7 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
-    last = state.isolated and state.failed_takeovers > 0
+    last = state.isolated and state.failed_takeovers > 0 and needs_owner(state)
     return SagaState(
         0,
         NOW,
@@ -223,6 +223,21 @@ def _with_twins_sorted(
         for place, state in enumerate(states):
             by_name[group[place]] = _replace(state, step=group[place])
     return (by_name[name] for name in plan_order(plan, by_name) if name in by_name)
+
+
+def repeated_in(state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> frozenset[StepId]:
+    """The steps that are in the same state as a twin before them: what is told of one would be told of the other again."""
+    found: set[StepId] = set()
+    by_name = {step.step: step for step in state.steps}
+    for group in twins:
+        seen: set[bytes | None] = set()
+        for name in group:
+            step = by_name.get(name)
+            likeness = None if step is None else _but_for_its_name(step)
+            if likeness in seen:
+                found.add(name)
+            seen.add(likeness)
+    return frozenset(found)
 
 
 def _but_for_its_name(step: StepState) -> bytes:

@@ -13,7 +13,7 @@ from saga_fn.core.effects import Transition
 from saga_fn.core.events import AbortRequested, Event, Started, StepSkipped, name_of
 from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, events_of, variants
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
-from saga_fn.core.explore.view import interchangeable, view_of
+from saga_fn.core.explore.view import interchangeable, repeated_in, view_of
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
@@ -106,13 +106,14 @@ class Walk:
     def run(self) -> None:
         """Walk."""
         for delay in (Micros(0), Micros(LATER)):
-            for event, moved in variants(self.first, None, Started(NOW, self.first.id, delay=delay)):
+            for event, moved in variants(self.first, None, Started(NOW, self.first.id, delay=delay), set()):
                 self._arrive(None, None, event, moved)
         place = 0
         while place < len(self.states):
-            state = self.states[place]
-            for plan, timed, event in events_for(self.plans, self.events, state):
-                for variant, moved in variants(plan, timed, event):
+            state, tried = self.states[place], set[tuple[type[Event], Transition]]()
+            repeated = repeated_in(state, self.twins[state.plan])
+            for plan, timed, event in events_for(self.plans, self.events, state, repeated):
+                for variant, moved in variants(plan, timed, event, tried):
                     self._arrive(place, Edge.of(plan, timed, variant, moved), variant, moved)
             place += 1
         if len(self.states) < self.budget or not self.bounded:
@@ -121,9 +122,8 @@ class Walk:
     def _arrive(self, source: int | None, edge: Edge | None, event: Event, moved: Transition) -> None:
         self.edges += 1
         if edge is not None:
-            for law in EDGE_LAWS:
-                if not law(edge):
-                    self.violations.append(Violation(law.__name__, moved.state, (*self._story(source), _tell(event))))
+            for broken in [law for law in EDGE_LAWS if not law(edge)]:
+                self.violations.append(Violation(broken.__name__, moved.state, (*self._story(source), _tell(event))))
         number = self._number(source, event, moved.state)
         if number is None:
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import CancelExecution
-from saga_fn.core.events import Declined, Event, Finding, StepFailed, StepSettled
-from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.events import Declined, Event, Finding, StepFailed, StepSettled, carries_inputs
+from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Rewound, Running, SagaState, StepState, Unknown, is_done
 
@@ -19,24 +19,24 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
     """A step that starts has everything it follows done, by the plan of this edge."""
+    if not edge.changed:
+        return True
+    begun = [now for was, now in edge.changed if was is None or type(was) is Rewound]
+    begun += [now for _, now in edge.started if type(now) is Running]
     done = {step.step for step in edge.after.steps if is_done(step)}
-    return all(
-        done.issuperset(edge.plan.step(now.step).after)
-        for was, now in edge.changed
-        if (was is None or isinstance(was, Rewound) or (isinstance(now, Running) and starts(was, now)))
-        and not isinstance(now, Rewound)
-    )
+    return all(type(now) is Rewound or done.issuperset(edge.plan.step(now.step).after) for now in begun)
 
 
 def i7_only_a_condition_passes_over(edge: Edge) -> bool:
     """A step that is not taken was declined by the input of a conditional step, and no attempt of it may have run."""
-    declined = {bound.step for bound in getattr(edge.event, "inputs", ()) if isinstance(bound, Declined)}
-    return all(
-        isinstance(was, NotTaken)
-        or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(edge.event, was))
-        for was, now in edge.changed
-        if isinstance(now, NotTaken)
-    )
+    inputs = edge.event.inputs if carries_inputs(edge.event) else ()
+    for was, now in edge.changed:
+        if type(now) is not NotTaken or type(was) is NotTaken:
+            continue
+        declined = any(type(bound) is Declined and bound.step == now.step for bound in inputs)
+        if not (declined and edge.plan.step(now.step).conditional and _surely_not_run(edge.event, was)):
+            return False
+    return True
 
 
 def _surely_not_run(event: Event, was: StepState | None) -> bool:
@@ -55,6 +55,6 @@ def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaStat
 
 def i8_siblings_are_awaited_unless_declared_otherwise(edge: Edge) -> bool:
     """The failure of one branch cuts no other short, unless the plan says so."""
-    if edge.plan.data.cancel_siblings or not isinstance(edge.event, StepFailed):
+    if type(edge.event) is not StepFailed or edge.plan.data.cancel_siblings:
         return True
     return not any(isinstance(action, CancelExecution) for action in edge.moved.actions)

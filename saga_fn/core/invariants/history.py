@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import TypeIs
+
 from saga_fn.core.events import (
     EventReceived,
     Finding,
@@ -12,9 +14,10 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
 )
-from saga_fn.core.invariants.edge import Edge, Tried, Undo, brings_its_result, starts
+from saga_fn.core.invariants.edge import Edge, Tried, brings_its_result, is_tried
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.state import (
+    COMMITTED,
     FannedOut,
     Joined,
     NotTaken,
@@ -26,11 +29,12 @@ from saga_fn.core.state import (
     Sleeping,
     StepState,
     Succeeded,
+    Undo,
     Undoing,
-    Unfinished,
     Waiting,
     execution_of,
-    is_executing,
+    is_undo,
+    is_unfinished,
 )
 
 
@@ -46,54 +50,58 @@ def i4_executions_are_told_apart(edge: Edge) -> bool:
     """
     return all(
         execution_of(now)
-        > (_last_of(now, was) if isinstance(was, Tried | Rewound) and _same_direction(was, now) else 0)
-        for was, now in edge.changed
-        if is_executing(now) and starts(was, now)
+        > (_last_of(now, was) if (type(was) is Rewound or is_tried(was)) and _same_direction(was, now) else 0)
+        for was, now in edge.started
     )
 
 
 def _same_direction(was: StepState, now: StepState) -> bool:
-    return isinstance(was, Unfinished | Rewound) == isinstance(now, Unfinished)
+    return (is_unfinished(was) or type(was) is Rewound) == is_unfinished(now)
 
 
 def _last_of(now: Running | Undoing | Probing, was: Tried | Rewound) -> int:
     """The number of the last execution of that kind, as far as the state before knows it."""
     if isinstance(was, Rewound):
         return was.seq
-    return was.attempts.probes if isinstance(now, Probing) else was.attempts.attempt
+    return was.attempts.probes if type(now) is Probing else was.attempts.attempt
 
 
 def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
-    if isinstance(edge.event, RewindRequested):
+    if type(edge.event) is RewindRequested:
         return True  # see I17
     for was, now in edge.changed:
-        if isinstance(was, NotTaken | Joined | FannedOut):
-            joins = isinstance(was, FannedOut) and now == Joined(was.step, was.items)
+        if type(was) is NotTaken or type(was) is Joined or type(was) is FannedOut:
+            joins = type(was) is FannedOut and now == Joined(was.step, was.items)
             if not joins and now != was:
                 return False
-        elif isinstance(was, Succeeded | Skipped | Settled | Undo):
-            if not isinstance(now, Succeeded | Skipped | Settled | Undo) or now.seq != was.seq:
+        elif _is_recorded(was):
+            if not _is_recorded(now) or now.seq != was.seq:
                 return False
-        elif isinstance(now, Settled):
-            told = isinstance(edge.event, StepSettled) and edge.event.finding is Finding.DONE
+        elif type(now) is Settled:
+            told = type(edge.event) is StepSettled and edge.event.finding is Finding.DONE
             if not told or not brings_its_result(edge.event, was) or now.seq != edge.after.rev:
                 return False
-        elif isinstance(now, Skipped):
-            if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
+        elif type(now) is Skipped:
+            if type(edge.event) is not StepSkipped or edge.event.step != now.step or now.seq != edge.after.rev:
                 return False
-            if (was is None or isinstance(was, Rewound)) and not edge.event.not_begun:
+            if (was is None or type(was) is Rewound) and not edge.event.not_begun:
                 return False
-        elif isinstance(now, Succeeded) and edge.plan.step(now.step).kind is not StepKind.STEP:
+        elif type(now) is Succeeded and edge.plan.step(now.step).kind is not StepKind.STEP:
             if not _waited_for(edge, edge.plan.step(now.step), was, now):
                 return False
-        elif isinstance(now, Succeeded | Undo):
+        elif type(now) is Succeeded or is_undo(now):
             if brings_its_result(edge.event, was):
                 if now.seq != edge.after.rev:
                     return False
-            elif isinstance(now, Succeeded) or now.seq or not isinstance(was, Unfinished):
+            elif type(now) is Succeeded or now.seq or not is_unfinished(was):
                 return False  # but for what is undone because it may have run, see I9
     return len(edge.steps) >= len(edge.before.steps)
+
+
+def _is_recorded(step: StepState | None) -> TypeIs[Succeeded | Skipped | Settled | Undo]:
+    """Whether a result of the step is recorded, or what became of it then."""
+    return type(step) in COMMITTED or is_undo(step)
 
 
 def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Succeeded) -> bool:

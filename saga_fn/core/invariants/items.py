@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from saga_fn.core.ids import StepId, item_of, owner_of
-from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import FannedOut, Goal, Joined, Running, SagaState, Undoing, is_done, is_executing
+from saga_fn.core.state import FannedOut, Goal, Joined, Probing, SagaState, is_done, is_executing
 
 
 def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
@@ -24,11 +24,9 @@ def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
 
 def i15_no_more_items_at_once_than_declared(edge: Edge) -> bool:
     """No item starts, forward or back, beside as many others of its step as the plan lets run at once."""
-    started = {
-        edge.plan.owner(now.step)
-        for was, now in edge.changed
-        if isinstance(now, Running | Undoing) and starts(was, now)
-    }
+    if not edge.plan.concurrencies or not edge.started:
+        return True
+    started = {edge.plan.owner(now.step) for _, now in edge.started if type(now) is not Probing}
     return all(
         at_once(edge.after, step) <= concurrency
         for step, concurrency in edge.plan.concurrencies.items()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
+
+from typing_extensions import TypeIs
 
 from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Rescheduled, Resumed, ResumeRequested
 from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Moment
-from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.invariants.edge import Edge, stops
 from saga_fn.core.standstill import after, at_most, elapsed, joined
 from saga_fn.core.state import (
     Parked,
@@ -24,29 +26,33 @@ from saga_fn.core.state import (
 )
 
 _Awaits: TypeAlias = Sleeping | Waiting | Retrying | Unknown | UndoRetrying | UndoWaiting
-_AWAITS: Final = (Sleeping, Waiting, Retrying, Unknown, UndoRetrying, UndoWaiting)
-_OF_PAUSES = Paused | PauseRequested | ResumeRequested | MomentsMoved
+_AWAITS: Final[frozenset[type[object]]] = frozenset(get_args(_Awaits))
+_OF_PAUSES: Final[frozenset[type[object]]] = frozenset({Paused, PauseRequested, ResumeRequested, MomentsMoved})
+_NO_PAUSE: Final = PauseState()
 
 
 def _of(state: SagaState) -> PauseState:
-    return state.pause or PauseState()
+    return state.pause or _NO_PAUSE
+
+
+def _awaits(step: StepState | None) -> TypeIs[_Awaits]:
+    return type(step) in _AWAITS
 
 
 def i18_a_paused_saga_begins_nothing(edge: Edge) -> bool:
     """Neither a step, nor a probe, nor an undo begins during a pause, and no moment comes."""
     if not _of(edge.after).holds:
         return True
-    begins = any(is_executing(now) and starts(was, now) for was, now in edge.changed)
-    return not begins and not edge.moved.needs and not edge.moved.defaults and edge.moved.timed_out is None
+    return not edge.started and not edge.moved.needs and not edge.moved.defaults and edge.moved.timed_out is None
 
 
 def i18_a_claim_alone_ends_a_pause(edge: Edge) -> bool:
     """A saga that is claimed is not paused by its name any more; nothing else lets it go on, but the person who paused it."""
     was, now = _of(edge.before), _of(edge.after)
-    by_name = not isinstance(edge.event, Resumed) and (was.of_name or isinstance(edge.event, Paused))
-    if isinstance(edge.event, PauseRequested):
+    by_name = type(edge.event) is not Resumed and (was.of_name or type(edge.event) is Paused)
+    if type(edge.event) is PauseRequested:
         itself = was.since is None and (now.since, now.seq) == (edge.after.at, edge.after.rev)
-    elif isinstance(edge.event, ResumeRequested):
+    elif type(edge.event) is ResumeRequested:
         itself = was.since is not None and now.since is None
     else:
         itself = (now.since, now.seq) == (was.since, was.seq)
@@ -55,9 +61,9 @@ def i18_a_claim_alone_ends_a_pause(edge: Edge) -> bool:
 
 def i18_what_runs_comes_to_its_end(edge: Edge) -> bool:
     """A pause cuts nothing short, and neither does its end: what is executed goes on."""
-    if not isinstance(edge.event, _OF_PAUSES):
+    if type(edge.event) not in _OF_PAUSES:
         return True
-    return all(is_executing(now) and not starts(was, now) for was, now in edge.steps if is_executing(was))
+    return not any(stops(was, now) for was, now in edge.steps if is_executing(was))
 
 
 def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
@@ -74,7 +80,7 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
         *(
             (_awaited(each), _awaited(step), each.set_at)
             for each, step in edge.steps
-            if isinstance(each, _AWAITS) and type(each) is type(step)
+            if _awaits(each) and type(each) is type(step)
         ),
     ]
     return now == at_most(known) and all(
@@ -87,30 +93,29 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
 
 def i18_a_moment_knows_when_it_was_set(edge: Edge) -> bool:
     """A moment that the event sets was set now, or counts as set when it comes; the end of a pause sets none, and moves it."""
-    if _of(edge.after).begin_named != _of(edge.before).begin_named and not isinstance(edge.event, Rescheduled):
+    if _of(edge.after).begin_named != _of(edge.before).begin_named and type(edge.event) is not Rescheduled:
         return not _of(edge.after).begin_named and edge.after.begins_at <= edge.after.at
     return all(
         _is_known(edge, was.before if isinstance(was, Parked) else was, now)
         for was, now in edge.changed
-        if isinstance(now, _AWAITS) and _awaited(now)
+        if _awaits(now) and _awaited(now)
     )
 
 
 def _is_known(edge: Edge, was: StepState | None, now: _Awaits) -> bool:
-    if isinstance(was, _AWAITS) and now.set_at == was.set_at and _awaited(was) == _awaited(now):
+    if _awaits(was) and now.set_at == was.set_at and _awaited(was) == _awaited(now):
         return True
-    if isinstance(edge.event, _OF_PAUSES):
-        return isinstance(was, _AWAITS) and now.set_at == was.set_at
-    is_named = isinstance(edge.event, Rescheduled) and type(was) is type(now)
+    if type(edge.event) in _OF_PAUSES:
+        return _awaits(was) and now.set_at == was.set_at
+    is_named = type(edge.event) is Rescheduled and type(was) is type(now)
     return now.set_at == (_awaited(now) if is_named else edge.after.at)
 
 
 def _span(edge: Edge) -> tuple[Moment, Moment] | None:
     """The time for which the event moves moments."""
-    if isinstance(edge.event, MomentsMoved):
+    if type(edge.event) is MomentsMoved:
         return edge.event.since, Moment(min(edge.event.until, edge.after.at))
-    since = _of(edge.before).since
-    if isinstance(edge.event, ResumeRequested) and edge.event.extend and since is not None:
+    if type(edge.event) is ResumeRequested and edge.event.extend and (since := _of(edge.before).since) is not None:
         return since, edge.after.at
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSettled, StepSucceeded
 from saga_fn.core.facts import find
-from saga_fn.core.invariants.edge import Edge, Undo, begins_undo
+from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     COMMITTED,
@@ -18,6 +18,7 @@ from saga_fn.core.state import (
     SagaState,
     Settled,
     Succeeded,
+    Undo,
     Undone,
     Unknown,
 )
@@ -50,9 +51,7 @@ def i10_only_a_person_ends_it_past_the_pivot(edge: Edge) -> bool:
 
 def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
     """Nothing begins to be undone while the pivot may have run, unless a person has decided to turn back all the same."""
-    if not any(begins_undo(was, now) for was, now in edge.changed):
-        return True
-    return not any(
+    return not edge.turned or not any(
         step.step == edge.plan.pivot and isinstance(step, Running | Retrying | Unknown | Parked | Probing)
         for step in edge.after.steps
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from saga_fn.core.events import (
     AbortRequested,
     CompensationFailed,
@@ -20,10 +22,11 @@ from saga_fn.core.events import (
     takes_up,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
+from saga_fn.core.invariants.edge import Edge, is_tried
 from saga_fn.core.plan import OnUnknown
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
+    UNDOING,
     Doubt,
     FailedForGood,
     Parked,
@@ -37,7 +40,10 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    is_undo,
 )
+
+_AFTER_PARKED: Final[frozenset[type[object]]] = UNDOING | {Parked, FailedForGood}
 
 
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
@@ -97,17 +103,17 @@ def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
     if is_verb(edge.event):
         return True
     return all(
-        (isinstance(now, Parked | FailedForGood | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))
+        (type(now) in _AFTER_PARKED if type(was) is Parked else type(now) is UndoParked)
         or (was.why is ParkReason.PLAN_CHANGED and isinstance(edge.event, PlanChanged))
         for was, now in edge.changed
-        if isinstance(was, Parked | UndoParked)
+        if type(was) is Parked or type(was) is UndoParked
     )
 
 
 def i15_an_undo_is_left_over_only_where_that_is_declared(edge: Edge) -> bool:
     """Where the last failure of a compensation is to be seen to by a person, nobody else leaves the step over."""
-    return isinstance(edge.event, AbortRequested) or not any(
-        isinstance(now, UndoFailed) and not isinstance(was, UndoFailed) and edge.plan.step(now.step).undo_parks
+    return type(edge.event) is AbortRequested or not any(
+        type(now) is UndoFailed and type(was) is not UndoFailed and edge.plan.step(now.step).undo_parks
         for was, now in edge.changed
     )
 
@@ -130,12 +136,12 @@ def i15_journals_are_bounded(edge: Edge) -> bool:
 
 def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
     """A saga is blamed for the deaths of its processes only if it had the last one to itself when that died."""
-    if isinstance(edge.event, SagaParked):
+    if type(edge.event) is SagaParked:
         return True
     return all(
-        isinstance(was, Parked | UndoParked) or (isinstance(edge.event, Resumed) and edge.before.isolated)
+        isinstance(was, Parked | UndoParked) or (type(edge.event) is Resumed and edge.before.isolated)
         for was, now in edge.changed
-        if isinstance(now, Parked | UndoParked) and now.why is ParkReason.CRASH_LOOP
+        if (type(now) is Parked or type(now) is UndoParked) and now.why is ParkReason.CRASH_LOOP
     )
 
 
@@ -148,10 +154,10 @@ def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
     return all(
         now.attempts.may_run_until == was.attempts.may_run_until or was.step in ended
         for was, now in edge.changed
-        if isinstance(was, Tried)
+        if is_tried(was)
         and was.attempts.may_run_until > edge.after.at
-        and isinstance(now, Tried)
-        and isinstance(now, Undo) is isinstance(was, Undo)
+        and is_tried(now)
+        and is_undo(now) is is_undo(was)
     )
 
 
@@ -177,8 +183,8 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     A step that may have run, and waits to be repeated or (by an earlier plan) to be asked about, is undone at once, if the saga
     turns back. Once a person has said what is so, its probe's next time is not waited for.
     """
-    for was, now in edge.changed:
-        if not isinstance(was, Tried) or not starts(was, now):
+    for was, now in edge.started:
+        if not is_tried(was):
             continue
         turned = isinstance(was, Retrying | Unknown) and isinstance(now, Undoing)
         answered = isinstance(was, Unknown) and isinstance(edge.event, StepSettled) and edge.event.step == now.step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saga_fn.core.events import CompensationSucceeded, Finding, RetryRequested, RewindRequested, StepSettled
 from saga_fn.core.facts import owes_undo
-from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
+from saga_fn.core.invariants.edge import Edge, GoingForward, brings_its_result
 from saga_fn.core.invariants.pivot import the_pivot_says_so
 from saga_fn.core.invariants.unknown_outcome import may_have_run
 from saga_fn.core.plan import Plan
@@ -23,14 +23,14 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     UndoWaiting,
-    Unfinished,
+    is_undo,
+    is_unfinished,
 )
 
 
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
     """Forward and back never at once."""
-    begun = any(isinstance(step, Undo) for step in state.steps)
-    return not (begun and any(isinstance(step, GoingForward) for step in state.steps))
+    return not (any(map(is_undo, state.steps)) and any(isinstance(step, GoingForward) for step in state.steps))
 
 
 def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
@@ -38,12 +38,12 @@ def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
 
     It does so again only from FAILED, by a person who takes it back, or by the pivot that was running when it was to turn back.
     """
-    if edge.after.goal in (Goal.FORWARD, Goal.COMPLETED):
-        if isinstance(edge.event, RewindRequested):
+    if edge.after.goal is Goal.FORWARD or edge.after.goal is Goal.COMPLETED:
+        if edge.before.goal is Goal.FORWARD or type(edge.event) is RewindRequested:
             return True
-        again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
-        return edge.before.goal is Goal.FORWARD or again or the_pivot_says_so(edge)
-    return not any(isinstance(now, Running) and starts(was, now) for was, now in edge.changed)
+        again = edge.before.goal is Goal.FAILED and type(edge.event) is RetryRequested
+        return again or the_pivot_says_so(edge)
+    return not any(type(now) is Running for _, now in edge.started)
 
 
 def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
@@ -58,8 +58,7 @@ def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
             or brings_its_result(edge.event, was)
             or may_have_run(edge, was, now.step)
         )
-        for was, now in edge.changed
-        if begins_undo(was, now)
+        for was, now in edge.turned
     )
 
 
@@ -69,12 +68,12 @@ def i9_in_reverse_order(edge: Edge) -> bool:
         not any(
             isinstance(built, Running | Retrying)
             or owes_undo(edge.plan, built)
-            or (isinstance(built, Unfinished) and built.attempts.may_run_until > edge.after.at)
+            or (is_unfinished(built) and built.attempts.may_run_until > edge.after.at)
             for built in edge.after.steps
             if edge.plan.owner(built.step) in edge.plan.descendants[edge.plan.owner(now.step)]
         )
-        for was, now in edge.changed
-        if isinstance(now, Undoing) and not isinstance(was, Undo)
+        for _, now in edge.turned
+        if type(now) is Undoing
     )
 
 
@@ -88,7 +87,7 @@ def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
         or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
         or (isinstance(edge.event, StepSettled) and edge.event.step == now.step and _may_be_told(edge, was, edge.event))
         for was, now in edge.changed
-        if isinstance(now, Undone)
+        if type(now) is Undone
     )
 
 
@@ -105,13 +104,11 @@ def _may_be_told(edge: Edge, was: StepState | None, event: StepSettled) -> bool:
 
 def _may_be_past(edge: Edge) -> bool:
     """Whether the pivot may have run, and nobody knows."""
-    return any(
-        was.step == edge.plan.pivot and isinstance(was, Unfinished) and was.attempts.doubt for was in edge.before.steps
-    )
+    return any(was.step == edge.plan.pivot and is_unfinished(was) and was.attempts.doubt for was in edge.before.steps)
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
     """A saga that has begun to undo never goes forward again, unless all of that is taken back."""
-    if edge.after.goal not in (Goal.FORWARD, Goal.COMPLETED):
+    if edge.after.goal is not Goal.FORWARD and edge.after.goal is not Goal.COMPLETED:
         return True
-    return not any(isinstance(was, Undo) and not isinstance(now, Rewound) for was, now in edge.steps)
+    return not any(is_undo(was) and type(now) is not Rewound for was, now in edge.steps)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from typing_extensions import TypeIs
+
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
@@ -16,7 +18,7 @@ from saga_fn.core.events import (
     StepSettled,
 )
 from saga_fn.core.ids import StepId
-from saga_fn.core.invariants.edge import Edge, Tried, Undo, begins_undo, starts
+from saga_fn.core.invariants.edge import Edge, is_tried
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     Doubt,
@@ -31,13 +33,14 @@ from saga_fn.core.state import (
     Undone,
     Unfinished,
     Unknown,
+    is_undo,
+    is_unfinished,
 )
 
 
 def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
     """No compensation begins while a step may have run and its probe has not given up. One that a person did by hand is over."""
-    begins = any(begins_undo(was, now) and not isinstance(now, Undone) for was, now in edge.changed)
-    return not begins or not any(
+    return all(type(now) is Undone for _, now in edge.turned) or not any(
         isinstance(now, Probing)
         or (isinstance(now, Unknown) and edge.plan.step(now.step).on_unknown is OnUnknown.PROBE)
         for _, now in edge.steps
@@ -50,8 +53,8 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     A person may wish it repeated that was left to a person, and may know that it has not run. One that is to be undone is
     never repeated.
     """
-    for was, now in edge.changed:
-        if not isinstance(now, Running) or not isinstance(was, Tried) or not was.attempts.doubt or not starts(was, now):
+    for was, now in edge.started:
+        if type(now) is not Running or not is_tried(was) or not was.attempts.doubt:
             continue
         if isinstance(edge.event, StepSettled) and edge.event.step == now.step:
             continue
@@ -80,12 +83,16 @@ def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
     return all(
         _doubt_of(now) >= _doubt_of(was) or _is_told(edge.event, edge.plan, now.step)
         for was, now in edge.changed
-        if isinstance(was, Unfinished | Skipped) and isinstance(now, Unfinished | Skipped)
+        if _may_be_in_doubt(was) and _may_be_in_doubt(now)
     )
 
 
+def _may_be_in_doubt(step: StepState | None) -> TypeIs[Unfinished | Skipped]:
+    return is_unfinished(step) or type(step) is Skipped
+
+
 def _doubt_of(step: Unfinished | Skipped) -> Doubt:
-    return step.doubt if isinstance(step, Skipped) else step.attempts.doubt
+    return step.attempts.doubt if is_unfinished(step) else step.doubt
 
 
 def _is_told(event: Event, plan: Plan, step: StepId) -> bool:
@@ -103,14 +110,14 @@ def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> b
 
     By a plan that changed on the way, too, after the first compensation.
     """
-    if isinstance(edge.event, CompensationRequested | AbortRequested) or edge.after.goal is not Goal.ROLLBACK:
+    if edge.after.goal is not Goal.ROLLBACK or isinstance(edge.event, CompensationRequested | AbortRequested):
         return True
     return not any(
-        isinstance(now, FailedForGood)
+        type(now) is FailedForGood
         and now.attempts.doubt is Doubt.MAY_HAVE_RUN
         and edge.plan.step(now.step).on_unknown is OnUnknown.PARK
         and not isinstance(was, FailedForGood)
-        and not any(isinstance(other, Undo) for other, _ in edge.steps)
+        and not any(is_undo(other) for other, _ in edge.steps)
         for was, now in edge.changed
     )
 
@@ -145,7 +152,7 @@ def i9_what_was_interrupted_in_a_transaction_is_repeated(edge: Edge) -> bool:
 
 def may_have_run(edge: Edge, was: StepState | None, step: StepId) -> bool:
     """Whether the step was in doubt, or came to be by this event, and is to be undone then."""
-    if not isinstance(was, Unfinished) or not edge.plan.step(step).undoes_in_doubt:
+    if not is_unfinished(was) or not edge.plan.step(step).undoes_in_doubt:
         return False
     known = (FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL, FailureKind.UNREADABLE)
     told = isinstance(edge.event, StepFailed) and edge.event.step == step and edge.event.kind in known

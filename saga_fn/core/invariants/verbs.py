@@ -14,7 +14,7 @@ from saga_fn.core.events import (
     is_verb,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
+from saga_fn.core.invariants.edge import Edge, is_tried
 from saga_fn.core.plan import StepKind
 from saga_fn.core.state import (
     Attempts,
@@ -37,17 +37,19 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
     is_executing,
+    is_undo,
+    is_unfinished,
 )
 
 
 def i17_a_verb_is_for_the_state_that_the_operator_saw(edge: Edge) -> bool:
     """A verb that names a revision is applied to no other."""
-    return not is_verb(edge.event) or edge.event.expect in (None, edge.before.rev)
+    return not is_verb(edge.event) or edge.event.expect is None or edge.event.expect == edge.before.rev
 
 
 def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
     """No other step of a saga that has not ended gets a fresh count or an earlier attempt; and that one waited."""
-    if not isinstance(edge.event, RetryRequested) or not edge.event.step or edge.before.goal is Goal.FAILED:
+    if type(edge.event) is not RetryRequested or not edge.event.step or edge.before.goal is Goal.FAILED:
         return True
     waiting = Parked | Retrying | Unknown | UndoParked | UndoRetrying
     for was, now in edge.changed:
@@ -60,7 +62,7 @@ def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
 
 def i17_a_settled_step_is_as_the_operator_says(edge: Edge) -> bool:
     """No doubt is left of it. After an undo by hand its next attempt has another key."""
-    if not isinstance(edge.event, StepSettled):
+    if type(edge.event) is not StepSettled:
         return True
     for was, now in edge.steps:
         if now.step != edge.event.step or not isinstance(now, Unfinished | Skipped):
@@ -78,17 +80,17 @@ def i17_a_settled_step_is_as_the_operator_says(edge: Edge) -> bool:
 
 def i17_an_input_that_a_person_gives_is_the_steps_input(edge: Edge) -> bool:
     """A step that has surely not run gets it, under another key, and keeps it: nothing but a person gives it another."""
-    for was, now in edge.steps if isinstance(edge.event, RetryRequested) else edge.changed:
-        if not isinstance(now, Unfinished):
+    for was, now in edge.steps if type(edge.event) is RetryRequested else edge.changed:
+        if not is_unfinished(now):
             continue
-        before = was.attempts if isinstance(was, Unfinished) else Attempts()
+        before = was.attempts if is_unfinished(was) else Attempts()
         attempts = now.attempts
-        if isinstance(edge.event, RetryRequested) and edge.event.digest and edge.event.step == now.step:
+        if type(edge.event) is RetryRequested and edge.event.digest and edge.event.step == now.step:
             if before.doubt or attempts.doubt or attempts.generation <= before.generation:
                 return False
             if (attempts.digest, attempts.given) != (edge.event.digest, edge.after.rev):
                 return False
-        elif isinstance(edge.event, RetryRequested) and not attempts.given:
+        elif type(edge.event) is RetryRequested and not attempts.given:
             continue
         elif attempts.given != before.given or (attempts.given and attempts.digest != before.digest):
             return False
@@ -100,7 +102,7 @@ def i17_what_sleeps_is_moved_to_the_moment_that_was_named(edge: Edge) -> bool:
 
     A wait for an event keeps its time, and so does the deadline of a saga that has begun.
     """
-    if not isinstance(edge.event, Rescheduled):
+    if type(edge.event) is not Rescheduled:
         return True
     to, named = max(edge.event.to, edge.after.at), edge.event.step
     if edge.before.begins_at > edge.after.at:
@@ -132,13 +134,11 @@ def i17_going_back_forgets_only_what_is_named(edge: Edge) -> bool:
 
     The operator has named each that has run, or may have, and is not undone. A wait may begin again at once.
     """
-    after = {now.step: now for now in edge.after.steps}
     event = edge.event
-    if not isinstance(event, RewindRequested):
-        return all(
-            was.step in after and (isinstance(was, Rewound) or not isinstance(after[was.step], Rewound))
-            for was in edge.before.steps
-        )
+    if type(event) is not RewindRequested:
+        kept = sum([was is not None for was, _ in edge.steps]) == len(edge.before.steps)
+        return kept and all(type(was) is Rewound or type(now) is not Rewound for was, now in edge.changed if was)
+    after = {now.step: now for now in edge.after.steps}
     span = {event.step} | edge.plan.descendants[event.step]
     begun = [was for was in edge.before.steps if not isinstance(was, Rewound)]
     for was in begun:
@@ -162,20 +162,21 @@ def i17_what_has_gone_back_is_undone_as_another(edge: Edge) -> bool:
 
     A step leaves its undoing by that verb alone, which leaves none beside it. Nothing else changes what tells them apart.
     """
-    if not isinstance(edge.event, RewindRequested):
-        left = any(isinstance(was, Undo) and not isinstance(now, Undo) for was, now in edge.changed)
-        again = any(isinstance(was, Undone) and now != was for was, now in edge.changed)
-        return edge.after.rewound == edge.before.rewound and not left and not again
+    if type(edge.event) is not RewindRequested:
+        kept = all(
+            is_undo(now) and (type(was) is not Undone or now == was) for was, now in edge.changed if is_undo(was)
+        )
+        return kept and edge.after.rewound == edge.before.rewound
     after = {each.step: each.seq for each in edge.after.rewound}
     back = {edge.plan.owner(was.step) for was in edge.before.steps if not isinstance(was, Rewound)}
     back &= {edge.event.step} | edge.plan.descendants[edge.event.step]
     expected = {each.step: each.seq for each in edge.before.rewound} | dict.fromkeys(back, edge.after.rev)
     once = len(after) == len(edge.after.rewound)
-    return once and after == expected and not any(isinstance(now, Undo) for now in edge.after.steps)
+    return once and after == expected and not any(map(is_undo, edge.after.steps))
 
 
 def _may_run_on(was: StepState, at: Moment, stopped: Collection[StepId]) -> bool:
-    return isinstance(was, Tried) and was.attempts.may_run_until > at and was.step not in stopped
+    return is_tried(was) and was.attempts.may_run_until > at and was.step not in stopped
 
 
 def _is_in_the_world(edge: Edge, was: StepState) -> bool:
@@ -186,9 +187,9 @@ def _is_in_the_world(edge: Edge, was: StepState) -> bool:
         return edge.plan.step(was.step).kind is StepKind.STEP
     if isinstance(was, Skipped):
         return was.doubt is not Doubt.NONE
-    if isinstance(was, Unfinished):
+    if is_unfinished(was):
         return was.attempts.doubt is not Doubt.NONE
-    return isinstance(was, Undo) and not isinstance(was, Undone)
+    return is_undo(was) and type(was) is not Undone
 
 
 def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge) -> bool:
@@ -196,8 +197,8 @@ def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge)
 
     A step starts only with an input, which an owner alone computes.
     """
-    if not (is_verb(edge.event) or isinstance(edge.event, EventReceived)):
+    if not edge.started or not (is_verb(edge.event) or type(edge.event) is EventReceived):
         return True
     if any(is_executing(was) for was, _ in edge.steps):
         return True
-    return not any(starts(was, now) and not isinstance(now, Running) for was, now in edge.changed)
+    return all(type(now) is Running for _, now in edge.started)
