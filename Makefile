@@ -60,7 +60,7 @@ release-check: $(VENV)/.installed-dev ## Try wheel and sdist bare on every Pytho
 	@$(BIN)/python -m saga_fn._tools.release_check
 
 clean: ## Remove everything that was installed or made here
-	rm -rf $(VENV) .venv-* .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
+	rm -rf $(VENV) .venv-* .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .durations mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.

@@ -20,12 +20,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.consumer import consumer
+from tests.support.durations import FILE, PROCESSOR, durations, processor_now, table
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 from tests.support.tools import left_out
 
@@ -34,6 +35,11 @@ __all__ = ["consumer"]
 # How long an example takes says nothing on a machine that is busy with other tests.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+MANY = 1000
+"""A run of fewer tests than this does not write over the record of a whole one."""
+BEGAN = pytest.StashKey[float]()
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -47,10 +53,29 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note when a test begins, by the processor's time."""
+    item.stash[BEGAN] = processor_now()
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Hand on what the test has cost until now."""
+    if call.when == "teardown":
+        item.user_properties.append((PROCESSOR, processor_now() - item.stash[BEGAN]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of a run which tests were left out, and why."""
-    for line in left_out(terminalreporter.stats.get("skipped", [])):
+    """Say at the end of a run which tests were left out, and why; write down how long each took."""
+    stats = terminalreporter.stats
+    for line in left_out(stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True)
+    reports = [each for found in stats.values() for each in found if isinstance(each, pytest.TestReport)]
+    if len(found := durations(reports)) >= MANY:
+        FILE.write_text(table(found), encoding="utf-8")
+        terminalreporter.write_line(f"how long each took: {FILE.name}")
 
 
 @pytest.fixture(scope="session")

@@ -116,18 +116,20 @@ def _by_walking(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> tuple[set[_Told]
     """The ends and the stops among all states of the general walk, without operators, with each twin by its name."""
 
     def by_itself(
-        plans: dict[PlanId, Plan], events: dict[PlanId, tuple[Event, ...]], state: SagaState
+        plans: dict[PlanId, Plan], events: dict[PlanId, tuple[Event, ...]], state: SagaState, alike: frozenset[StepId]
     ) -> Iterator[tuple[Plan, SagaState, Event]]:
-        for each, timed, event in offers.events_for(plans, events, state):
+        for each, timed, event in offers.events_for(plans, events, state, alike):
             by_hand = timed.pause is not None or any(isinstance(step, Settled) for step in timed.steps)
             if by_hand or isinstance(event, _NOT_BY_ITSELF):
                 continue
             if not isinstance(event, SagaParked) or any(map(is_executing, timed.steps)):
                 yield each, timed, event
 
-    def together(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
+    def together(
+        plan: Plan, state: SagaState | None, event: Event, tried: offers.Tried
+    ) -> Iterator[tuple[Event, Transition]]:
         """The inputs of all steps that need one: no owner computes those of some only, and no definition changes on the way."""
-        found = list(offers.variants(plan, state, event))
+        found = list(offers.variants(plan, state, event, tried))
         yield from found[:1]
         alone: dict[StepId, dict[Binding, None]] = {}
         for variant, _ in found[1:]:

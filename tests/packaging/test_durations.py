@@ -1,0 +1,38 @@
+"""A run of all tests records how long each took."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.durations import PROCESSOR, durations, table
+
+
+def report(test: str, when: str, wall: float, processor: float | None = None) -> pytest.TestReport:
+    return pytest.TestReport(
+        test,
+        (test, None, ""),
+        {},
+        "passed",
+        None,
+        when,  # type: ignore[arg-type]  # one of three words
+        duration=wall,
+        user_properties=() if processor is None else [(PROCESSOR, processor)],
+    )
+
+
+def test_the_most_expensive_come_first_and_each_folder_is_summed_up() -> None:
+    reports = [
+        report("tests/a/test_x.py::test_one", "setup", 1.0),
+        report("tests/a/test_x.py::test_one", "call", 2.0),
+        report("tests/a/test_x.py::test_one", "teardown", 0.5, 0.25),
+        report("tests/a/test_x.py::test_two", "teardown", 1.0, 0.5),
+        report("tests/b/test_y.py::test_three", "teardown", 0.0, 4.0),
+    ]
+    assert [line.split() for line in table(durations(reports)).splitlines()[2:]] == [
+        ["4.00", "0.00", "tests/b"],
+        ["0.75", "4.50", "tests/a"],
+        [],
+        ["4.00", "0.00", "tests/b/test_y.py::test_three"],
+        ["0.50", "1.00", "tests/a/test_x.py::test_two"],
+        ["0.25", "3.50", "tests/a/test_x.py::test_one"],
+    ]

@@ -1,0 +1,57 @@
+"""The time that each test of a run took: wall clock, and processor, which tells more on a machine that is busy with other work."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import attrs
+import pytest
+
+FILE: Final = Path(__file__).parents[2] / ".durations"
+"""The record of the last run, of which git knows nothing: sums of the folders, then each test, the most expensive first."""
+PROCESSOR: Final = "processor seconds"
+"""The name under which a worker hands them on with a report."""
+
+
+@attrs.define
+class Duration:
+    """Seconds that a test took, with its setup and teardown."""
+
+    processor: float = 0.0
+    """Of this process and of all that it has waited for: servers of databases are not among them."""
+    wall: float = 0.0
+
+
+def processor_now() -> float:
+    """Seconds of processor that this process has used so far, with the processes that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def durations(reports: Iterable[pytest.TestReport]) -> dict[str, Duration]:
+    """The durations of the tests that these reports are of, by their ids."""
+    found: dict[str, Duration] = defaultdict(Duration)
+    for report in reports:
+        found[report.nodeid].wall += report.duration
+        if report.when == "teardown":
+            found[report.nodeid].processor += sum(
+                float(str(value)) for name, value in report.user_properties if name == PROCESSOR
+            )
+    return found
+
+
+def table(found: dict[str, Duration]) -> str:
+    """A line for each folder of tests, and for each test."""
+    folders: dict[str, Duration] = defaultdict(Duration)
+    for test, took in found.items():
+        folder = folders["/".join(test.partition("::")[0].split("/")[:2])]
+        folder.processor += took.processor
+        folder.wall += took.wall
+    lines = ["processor s    wall s"]
+    for each in (folders, found):
+        ordered = sorted(each.items(), key=lambda one: (-one[1].processor, -one[1].wall, one[0]))
+        lines += ["", *(f"{took.processor:11.2f} {took.wall:9.2f}  {name}" for name, took in ordered)]
+    return "\n".join(lines) + "\n"
