@@ -51,9 +51,9 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
 
 def _begins_again(edge: Edge, now: StepState) -> bool:
     """Whether the step was taken back with this event: a wait takes another event then, which may be there."""
-    if type(edge.event) is not RewindRequested:
-        return False
-    return now.step == edge.event.step or now.step in edge.plan.descendants[edge.event.step]
+    return type(edge.event) is RewindRequested and (
+        now.step == edge.event.step or now.step in edge.plan.descendants[edge.event.step]
+    )
 
 
 def _was_waiting(edge: Edge, was: StepState | None) -> bool:
