@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, final
@@ -147,7 +148,8 @@ class NatsConsumer(Consumer):
         while True:
             await asyncio.sleep(self._ack_wait / 3)
             for msg in list(self._held.values()):
-                await msg.in_progress()
+                with contextlib.suppress(nats.errors.Error):  # acknowledged meanwhile, or the connection is lost
+                    await msg.in_progress()
 
     def _received(self, context: JetStreamContext, msg: Msg) -> Received:
         headers = of_texts(msg.headers or {})
