@@ -77,7 +77,11 @@ async def test_the_form_of_a_retry_shows_the_input_that_the_step_was_last_given(
     shown = (await browser.get(address)).text
     assert 'id="present-input"' in shown
     assert MARK not in shown
-    other = Browser(sagas.orchestrator, lambda _: Operator("eve", may=[Permission.RETRY_STEP]))
+
+    def without_payloads(_: Request) -> Operator:
+        return Operator("eve", may=[Permission.RETRY_STEP])
+
+    other = Browser(sagas.orchestrator, without_payloads)
     async with other.http:
         assert "present-input" not in (await other.get(address)).text, "payloads are not for everybody"
 
