@@ -1,9 +1,13 @@
 -- name: delete_outgoing :exec
 -- Delete outgoing messages that their publisher has confirmed, under any token: another process may hold them by now.
+-- The deletion waits for no disk: if the server forgets it in a crash, these messages are published once more, under
+-- the same ids.
 -- Locks: the rows that it deletes, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key. The work grows with the batch: see sql/README.md.
 WITH lock_timeout AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
+    SELECT
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
+        set_config('synchronous_commit', 'off', true) AS synchronous_commit
 ),
 given AS (
     SELECT g.saga_id, g.rev, g.n

@@ -26,6 +26,7 @@ from tests.bench import (
     latency,
     lists,
     memory,
+    outgoing,
     paths,
     pressure,
     retention,
@@ -54,6 +55,7 @@ PARTS = (
     "lists",
     "claims",
     "retention",
+    "outgoing",
     "console",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
@@ -98,6 +100,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await claims.run(server, report, rounds=options.rounds)
                 case "retention":
                     await retention.run(server, report, sagas=options.retention, seconds=5 * options.seconds)
+                case "outgoing":
+                    await outgoing.run(server, report, rounds=options.rounds, seconds=options.seconds)
                 case "console":
                     await console.run(server, report, sagas=options.lists, rounds=options.rounds)
                 case "open-transaction":
