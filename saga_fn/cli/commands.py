@@ -10,7 +10,7 @@ from cyclopts import App, Group
 from saga_fn.admin.filter_fields import FILTER_FIELDS
 from saga_fn.admin.text_fields import FieldKind
 from saga_fn.admin.verb_fields import VERB_FORMS, VerbForm
-from saga_fn.cli import keeping, kept, looking, recorded, working
+from saga_fn.cli import keeping, kept, looking, recorded, unsent, working
 from saga_fn.cli.acting import bulk_command, verb_command
 from saga_fn.cli.doctor import doctor
 from saga_fn.cli.options import with_fields
@@ -65,6 +65,7 @@ def add_commands(app: App) -> None:
     _add(app, _MANY, "resume", recorded.resume, "resume shipping --reason 'the bank is back'")
     _add(app, _MANY, "pauses", recorded.pauses, "pauses")
     _add_kept(app)
+    _add_outgoing(app)
     _add(app, _KEEP, "worker", working.worker, "worker shop.main:orchestrator")
     _add(app, _KEEP, "console", working.console, "console --port 8420")
     _add(app, _KEEP, "demo", working.demo, "demo --console")
@@ -128,6 +129,18 @@ def _add_kept(app: App) -> None:
     _add(events, None, "list", kept.list_kept, "kept list shipping --payloads")
     _add(events, None, "discard", kept.discard, "kept discard shipping order-7 approval --reason OPS-12")
     app.command(events)
+
+
+def _add_outgoing(app: App) -> None:
+    messages = App(
+        name="outgoing",
+        help="Look at outgoing messages that are not published, and decide about those that are dead.",
+        group=_MANY,
+    )
+    _add(messages, None, "list", unsent.list_unsent, "outgoing list", f"outgoing list {_ID} --payloads")
+    _add(messages, None, "redrive", unsent.redrive, f"outgoing redrive {_ID} --reason OPS-12")
+    _add(messages, None, "discard", unsent.discard, f"outgoing discard {_ID} --reason OPS-12")
+    app.command(messages)
 
 
 def _add(app: App, group: Group | None, name: str, command: Command, *examples: str, about: str | None = None) -> None:

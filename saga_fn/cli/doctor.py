@@ -216,7 +216,7 @@ MENDS: Final[Mapping[AttentionKind, str]] = {
     AttentionKind.DEAF: "give the orchestrator listen_dsn= around the pooler, or listen=False",
     AttentionKind.RIGHTS: "saga-fn migrate --grant KIND=ROLE",
     AttentionKind.JOURNAL_MONTHS: "saga-fn migrate --journal-partitions",
-    AttentionKind.DEAD_MESSAGES: "saga-fn outgoing, then saga-fn redrive ID or saga-fn discard ID",
+    AttentionKind.DEAD_MESSAGES: "saga-fn outgoing list, then saga-fn outgoing redrive ID or saga-fn outgoing discard ID",
     AttentionKind.MESSAGES_WAIT: "look at the broker; give a worker publishers= for the topic",
     AttentionKind.RETENTION: "mend the archive; saga-fn prune tries again",
 }

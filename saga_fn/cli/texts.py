@@ -21,6 +21,7 @@ from saga_fn.snapshot import (
     SagaCount,
     SagaRow,
     StepSnapshot,
+    UnsentMessage,
 )
 from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
 
@@ -285,12 +286,21 @@ def of_pruned(pruned: Pruned, *, dry_run: bool) -> Lines:
 def saga_without(saga: SagaAdminSnapshot, *, payloads: bool) -> dict[str, object]:
     """The snapshot as data, with the payloads only if they were asked for."""
     found = {
-        name: getattr(saga, name) for name in saga.__struct_fields__ if name not in ("plan", "step_history", "context")
+        name: getattr(saga, name)
+        for name in saga.__struct_fields__
+        if name not in ("plan", "step_history", "context", "outgoing")
     }
+    found["outgoing"] = [unsent_data(each, payloads=payloads) for each in saga.outgoing]
     found["step_history"] = [entry_data(each, payloads=payloads) for each in saga.step_history]
     if payloads:
         found["context"] = saga.context
     return found
+
+
+def unsent_data(message: UnsentMessage, *, payloads: bool) -> dict[str, object]:
+    """An outgoing message as data, with its payload only if that was asked for."""
+    left_out = () if payloads else ("payload",)
+    return {name: getattr(message, name) for name in message.__struct_fields__ if name not in left_out}
 
 
 def entry_line(entry: HistoryEntry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,12 +14,24 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from saga_fn import Event, Operation, OperationState, SagaAdmin, SagaOrchestrator
+from saga_fn import (
+    Event,
+    Operation,
+    OperationState,
+    SagaAdmin,
+    SagaOrchestrator,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
 from saga_fn.cli.acting import over_of
 from saga_fn.cli.texts import of_preview
+from saga_fn.outgoing import OutgoingMessage, OutgoingOptions, PublishOutcome, RefusedForGood
 from tests.cli.conftest import APP, Cli, Seeded
 from tests.cli.shop_app import Order, registered
 from tests.cli.test_answers import told
+from tests.support.until import SOON
 
 
 class Typist(io.StringIO):
@@ -255,6 +268,43 @@ async def test_kept_events_are_listed_and_discarded(cli: Cli, seeded: Seeded) ->
     assert (await cli(*discard, "--yes")).code == 1
     (act, *_) = (await cli("operations", "list", "--json", "--dsn", seeded.dsn)).data
     assert (act["verb"], act["reason"], act["done"]) == ("discard_kept", "OPS-12", 2)
+
+
+async def test_messages_that_are_dead_are_listed_and_decided_about(cli: Cli, dsn: str) -> None:
+    async def refuse(messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
+        return [RefusedForGood("too large") for _ in messages]
+
+    @step
+    async def charge(number: int, ctx: StepContext) -> None:
+        ctx.publish("orders.charged", number)
+        ctx.publish("orders.booked", number)
+
+    @saga("paying")
+    def paying(number: StepRef[int]) -> None:
+        charge(number)
+
+    assert (await cli("outgoing", "list", "--dsn", dsn)).out == "No message waits.\n"
+    async with SagaOrchestrator(
+        dsn, publishers={"*": refuse}, outgoing=OutgoingOptions(on_dead="skip")
+    ) as orchestrator:
+        run = await orchestrator.register(paying).start(7)
+        async with asyncio.timeout(SOON):
+            while (await orchestrator.engine.store.outgoing.counts()).dead < 2:
+                await asyncio.sleep(0.01)
+    listed = await cli("outgoing", "list", "--payloads", "--dsn", dsn)
+    assert [line.split()[2] for line in listed.out.splitlines()[1:]] == ["orders.charged", "orders.booked"]
+    first, _ = (await cli("outgoing", "list", str(run.id), "--json", "--dsn", dsn)).data
+    assert (first["error"], first["attempts"], "payload" in first) == ("too large", 1, False)
+    decide = ("outgoing", "discard", str(run.id), first["id"], "--reason", "OPS-12", "--dsn", dsn)
+    assert (await cli(*decide)).code == 2, "nobody can be asked"
+    assert (await cli(*decide, "--yes", "--json")).data == {"discarded": 1}
+    assert (await cli(*decide, "--yes")).code == 1
+    assert (await cli("outgoing", "redrive", str(run.id), "--yes", "--json", "--dsn", dsn)).data == {"redriven": 1}
+    acts = (await cli("operations", "list", "--json", "--dsn", dsn)).data
+    assert [(act["verb"], act["reason"], act["done"]) for act in acts] == [
+        ("redrive", None, 1),
+        ("discard", "OPS-12", 1),
+    ]
 
 
 async def test_the_end_of_a_pause_moves_timers_where_that_is_asked(cli: Cli, seeded: Seeded) -> None:
