@@ -14,22 +14,15 @@ WITH due AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED
 ),
 judged AS MATERIALIZED (
-    SELECT
-        d.saga_id, d.rev, d.n,
-        EXISTS (
-            SELECT 1
-            FROM saga_fn.saga_outgoing AS e
-            WHERE
-                e.shard = :shard::smallint AND e.saga_id = d.saga_id AND (e.rev, e.n) < (d.rev, d.n) AND e.blocks
-        ) AS waits,
-        EXISTS (
-            SELECT 1
-            FROM saga_fn.saga_outgoing AS e
-            WHERE
-                e.shard = :shard::smallint AND e.saga_id = d.saga_id AND (e.rev, e.n) < (d.rev, d.n) AND e.blocks
-                AND e.dead_at IS NOT NULL
-        ) AS is_blocked
+    SELECT d.saga_id, d.rev, d.n, f.rev IS NOT NULL AS waits, f.dead_at IS NOT NULL AS is_blocked
     FROM due AS d
+    LEFT JOIN LATERAL (
+        SELECT e.rev, e.dead_at
+        FROM saga_fn.saga_outgoing AS e
+        WHERE e.shard = :shard::smallint AND e.saga_id = d.saga_id AND (e.rev, e.n) < (d.rev, d.n) AND e.blocks
+        ORDER BY e.rev, e.n
+        LIMIT 1
+    ) AS f ON true
 ),
 taken AS (
     UPDATE saga_fn.saga_outgoing AS o

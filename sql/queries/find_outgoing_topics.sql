@@ -31,8 +31,10 @@ SELECT t.shard, t.topic
 FROM topics AS t
 WHERE
     t.topic IS NOT NULL
-    AND EXISTS (
-        SELECT 1
+    AND ( -- not EXISTS: the planner would make a join of it, with all that is due
+        SELECT o.due_at
         FROM saga_fn.saga_outgoing AS o
-        WHERE o.shard = t.shard AND o.topic = t.topic AND o.dead_at IS NULL AND o.due_at <= now()
-    )
+        WHERE o.shard = t.shard AND o.topic = t.topic AND o.dead_at IS NULL
+        ORDER BY o.due_at
+        LIMIT 1
+    ) <= now()
