@@ -77,15 +77,23 @@ def headers_of(
 
 
 async def send_each(
-    messages: Sequence[OutgoingMessage], send: Send, judge: Judge, *, within: float
+    messages: Sequence[OutgoingMessage],
+    send: Send,
+    judge: Judge,
+    *,
+    within: float,
+    anew: Callable[[], Awaitable[None]] | None = None,
 ) -> list[PublishOutcome]:
     """Send all of them at the same time, and tell the fate of each within so many seconds.
 
-    Those that the broker has refused together are sent again one by one, so that the guilty one is alone with its fate.
+    Those that the broker has refused together are sent again one by one, so that the guilty one is alone with its fate. Before that
+    `anew` ends the connection: the broker may be about to close it, for messages that it got after the guilty one.
     """
     late = asyncio.get_running_loop().time() + within
     found = await _at_once(messages, send, judge, late)
     shared = [place for place, outcome in enumerate(found) if isinstance(outcome, Shared)]
+    if len(shared) > 1 and anew is not None:
+        await anew()
     in_vain = 0
     for place in shared:
         if len(shared) > 1 and in_vain < _MOST_IN_VAIN:

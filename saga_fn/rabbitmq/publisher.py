@@ -75,8 +75,7 @@ class RabbitPublisher:
 
     async def __aexit__(self, *_: object) -> None:
         """Close both."""
-        await self._channel.close()
-        await self._connection.close()
+        await self._end()
 
     async def publish(self, messages: Sequence[OutgoingMessage], /) -> list[PublishOutcome]:
         """Publish a batch; see `saga_fn.Publisher`.
@@ -88,7 +87,11 @@ class RabbitPublisher:
             An outcome for each, in order. A message that is too large, or that has an unusable topic or header, is refused for
             good.
         """
-        return await send_each(messages, self._send, _judge, within=self._timeout)
+        return await send_each(messages, self._send, _judge, within=self._timeout, anew=self._end)
+
+    async def _end(self) -> None:
+        await self._channel.close()
+        await self._connection.close()
 
     async def _open(self) -> AbstractChannel:
         return await (await self._connection.get()).channel(publisher_confirms=True, on_return_raises=True)
