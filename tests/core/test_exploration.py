@@ -252,6 +252,7 @@ QUICK = {
     "one step, retried at once or later",
     "one that is found out, within a time",
     "one step, conditional",
+    "one in a transaction",
     "a fan-out, one at a time",
     "a compensation that waits",
     "a wait with a default",
