@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, Self, final
@@ -10,10 +9,8 @@ from typing import Final, Self, final
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, DeliveryMode
 from aio_pika.exceptions import (
-    AMQPChannelError,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
-    ConnectionClosed,
     DeliveryError,
     PublishError,
 )
@@ -145,7 +142,6 @@ def _judge(error: BaseException) -> PublishOutcome | Shared:
         # The broker closes the channel for one message, and the connection if more come by the channel meanwhile.
         case ChannelPreconditionFailed():
             return Shared(RefusedForGood(told(error)))
-        case AMQPChannelError() | ConnectionClosed() | asyncio.CancelledError():
-            return Shared(FailedForNow(told(error)))
+        # The client tells the others by a handful of errors, and those that it had not sent yet by others again.
         case _:
-            return FailedForNow(told(error))
+            return Shared(FailedForNow(told(error)))
