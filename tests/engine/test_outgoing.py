@@ -27,6 +27,7 @@ from saga_fn import (
     SagaStatus,
     StepContext,
     StepRef,
+    TransactionalContext,
     saga,
     step,
 )
@@ -527,3 +528,24 @@ async def test_a_saga_that_publishes_nothing_pays_for_no_relay(make: Make) -> No
     async with make(publishers={"*": Broker()}) as orchestrator:
         orchestrator.register(silent)
         await until(lambda: orchestrator.engine.relay.working)
+
+
+async def test_a_transactional_step_publishes_with_its_transaction(dsn: str) -> None:
+    broker = Broker()
+
+    @step(transactional=True, publishes=Outgoing("orders.declared"))
+    async def within(order: Order, ctx: TransactionalContext) -> int:
+        ctx.publish("orders.x", order)
+        assert await ctx.connection.fetchval("SELECT 1") == 1
+        return order.number
+
+    @saga("order")
+    def transactional(order: StepRef[Order]) -> StepRef[int]:
+        return within(order)
+
+    async with SagaOrchestrator(dsn, publishers={"orders.*": broker}) as orchestrator:
+        run = await orchestrator.register(transactional).start(Order(7))
+        assert await run.result(timeout=SOON) == 7
+        await broker.until(2)
+        await until_sent(orchestrator, run.id)
+    assert broker.topics == ["orders.x", "orders.declared"]
