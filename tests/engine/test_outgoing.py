@@ -127,7 +127,8 @@ def test_ids_of_messages_are_the_same_for_ever() -> None:
 
 
 async def test_nothing_is_published_of_an_attempt_that_failed(make: Make) -> None:
-    broker, attempts = Broker(), []
+    broker = Broker()
+    attempts: list[int] = []
 
     @step(retry_policy=FixedRetry(max_attempts=2, delay=timedelta(0)))
     async def twice(order: Order, ctx: StepContext) -> None:

@@ -17,7 +17,7 @@ from saga_fn.codec.containers import is_sequence
 from saga_fn.core.ids import Micros
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.topics import AnyPublisher
-from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishFunction, PublishOutcome, RefusedForGood
+from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, Publisher, PublishOutcome, RefusedForGood
 from saga_fn.printable import message_of, name_of_type
 from saga_fn.store.records import HeldMessage
 
@@ -133,7 +133,7 @@ class Lane:
 
     def _publish_now(self, messages: Sequence[OutgoingMessage]) -> Awaitable[Sequence[PublishOutcome]]:
         publisher = self.publisher
-        return publisher(messages) if _is_function(publisher) else publisher.publish(messages)
+        return publisher.publish(messages) if _has_method(publisher) else publisher(messages)
 
     def _failed(self, error: BaseException) -> FailedForNow:
         if isinstance(error, TimeoutError) and not error.args and self._timeout is not None:
@@ -158,8 +158,8 @@ class Lane:
             return
 
 
-def _is_function(publisher: AnyPublisher) -> TypeIs[PublishFunction]:
-    return not hasattr(publisher, "publish")
+def _has_method(publisher: AnyPublisher) -> TypeIs[Publisher]:
+    return hasattr(publisher, "publish")
 
 
 def _is_to_be_entered(publisher: object) -> TypeIs[AbstractAsyncContextManager[object]]:
