@@ -63,10 +63,10 @@ def isolation_of(step_id: str, options: Mapping[str, object], *, transactional: 
             f"step {shown(step_id)} has isolation={shown(level)}, and no timeout of its own",
             hint="give it timeout=, shorter than half a lease: a renewal of the lease in the middle of it costs a whole repeat",
         )
-    return level
+    return level  # pyright: ignore[reportReturnType]  # it is one of them
 
 
-def check_alone(plan: Plan, isolated: Iterable[tuple[str, Isolation]]) -> None:
+def check_alone(plan: Plan, isolated: Iterable[tuple[str, str]]) -> None:
     """Raise SagaDefinitionError for a step above READ COMMITTED beside which another runs, whose commits would each cost a repeat."""
     for step_id, level in isolated:
         planned = next(planned for planned in plan.steps if planned.step == step_id)
