@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import Final, Generic, TypeAlias, TypeVar, final
 from uuid import UUID
 
 from returns.result import Failure, Result, Success
 
 from saga_fn.arguments import aware, check_id, check_is, check_key, check_size, check_target
+from saga_fn.codec.containers import is_tuple
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
 from saga_fn.definition.correlation import fingerprint
@@ -152,7 +153,8 @@ async def send_many(
     by_target: dict[Target, list[tuple[int, OutsideEvent]]] = {}
     number = 0
     for number, pair in enumerate(events, 1):
-        target, payload = _pair(pair)
+        _check_pair(pair)
+        target, payload = pair
         named = None if event_id is None else event_id(payload)
         about = None if correlation_id is None else correlation_id(payload)
         outside = _outside_event(engine, event, payload, named, about, expires)
@@ -169,20 +171,18 @@ async def send_many(
     return [ends[place] for place in range(number)]
 
 
-def _pair(given: object) -> tuple[Target, Any]:  # Any: judged by the event's type
-    """A target and a payload; raises PayloadError for anything else."""
-    if not isinstance(given, tuple) or len(given) != 2:  # noqa: PLR2004 - a pair
+def _check_pair(given: object) -> None:
+    """Raise PayloadError for what is no target with a payload; the event's type judges the latter."""
+    if not is_tuple(given) or len(given) != 2:  # noqa: PLR2004 - a pair
         raise PayloadError(
             f"an event of many is a pair of a target and a payload, not a {type(given).__name__}",
             hint="send_many(approval, [(run.id, Approval(...))])",
         )
-    target, payload = given
-    _check_target(target)
-    return target, payload
+    _check_target(given[0])
 
 
 def _check_target(target: object) -> None:
-    if isinstance(target, tuple):
+    if is_tuple(target):
         check_target(target)
     else:
         check_id(target, hint=_TARGET)
