@@ -127,4 +127,4 @@ def _shown(found: Sequence[UnsentMessage], *, payloads: bool) -> tuple[Part, ...
 
 
 def _payload(payload: object) -> str:
-    return repr(payload) if isinstance(payload, bytes) else json_of(payload)
+    return f"{len(payload):,} bytes" if isinstance(payload, bytes) else json_of(payload)

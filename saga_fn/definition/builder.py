@@ -19,7 +19,7 @@ from saga_fn.definition.attributes import Attribute, AttributeBase, V
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
-from saga_fn.definition.outgoing import AnyHook, Hooks
+from saga_fn.definition.outgoing import GivenHook, Hooks
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.steps.base import AnyStep, StepBase
@@ -91,11 +91,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
         attributes: Sequence[AttributeBase] = ...,
-        on_started: AnyHook | None = ...,
-        on_completed: AnyHook | None = ...,
-        on_compensated: AnyHook | None = ...,
-        on_failed: AnyHook | None = ...,
-        on_parked: AnyHook | None = ...,
+        on_started: GivenHook | None = ...,
+        on_completed: GivenHook | None = ...,
+        on_compensated: GivenHook | None = ...,
+        on_failed: GivenHook | None = ...,
+        on_parked: GivenHook | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -108,11 +108,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
         attributes: Sequence[AttributeBase] = ...,
-        on_started: AnyHook | None = ...,
-        on_completed: AnyHook | None = ...,
-        on_compensated: AnyHook | None = ...,
-        on_failed: AnyHook | None = ...,
-        on_parked: AnyHook | None = ...,
+        on_started: GivenHook | None = ...,
+        on_completed: GivenHook | None = ...,
+        on_compensated: GivenHook | None = ...,
+        on_failed: GivenHook | None = ...,
+        on_parked: GivenHook | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -124,11 +124,11 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: timedelta | None = None,
         retention: Retention | None = None,
         attributes: Sequence[AttributeBase] = (),
-        on_started: AnyHook | None = None,
-        on_completed: AnyHook | None = None,
-        on_compensated: AnyHook | None = None,
-        on_failed: AnyHook | None = None,
-        on_parked: AnyHook | None = None,
+        on_started: GivenHook | None = None,
+        on_completed: GivenHook | None = None,
+        on_compensated: GivenHook | None = None,
+        on_failed: GivenHook | None = None,
+        on_parked: GivenHook | None = None,
     ) -> None:
         if not _is_one_of(order, "sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {shown(order)}")

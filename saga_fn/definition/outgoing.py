@@ -109,7 +109,7 @@ class Outgoing(msgspec.Struct, frozen=True, eq=False):
                 )
 
 
-AnyHook: TypeAlias = Outgoing | HookFunction
+GivenHook: TypeAlias = Outgoing | HookFunction
 """A hook: a message, or an async function."""
 
 
@@ -154,11 +154,11 @@ class Outlet(Protocol):
 class Hooks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The hooks of a definition."""
 
-    on_started: AnyHook | None = None
-    on_completed: AnyHook | None = None
-    on_compensated: AnyHook | None = None
-    on_failed: AnyHook | None = None
-    on_parked: AnyHook | None = None
+    on_started: GivenHook | None = None
+    on_completed: GivenHook | None = None
+    on_compensated: GivenHook | None = None
+    on_failed: GivenHook | None = None
+    on_parked: GivenHook | None = None
 
     def __post_init__(self) -> None:
         """Judge what was given."""
@@ -170,7 +170,7 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                     hint=f'{hook.value}=Outgoing("orders.news"), or an `async def told(news: SagaNews) -> None`',
                 )
 
-    def of(self, hook: Hook) -> AnyHook | None:
+    def of(self, hook: Hook) -> GivenHook | None:
         """The hook for that moment."""
         match hook:
             case Hook.STARTED:
@@ -185,7 +185,7 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 return self.on_parked
 
     @property
-    def all(self) -> dict[Hook, AnyHook]:
+    def all(self) -> dict[Hook, GivenHook]:
         """The hooks that there are."""
         return {hook: given for hook in Hook if (given := self.of(hook)) is not None}
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, ov
 
 from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
-from saga_fn.definition.outgoing import AnyHook
+from saga_fn.definition.outgoing import GivenHook
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.tracing import current_builder, tracing
@@ -42,11 +42,11 @@ def saga(
     deadline: timedelta | None = None,
     retention: Retention | None = None,
     attributes: Sequence[AttributeBase] = (),
-    on_started: AnyHook | None = None,
-    on_completed: AnyHook | None = None,
-    on_compensated: AnyHook | None = None,
-    on_failed: AnyHook | None = None,
-    on_parked: AnyHook | None = None,
+    on_started: GivenHook | None = None,
+    on_completed: GivenHook | None = None,
+    on_compensated: GivenHook | None = None,
+    on_failed: GivenHook | None = None,
+    on_parked: GivenHook | None = None,
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow.
 

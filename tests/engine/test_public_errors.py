@@ -35,7 +35,17 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
+from saga_fn.store.protocol import (
+    Deletion,
+    KeptEvents,
+    Lists,
+    Operations,
+    OutgoingMessages,
+    Pauses,
+    Processes,
+    SentEvents,
+    Store,
+)
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -105,6 +115,9 @@ class Stage:
             "SagaAdmin.abort": lambda: admin.abort(run.id),
             "SagaAdmin.kept_events": admin.kept_events,
             "SagaAdmin.discard_kept": lambda: admin.discard_kept("approved", "order-1"),
+            "SagaAdmin.outgoing": admin.outgoing,
+            "SagaAdmin.redrive": lambda: admin.redrive(uuid4()),
+            "SagaAdmin.discard": lambda: admin.discard(uuid4()),
             "SagaAdmin.preview": lambda: admin.preview(SagaFilter(active=True), Cancel()),
             "SagaAdmin.begin_operation": lambda: admin.begin_operation(SagaFilter(active=True), Cancel()),
             "SagaAdmin.continue_operation": lambda: admin.continue_operation(run.id),
@@ -185,6 +198,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
         (memory.operations, Operations),
         (memory.pauses, Pauses),
         (memory.deletion, Deletion),
+        (memory.outgoing, OutgoingMessages),
     )
     for part, protocol in faces:
         for method in methods(protocol):

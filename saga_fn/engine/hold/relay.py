@@ -25,7 +25,7 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered, RelayHeldUp
 from saga_fn.engine.topics import AnyPublisher, Topics
 from saga_fn.engine.upkeep import Upkeep
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, shown
 from saga_fn.outgoing import (
     FailedForNow,
     OutgoingMessage,
@@ -262,7 +262,7 @@ class Relay:
         """Publish a message now, beside what waits: for a hook whose turn it is."""
         lane = self._lane(message.topic)
         if lane is None:
-            return FailedForNow(f"topic {message.topic!r} has no publisher in this process")
+            return FailedForNow(f"topic {shown(message.topic)} has no publisher in this process")
         (outcome,) = await lane.publish([message])
         return outcome or FailedForNow("its publisher fails")
 

@@ -12,7 +12,7 @@ import msgspec
 from saga_fn.codec.message import headers_in
 from saga_fn.core.hooks import Hook
 from saga_fn.definition import HookContext, Outgoing, SagaNews
-from saga_fn.definition.outgoing import AnyHook, Draft, draft_of, hook_in
+from saga_fn.definition.outgoing import Draft, GivenHook, draft_of, hook_in
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
@@ -50,7 +50,7 @@ class HookCalls:
 class _Calls:
     """The calls of one hook; None where the definition does not have it after all."""
 
-    def __init__(self, engine: SagaEngine, registered: Registered, hook: AnyHook | None) -> None:
+    def __init__(self, engine: SagaEngine, registered: Registered, hook: GivenHook | None) -> None:
         self._engine = engine
         self._registered = registered
         self._hook = hook
