@@ -29,8 +29,8 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
-from saga_fn.engine.commit.letters import Letters
 from saga_fn.engine.commit.recipients import Recipients
+from saga_fn.engine.commit.sends import Sends
 from saga_fn.engine.drive.execution import Clock, Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.message import judge
@@ -61,7 +61,7 @@ from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, InboxMessage, Letter, Recorded, decode_state
+from saga_fn.store.records import ClaimedSaga, EventToSend, InboxMessage, Recorded, decode_state
 from saga_fn.tasks import Errands, cut_short, spawn
 
 _LANES = 2
@@ -177,11 +177,11 @@ class SagaEngine:
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
-        self.letters: Letters = Letters(
+        self.sends: Sends = Sends(
             self.store,
             owner=self.owner,
             lease=self.options.lease,
-            drive=self._drive_letters,
+            drive=self._drive_sends,
             take_slots=self._take_slots,
         )
         self.recipients: Recipients = Recipients(self.store)
@@ -302,15 +302,15 @@ class SagaEngine:
                     driven.append(interpreter.until_over())
         return driven
 
-    async def _drive_letters(
+    async def _drive_sends(
         self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage]
     ) -> None:
         await self.drive_claimed(claims, sent, messages)
 
-    def _take_slots(self, letter: Letter, number: int) -> None:
-        """Count a letter that may claim a saga, as a start is counted."""
+    def _take_slots(self, event: EventToSend, number: int) -> None:
+        """Count an event that may claim a saga, as a start is counted."""
         self.starting += number
-        for name in {name for name, _, _ in letter.fits} & self.registry.limits.keys() if self.registry.limits else ():
+        for name in {name for name, _, _ in event.fits} & self.registry.limits.keys() if self.registry.limits else ():
             self.starting_of[name] = max(0, self.starting_of[name] + number)
 
     async def _recorded(
@@ -543,7 +543,7 @@ class SagaEngine:
 
     async def _stop(self) -> None:
         await self.recipients.stop(_CLEAN_UP)
-        await self.letters.stop(_CLEAN_UP)  # the sagas that they claim are handed back with the others
+        await self.sends.stop(_CLEAN_UP)  # the sagas that they claim are handed back with the others
         for interpreter in list(self.held.values()):
             interpreter.drain()
         await self._wait_until_over(self.options.stop_timeout.total_seconds(), self._hurry)

@@ -47,11 +47,10 @@ from saga_fn.store.records import (
     Committed,
     DueWork,
     Entry,
+    EventToSend,
     InboxMessage,
     Inserted,
     JournalRecord,
-    Letter,
-    LetterStatus,
     Live,
     MessageStatus,
     NewSaga,
@@ -59,6 +58,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    SendStatus,
     Sent,
     Standing,
     TakenSaga,
@@ -527,45 +527,45 @@ class MemoryStore:
         return MessageStatus.STORED if self._post(saga_id, message) else MessageStatus.DUPLICATE
 
     async def send_many(
-        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+        self, shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
     ) -> dict[UUID, Sent]:
         """Leave events for many sagas, at most one a saga, each judged by itself."""
-        return {letter.saga_id: self._send(letter, owner, lease) for letter in letters}
+        return {event.saga_id: self._send(event, owner, lease) for event in events}
 
-    def _send(self, letter: Letter, owner: UUID, lease: timedelta) -> Sent:
-        saga = self._sagas.get(letter.saga_id)
+    def _send(self, event: EventToSend, owner: UUID, lease: timedelta) -> Sent:
+        saga = self._sagas.get(event.saga_id)
         if saga is None:
             return NO_SAGA
-        row, message = saga.record, letter.message
+        row, message = saga.record, event.message
         definition = row.name, row.version, row.plan
         known = next((stored for stored in saga.inbox if stored.message.id == message.id), None)
         unread = [stored for stored in saga.inbox if stored.answer is None]
-        status: LetterStatus | None = None
-        if definition not in letter.fits:
-            status = LetterStatus.UNFIT
+        status: SendStatus | None = None
+        if definition not in event.fits:
+            status = SendStatus.UNFIT
         elif known is not None:
             is_over = row.ended_at is not None and known.answer is None
-            status = LetterStatus.ENDED if is_over else LetterStatus.DUPLICATE
+            status = SendStatus.ENDED if is_over else SendStatus.DUPLICATE
         elif row.ended_at is not None:
-            status = LetterStatus.ENDED
+            status = SendStatus.ENDED
         elif len(unread) >= MOST_UNREAD:
-            status = LetterStatus.FULL
-        if letter.to_key is not None and row.aggregation_id is not None and row.ended_at is None:
+            status = SendStatus.FULL
+        if event.to_key is not None and row.aggregation_id is not None and row.ended_at is None:
             key = row.name, row.aggregation_id
-            if status in (None, LetterStatus.DUPLICATE):
-                self.kept_events.remember(key, row.id, message, letter.to_key, repeated=known is not None)
+            if status in (None, SendStatus.DUPLICATE):
+                self.kept_events.remember(key, row.id, message, event.to_key, repeated=known is not None)
         if status is not None:
             return Sent(status, definition, is_owned=row.owner is not None)
-        self._post(letter.saga_id, message)
+        self._post(event.saga_id, message)
         claim = None
-        if letter.token is not None and row.goes_on_by_an_event:
-            claim = self._claimed(saga, owner, lease, letter.token)
-        elif letter.grace and row.owner is None and saga.record.due_at is not None:
-            due = saga.record.due_at + letter.grace
+        if event.token is not None and row.goes_on_by_an_event:
+            claim = self._claimed(saga, owner, lease, event.token)
+        elif event.grace and row.owner is None and saga.record.due_at is not None:
+            due = saga.record.due_at + event.grace
             saga.record = msgspec.structs.replace(
                 saga.record, due_at=due if row.due_at is None else min(due, row.due_at)
             )
-        return Sent(LetterStatus.STORED, definition, claim, is_alone=not unread, is_owned=saga.record.owner is not None)
+        return Sent(SendStatus.STORED, definition, claim, is_alone=not unread, is_owned=saga.record.owner is not None)
 
     def _post(self, saga_id: UUID, message: InboxMessage) -> bool:
         """Put a message into the inbox of a saga, and count it; False if it is there."""

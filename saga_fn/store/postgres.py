@@ -35,12 +35,12 @@ from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import lacking_of, read_only_error
 from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
-from saga_fn.store.postgres_letters import send_letters
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
 from saga_fn.store.postgres_outgoing import PostgresOutgoing, outgoing_columns
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
+from saga_fn.store.postgres_sends import send_events_of
 from saga_fn.store.postgres_sent import PostgresSentEvents
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -59,10 +59,10 @@ from saga_fn.store.records import (
     Committed,
     DueWork,
     Entry,
+    EventToSend,
     InboxMessage,
     Inserted,
     JournalRecord,
-    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -705,11 +705,11 @@ class PostgresStore:
             )
 
     async def send_many(
-        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+        self, shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
     ) -> dict[UUID, Sent]:
         """Leave events for many sagas, at most one a saga, each judged by itself."""
-        sent = await send_letters(self._database, shard, letters, owner=owner, lease=lease)
-        return {letter.saga_id: sent.get(letter.saga_id, NO_SAGA) for letter in letters}
+        sent = await send_events_of(self._database, shard, events, owner=owner, lease=lease)
+        return {event.saga_id: sent.get(event.saga_id, NO_SAGA) for event in events}
 
     async def rouse(self, saga_id: UUID) -> None:
         """Have the saga's inbox read, though no message was stored."""

@@ -33,13 +33,13 @@ from saga_fn.store.records import (
     Definition,
     DueWork,
     EndedSaga,
+    EventToSend,
     FailedMessage,
     HeldMessage,
     InboxMessage,
     Inserted,
     JournalRecord,
     KeptEvent,
-    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -573,7 +573,7 @@ class Store(Protocol):
         saga_ids: The ids of sagas.
         sagas: The sagas to insert, or to notify of.
         writes: The writes, at most one per saga.
-        letters: The events, at most one per saga.
+        events: The events, at most one per saga.
         definitions: The names and versions of definitions.
         owner: The id of this process.
         token: The token of the claim that the saga stands at.
@@ -824,7 +824,7 @@ class Store(Protocol):
         ...
 
     async def send_many(
-        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+        self, shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
     ) -> Mapping[UUID, Sent]:
         """Leave events for many sagas, at most one a saga, each judged by itself; gives the outcome of each by its saga.
 

@@ -574,7 +574,7 @@ class Recipient(NamedTuple):
     """Whether other events wait for the key: they come first."""
 
 
-class Letter(msgspec.Struct, frozen=True):
+class EventToSend(msgspec.Struct, frozen=True):
     """An event on its way to a saga, with others in one statement."""
 
     saga_id: UUID
@@ -589,8 +589,8 @@ class Letter(msgspec.Struct, frozen=True):
     """How long after that a saga without an owner is due that was not claimed: its sender reads the event meanwhile."""
 
 
-class LetterStatus(enum.Enum):
-    """The outcome of a letter, judged by itself. But for `STORED`, nothing was stored of it."""
+class SendStatus(enum.Enum):
+    """The outcome of an event, judged by itself. But for `STORED`, nothing was stored of it."""
 
     STORED = enum.auto()
     DUPLICATE = enum.auto()
@@ -607,20 +607,20 @@ class LetterStatus(enum.Enum):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """The outcome of a letter, and how its saga stands."""
+    """The outcome of an event, and how its saga stands."""
 
-    status: LetterStatus
+    status: SendStatus
     definition: Definition | None = None
     """The definition of the saga, if there is one."""
     claim: ClaimedSaga | None = None
-    """The saga, where the letter has claimed it."""
+    """The saga, where the event has claimed it."""
     is_alone: bool = False
-    """Whether the letter is the one message of the saga that is unread."""
+    """Whether the event is the one message of the saga that is unread."""
     is_owned: bool = False
     """Whether the saga has an owner now."""
 
 
-NO_SAGA: Final = Sent(LetterStatus.NO_SAGA)
+NO_SAGA: Final = Sent(SendStatus.NO_SAGA)
 
 
 class KeptEvent(msgspec.Struct, frozen=True):

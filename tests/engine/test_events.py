@@ -42,10 +42,10 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     Committed,
     Definition,
+    EventToSend,
     InboxMessage,
-    Letter,
-    LetterStatus,
     SagaWrite,
+    SendStatus,
     Sent,
     time_of,
 )
@@ -762,8 +762,8 @@ async def test_a_flood_of_events_for_a_full_inbox_makes_its_saga_due_now_and_the
             roused.append(saga_id)
             await rouse(saga_id)
 
-        async def full(shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta) -> dict[UUID, Sent]:
-            return {letter.saga_id: Sent(LetterStatus.FULL) for letter in letters}
+        async def full(shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta) -> dict[UUID, Sent]:
+            return {event.saga_id: Sent(SendStatus.FULL) for event in events}
 
         monkeypatch.setattr(store, "rouse", counted)
         monkeypatch.setattr(store, "send_many", full)

@@ -228,7 +228,7 @@ async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with
         assert (await second.snapshot()).buffered_events == ()
 
 
-async def test_an_event_whose_saga_ends_between_the_look_and_the_letter_is_answered_with_its_end(
+async def test_an_event_whose_saga_ends_between_the_look_and_the_event_is_answered_with_its_end(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with make() as orchestrator:

@@ -11,25 +11,25 @@ from typing import Any
 from uuid import UUID
 
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, Committed, Letter, SagaWrite, Sent
+from saga_fn.store.records import ClaimedSaga, Committed, EventToSend, SagaWrite, Sent
 
 
 def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
     """Kill this process where that many sagas have come to that point at once.
 
     `claimed`: they are this process's, and it has done nothing for them; or `before`, `in` or `after` the commit that would
-    say `event` of that step; or the same of the statement by which it sends events, if `event` is `letters`.
+    say `event` of that step; or the same of the statement by which it sends events, if `event` is `events`.
     """
     claim_due, commit, send_many = store.claim_due, store.commit, store.send_many
 
     async def send_and_die(
-        shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+        shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
     ) -> Mapping[UUID, Sent]:
-        if len(letters) < many:
-            return await send_many(shard, letters, owner=owner, lease=lease)
+        if len(events) < many:
+            return await send_many(shard, events, owner=owner, lease=lease)
         if point == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        sending = asyncio.create_task(send_many(shard, letters, owner=owner, lease=lease))
+        sending = asyncio.create_task(send_many(shard, events, owner=owner, lease=lease))
         if point == "in":
             await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
             os.kill(os.getpid(), signal.SIGKILL)
@@ -60,7 +60,7 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    if event == "letters":
+    if event == "events":
         setattr(store, "send_many", send_and_die)  # noqa: B010 - the store's class is final
     elif point == "claimed":
         setattr(store, "claim_due", claim_and_die)  # noqa: B010 - the store's class is final

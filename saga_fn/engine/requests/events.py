@@ -45,12 +45,12 @@ from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import (
     NO_PAUSE,
     Definition,
+    EventToSend,
     InboxMessage,
     KeyedEvent,
-    Letter,
-    LetterStatus,
     MessageStatus,
     SagaRecord,
+    SendStatus,
     Sent,
     Sought,
 )
@@ -145,21 +145,21 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
         while True:
             sent = await _sent(engine, saga_id, event, fits)
             match sent.status:
-                case LetterStatus.STORED:
+                case SendStatus.STORED:
                     is_read = sent.claim is not None or saga_id in engine.held
                     return await follow(engine, saga_id, event, expected, is_read=is_read)
-                case LetterStatus.DUPLICATE:
+                case SendStatus.DUPLICATE:
                     return Delivery.DUPLICATE
-                case LetterStatus.ENDED:
+                case SendStatus.ENDED:
                     return Delivery.ENDED
-                case LetterStatus.UNFIT | LetterStatus.NO_SAGA:
+                case SendStatus.UNFIT | SendStatus.NO_SAGA:
                     row = await read_row(engine, saga_id)
                     await check_event(engine, row, event)
                     fits = frozenset({(row.name, row.version, row.plan)})
-                case LetterStatus.FULL:
+                case SendStatus.FULL:
                     await engine.have_read(saga_id)
                     raise too_many_unread(saga_id)
-                case LetterStatus.LOCKED:  # for longer than anybody waited for it
+                case SendStatus.LOCKED:  # for longer than anybody waited for it
                     raise StoreUnavailableError(
                         f"another session keeps the row of saga {saga_id} locked: the event was not stored",
                         hint="look for a transaction that is open for long in pg_stat_activity, and send the event again",
@@ -181,8 +181,10 @@ async def _sent(
     message = event.message()
     while True:
         token = new_uuid() if names and all(engine.slots(name) > 0 for name in names) else None
-        sent = await engine.letters.send(Letter(saga_id, message, fits, token, to_key, _GRACE if reads else NO_PAUSE))
-        if sent.status is not LetterStatus.LOCKED or time.monotonic() >= give_up:
+        sent = await engine.sends.send(
+            EventToSend(saga_id, message, fits, token, to_key, _GRACE if reads else NO_PAUSE)
+        )
+        if sent.status is not SendStatus.LOCKED or time.monotonic() >= give_up:
             return sent
         await backoff.pause()
 
@@ -254,10 +256,10 @@ async def _sent_to_active(engine: SagaEngine, key: tuple[str, str], event: Outsi
     with engine.committer.answers.expected(saga_id, event.id) as expected:
         sent = await _sent(engine, saga_id, event, _fitting(engine, event), to_key)
         match sent.status:
-            case LetterStatus.STORED:
+            case SendStatus.STORED:
                 is_read = sent.claim is not None or saga_id in engine.held
                 return await follow(engine, saga_id, event, expected, is_read=is_read)
-            case LetterStatus.DUPLICATE:  # the saga had got it by its own id
+            case SendStatus.DUPLICATE:  # the saga had got it by its own id
                 return Delivery.DUPLICATE
             case _:  # it has ended, has no room, or has another definition: the key decides
                 return None

@@ -32,10 +32,10 @@ from saga_fn.store.records import (
     ClaimedSaga,
     Committed,
     DueWork,
+    EventToSend,
     InboxMessage,
     Inserted,
     JournalRecord,
-    Letter,
     Live,
     MessageStatus,
     NewSaga,
@@ -227,10 +227,10 @@ class CountingStore:
         return await self._inner.send(saga_id, message)
 
     async def send_many(
-        self, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+        self, shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
     ) -> Mapping[UUID, Sent]:
         self.calls["send_many"] += 1
-        return await self._inner.send_many(shard, letters, owner=owner, lease=lease)
+        return await self._inner.send_many(shard, events, owner=owner, lease=lease)
 
     async def rouse(self, saga_id: UUID) -> None:
         self.calls["rouse"] += 1

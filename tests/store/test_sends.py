@@ -21,13 +21,13 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
     MOST_UNREAD,
     Definition,
+    EventToSend,
     InboxMessage,
     KeyedEvent,
-    Letter,
-    LetterStatus,
     MessageStatus,
     NewSaga,
     Recipient,
+    SendStatus,
     Sent,
     Sought,
     time_of,
@@ -54,28 +54,28 @@ async def waiting(store: Store, waits: WaitReason = WaitReason.EVENT, *, key: st
     return saga
 
 
-async def send(store: Store, *letters: Letter) -> list[Sent]:
-    sent = await store.send_many(0, letters, owner=OTHER, lease=LONG)
-    return [sent[letter.saga_id] for letter in letters]
+async def send(store: Store, *events: EventToSend) -> list[Sent]:
+    sent = await store.send_many(0, events, owner=OTHER, lease=LONG)
+    return [sent[event.saga_id] for event in events]
 
 
-async def test_letters_to_many_sagas_are_each_judged_by_itself(store: Store) -> None:
+async def test_events_to_many_sagas_are_each_judged_by_itself(store: Store) -> None:
     free, other = await waiting(store), await waiting(store)
     owned = await start(store)
     twice = message()
     await store.send(other.id, twice)
     sent = await send(
         store,
-        Letter(free.id, message(b"1"), HERE),
-        Letter(owned.id, message(b"2"), HERE | ELSEWHERE),
-        Letter(other.id, twice, HERE),
-        Letter(uuid4(), message(), HERE),
+        EventToSend(free.id, message(b"1"), HERE),
+        EventToSend(owned.id, message(b"2"), HERE | ELSEWHERE),
+        EventToSend(other.id, twice, HERE),
+        EventToSend(uuid4(), message(), HERE),
     )
     assert [each.status for each in sent] == [
-        LetterStatus.STORED,
-        LetterStatus.STORED,
-        LetterStatus.DUPLICATE,
-        LetterStatus.NO_SAGA,
+        SendStatus.STORED,
+        SendStatus.STORED,
+        SendStatus.DUPLICATE,
+        SendStatus.NO_SAGA,
     ]
     assert [each.is_owned for each in sent] == [False, True, False, False]
     assert [each.body for each in await store.messages(free.id)] == [b"1"]
@@ -87,11 +87,11 @@ async def test_letters_to_many_sagas_are_each_judged_by_itself(store: Store) -> 
     assert await store.due_shards(SHOP) == [0]
 
 
-async def test_a_letter_is_for_the_definitions_alone_that_its_sender_has_judged_it_by(store: Store) -> None:
+async def test_an_event_is_for_the_definitions_alone_that_its_sender_has_judged_it_by(store: Store) -> None:
     saga = await waiting(store)
     for fits in (ELSEWHERE, frozenset[Definition]()):
-        (sent,) = await send(store, Letter(saga.id, message(), fits, uuid4()))
-        assert sent == Sent(LetterStatus.UNFIT, ("shop", 1, PLAN.id))
+        (sent,) = await send(store, EventToSend(saga.id, message(), fits, uuid4()))
+        assert sent == Sent(SendStatus.UNFIT, ("shop", 1, PLAN.id))
     assert await store.messages(saga.id) == []
     row = await store.read(saga.id)
     assert row is not None
@@ -108,17 +108,17 @@ async def test_a_saga_that_has_ended_gets_none_and_knows_what_it_has_got(store: 
     ends = hand.after(first).succeeded(B)
     await store.commit(0, [msgspec.structs.replace(ends, answers=((got.id, "accepted"),), inbox_seen=2)])
     statuses = [
-        (await send(store, Letter(hand.id, each, HERE, uuid4())))[0].status for each in (got, unread, message())
+        (await send(store, EventToSend(hand.id, each, HERE, uuid4())))[0].status for each in (got, unread, message())
     ]
-    assert statuses == [LetterStatus.DUPLICATE, LetterStatus.ENDED, LetterStatus.ENDED]
+    assert statuses == [SendStatus.DUPLICATE, SendStatus.ENDED, SendStatus.ENDED]
 
 
-async def test_a_full_inbox_takes_no_letter_and_its_saga_is_not_claimed(store: Store) -> None:
+async def test_a_full_inbox_takes_no_event_and_its_saga_is_not_claimed(store: Store) -> None:
     saga = await waiting(store)
     for _ in range(MOST_UNREAD):
         await store.send(saga.id, message())
-    (sent,) = await send(store, Letter(saga.id, message(), HERE, uuid4()))
-    assert (sent.status, sent.claim) == (LetterStatus.FULL, None)
+    (sent,) = await send(store, EventToSend(saga.id, message(), HERE, uuid4()))
+    assert (sent.status, sent.claim) == (SendStatus.FULL, None)
     row = await store.read(saga.id)
     assert row is not None
     assert (row.inbox_sent, row.owner) == (MOST_UNREAD, None)
@@ -127,10 +127,10 @@ async def test_a_full_inbox_takes_no_letter_and_its_saga_is_not_claimed(store: S
 @pytest.mark.parametrize(
     "waits", [WaitReason.EVENT, WaitReason.EVENT | WaitReason.TIMER, WaitReason.EVENT | WaitReason.RETRY], ids=repr
 )
-async def test_a_letter_with_a_token_claims_a_saga_that_waits_for_an_event(store: Store, waits: WaitReason) -> None:
-    saga, token, letter = await waiting(store, waits, key="key"), uuid4(), message()
-    (sent,) = await send(store, Letter(saga.id, letter, HERE, token))
-    assert (sent.status, sent.is_alone, sent.is_owned) == (LetterStatus.STORED, True, True)
+async def test_an_event_with_a_token_claims_a_saga_that_waits_for_an_event(store: Store, waits: WaitReason) -> None:
+    saga, token, event = await waiting(store, waits, key="key"), uuid4(), message()
+    (sent,) = await send(store, EventToSend(saga.id, event, HERE, token))
+    assert (sent.status, sent.is_alone, sent.is_owned) == (SendStatus.STORED, True, True)
     claim = sent.claim
     assert claim is not None
     row = await store.read(saga.id)
@@ -157,25 +157,25 @@ async def test_a_letter_with_a_token_claims_a_saga_that_waits_for_an_event(store
     ],
     ids=repr,
 )
-async def test_a_letter_claims_no_saga_that_waits_for_anything_else_or_for_a_person(
+async def test_an_event_claims_no_saga_that_waits_for_anything_else_or_for_a_person(
     store: Store, waits: WaitReason
 ) -> None:
     saga = await waiting(store, waits)
-    (sent,) = await send(store, Letter(saga.id, message(), HERE, uuid4()))
-    assert (sent.status, sent.claim, sent.is_owned) == (LetterStatus.STORED, None, False)
+    (sent,) = await send(store, EventToSend(saga.id, message(), HERE, uuid4()))
+    assert (sent.status, sent.claim, sent.is_owned) == (SendStatus.STORED, None, False)
     row = await store.read(saga.id)
     assert row is not None
     assert row.owner is None
 
 
-async def test_a_letter_takes_no_saga_from_its_owner(store: Store) -> None:
+async def test_an_event_takes_no_saga_from_its_owner(store: Store) -> None:
     hand = await start(store, lease=timedelta(0))
     before = await store.read(hand.id)
-    (sent,) = await send(store, Letter(hand.id, message(), HERE, uuid4()))
+    (sent,) = await send(store, EventToSend(hand.id, message(), HERE, uuid4()))
     after = await store.read(hand.id)
     assert before is not None
     assert after is not None
-    assert (sent.status, sent.claim, sent.is_owned) == (LetterStatus.STORED, None, True)
+    assert (sent.status, sent.claim, sent.is_owned) == (SendStatus.STORED, None, True)
     assert (after.token, after.owner, after.due_at) == (before.token, before.owner, before.due_at)
 
 
@@ -186,7 +186,9 @@ async def test_a_claimed_saga_has_other_messages_if_an_event_or_a_verb_is_unread
     await store.send(with_verb.id, message_of(Incoming(RetryRequested(Moment(0), StepId("a")))))
     await store.send(answered.id, old)
     await store.answer(answered.id, old.id, "accepted")
-    sent = await send(store, *(Letter(each.id, message(), HERE, uuid4()) for each in (with_event, with_verb, answered)))
+    sent = await send(
+        store, *(EventToSend(each.id, message(), HERE, uuid4()) for each in (with_event, with_verb, answered))
+    )
     assert [each.claim is not None for each in sent] == [True, True, True]
     assert [each.is_alone for each in sent] == [False, False, True]
 
@@ -198,8 +200,8 @@ async def test_a_saga_that_is_not_claimed_is_due_when_its_senders_grace_is_over(
         await waiting(store),
     )
     grace = timedelta(minutes=1)
-    await send(store, Letter(soon.id, message(), HERE, grace=grace), Letter(none.id, message(), HERE))
-    await send(store, Letter(timed.id, message(), HERE, grace=timedelta(hours=9)))
+    await send(store, EventToSend(soon.id, message(), HERE, grace=grace), EventToSend(none.id, message(), HERE))
+    await send(store, EventToSend(timed.id, message(), HERE, grace=timedelta(hours=9)))
     rows = [await store.read(each.id) for each in (soon, none, timed)]
     due = [row.due_at for row in rows if row is not None and row.due_at is not None]
     now = time_of(store.now())
@@ -208,29 +210,30 @@ async def test_a_saga_that_is_not_claimed_is_due_when_its_senders_grace_is_over(
     assert due[2] <= now + timedelta(hours=1), "no moment that comes before is put off"
 
 
-async def test_one_letter_sent_at_once_by_many_is_stored_once(store: Store) -> None:
-    saga, letter = await waiting(store), message()
+async def test_one_event_sent_at_once_by_many_is_stored_once(store: Store) -> None:
+    saga, event = await waiting(store), message()
     statuses = [
-        each[0].status for each in await asyncio.gather(*[send(store, Letter(saga.id, letter, HERE)) for _ in range(4)])
+        each[0].status
+        for each in await asyncio.gather(*[send(store, EventToSend(saga.id, event, HERE)) for _ in range(4)])
     ]
-    assert statuses.count(LetterStatus.STORED) == 1
-    assert set(statuses) <= {LetterStatus.STORED, LetterStatus.DUPLICATE, LetterStatus.LOCKED}
-    assert [each.id for each in await store.messages(saga.id)] == [letter.id]
+    assert statuses.count(SendStatus.STORED) == 1
+    assert set(statuses) <= {SendStatus.STORED, SendStatus.DUPLICATE, SendStatus.LOCKED}
+    assert [each.id for each in await store.messages(saga.id)] == [event.id]
 
 
 @pytest.mark.raw_rows
-async def test_a_locked_row_costs_only_its_own_letter_and_is_not_waited_for(any_dsn: str) -> None:
+async def test_a_locked_row_costs_only_its_own_event_and_is_not_waited_for(any_dsn: str) -> None:
     opened = PostgresStore(any_dsn)
     await opened.open(migrate=True, listen=None)
     free, locked = await waiting(opened), await waiting(opened)
     stranger = await asyncpg.connect(any_dsn)
     async with stranger.transaction():
         await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE id = $1 FOR UPDATE", locked.id)
-        sent = await send(opened, *(Letter(each.id, message(), HERE, uuid4()) for each in (free, locked)))
-        assert [each.status for each in sent] == [LetterStatus.STORED, LetterStatus.LOCKED]
+        sent = await send(opened, *(EventToSend(each.id, message(), HERE, uuid4()) for each in (free, locked)))
+        assert [each.status for each in sent] == [SendStatus.STORED, SendStatus.LOCKED]
     assert await opened.messages(locked.id) == []
-    (again,) = await send(opened, Letter(locked.id, message(), HERE, uuid4()))
-    assert again.status is LetterStatus.STORED
+    (again,) = await send(opened, EventToSend(locked.id, message(), HERE, uuid4()))
+    assert again.status is SendStatus.STORED
     await stranger.close()
     await opened.close()
 
@@ -240,13 +243,13 @@ async def test_a_locked_row_costs_only_its_own_letter_and_is_not_waited_for(any_
 
 async def test_who_gets_an_event_for_a_key_is_told_for_many_keys_at_once(store: Store) -> None:
     active, kept_for = await waiting(store, key="active"), ("shop", "later")
-    kept, letter = store.kept_events, message()
-    await kept.keep(0, kept_for, letter, "paid", expires=None, for_next=False)
+    kept, event = store.kept_events, message()
+    await kept.keep(0, kept_for, event, "paid", expires=None, for_next=False)
     found = await kept.recipients(
         0,
         [
             Sought("shop", "active", uuid4()),
-            Sought(*kept_for, letter.id),
+            Sought(*kept_for, event.id),
             Sought(*kept_for, uuid4()),
             Sought("other", "active", uuid4()),
         ],
@@ -260,31 +263,31 @@ async def test_who_gets_an_event_for_a_key_is_told_for_many_keys_at_once(store: 
 
 
 async def test_what_was_sent_to_a_key_and_stored_is_known_to_the_key_until_it_expires(store: Store) -> None:
-    saga, letter = await waiting(store, key="key"), message()
+    saga, event = await waiting(store, key="key"), message()
     to_key = KeyedEvent("paid", None)
-    (sent,) = await send(store, Letter(saga.id, letter, HERE, uuid4(), to_key))
-    assert sent.status is LetterStatus.STORED
+    (sent,) = await send(store, EventToSend(saga.id, event, HERE, uuid4(), to_key))
+    assert sent.status is SendStatus.STORED
     key = ("shop", "key")
-    assert await store.kept_events.recipients(0, [Sought(*key, letter.id)]) == [Recipient(saga.id, True, False)]
-    assert await store.kept_events.recipient_of(0, key, letter.id) == saga.id
-    kept = await store.kept_events.keep(0, key, letter, "paid", expires=None, for_next=False)
+    assert await store.kept_events.recipients(0, [Sought(*key, event.id)]) == [Recipient(saga.id, True, False)]
+    assert await store.kept_events.recipient_of(0, key, event.id) == saga.id
+    kept = await store.kept_events.keep(0, key, event, "paid", expires=None, for_next=False)
     assert kept is MessageStatus.DUPLICATE
     assert await store.kept_events.read(0, *key) == [], "and waits for no saga"
     assert await store.kept_events.hand_over(0, key) is None
 
 
 async def test_what_a_saga_had_got_by_its_own_id_is_a_repetition_when_it_comes_by_its_key(store: Store) -> None:
-    saga, letter = await waiting(store, key="key"), message()
-    await store.send(saga.id, letter)
-    (sent,) = await send(store, Letter(saga.id, letter, HERE, uuid4(), KeyedEvent("paid", None)))
-    assert (sent.status, sent.claim) == (LetterStatus.DUPLICATE, None)
-    assert await store.kept_events.recipient_of(0, ("shop", "key"), letter.id) is MessageStatus.DUPLICATE
+    saga, event = await waiting(store, key="key"), message()
+    await store.send(saga.id, event)
+    (sent,) = await send(store, EventToSend(saga.id, event, HERE, uuid4(), KeyedEvent("paid", None)))
+    assert (sent.status, sent.claim) == (SendStatus.DUPLICATE, None)
+    assert await store.kept_events.recipient_of(0, ("shop", "key"), event.id) is MessageStatus.DUPLICATE
 
 
 async def test_what_was_not_stored_is_not_known_to_the_key(store: Store) -> None:
     saga = await waiting(store, key="key")
-    letter = Letter(saga.id, message(), ELSEWHERE, uuid4(), KeyedEvent("paid", None))
-    (sent,) = await send(store, letter)
-    assert sent.status is LetterStatus.UNFIT
-    sought = Sought("shop", "key", letter.message.id)
+    event = EventToSend(saga.id, message(), ELSEWHERE, uuid4(), KeyedEvent("paid", None))
+    (sent,) = await send(store, event)
+    assert sent.status is SendStatus.UNFIT
+    sought = Sought("shop", "key", event.message.id)
     assert await store.kept_events.recipients(0, [sought]) == [Recipient(saga.id, known=False, has_kept=False)]

@@ -12,31 +12,31 @@ from saga_fn.store._queries import EventsSentRow
 from saga_fn.store.connection import Connection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.journal_rows import sparse
-from saga_fn.store.records import KEPT_FOR, MOST_UNREAD, ClaimedSaga, Definition, Letter, LetterStatus, Sent, time_of
+from saga_fn.store.records import KEPT_FOR, MOST_UNREAD, ClaimedSaga, Definition, EventToSend, SendStatus, Sent, time_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-async def send_letters(
-    database: Database, shard: int, letters: Sequence[Letter], *, owner: UUID, lease: timedelta
+async def send_events_of(
+    database: Database, shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
 ) -> dict[UUID, Sent]:
     """Leave events for many sagas, at most one a saga, in one statement; a saga that is not there is left out."""
     async with database.work() as connection:
-        rows = await _sent(database, connection, shard, letters, owner, lease)
+        rows = await _sent(database, connection, shard, events, owner, lease)
     now = database.sync_clock(rows[0].now) if rows else database.now()
-    by_saga = {letter.saga_id: letter for letter in letters}
+    by_saga = {event.saga_id: event for event in events}
     return {row.saga_id: _outcome(by_saga[row.saga_id], row, now) for row in rows}
 
 
 async def _sent(
-    database: Database, connection: Connection, shard: int, letters: Sequence[Letter], owner: UUID, lease: timedelta
+    database: Database, connection: Connection, shard: int, events: Sequence[EventToSend], owner: UUID, lease: timedelta
 ) -> list[EventsSentRow]:
     groups: dict[frozenset[Definition], int] = {}
-    for letter in letters:
-        groups.setdefault(letter.fits, len(groups))
+    for event in events:
+        groups.setdefault(event.fits, len(groups))
     fits = [(group, *definition) for definitions, group in groups.items() for definition in definitions]
-    keyed = [(letter.saga_id, letter.to_key) for letter in letters if letter.to_key is not None]
-    tokens = sparse([letter.token for letter in letters])
+    keyed = [(event.saga_id, event.to_key) for event in events if event.to_key is not None]
+    tokens = sparse([event.token for event in events])
     send = database.queries.send_events
     if tokens:  # else nothing is claimed, and no right to do so is needed
         send = partial(database.queries.send_events_and_claim, owner=owner, lease=lease)
@@ -45,11 +45,11 @@ async def _sent(
         shard=shard,
         lock_timeout=LOCK_TIMEOUT,
         most=MOST_UNREAD,
-        saga_ids=[letter.saga_id for letter in letters],
-        ids=[letter.message.id for letter in letters],
-        bodies=[letter.message.body for letter in letters],
-        groups=[groups[letter.fits] for letter in letters],
-        graces=[letter.grace // _MILLISECOND for letter in letters],
+        saga_ids=[event.saga_id for event in events],
+        ids=[event.message.id for event in events],
+        bodies=[event.message.body for event in events],
+        groups=[groups[event.fits] for event in events],
+        graces=[event.grace // _MILLISECOND for event in events],
         tokens=tokens,
         k_saga_ids=[saga for saga, _ in keyed],
         k_events=[event.name for _, event in keyed],
@@ -62,22 +62,22 @@ async def _sent(
     )
 
 
-def _outcome(letter: Letter, row: EventsSentRow, now: Moment) -> Sent:
+def _outcome(event: EventToSend, row: EventsSentRow, now: Moment) -> Sent:
     definition = row.name, row.version, PlanId(row.plan)
     if not row.fits:
-        return Sent(LetterStatus.UNFIT, definition)
+        return Sent(SendStatus.UNFIT, definition)
     if row.known:
         is_over = row.ended and row.answer is None
-        return Sent(LetterStatus.ENDED if is_over else LetterStatus.DUPLICATE, definition)
+        return Sent(SendStatus.ENDED if is_over else SendStatus.DUPLICATE, definition)
     if row.ended:
-        return Sent(LetterStatus.ENDED, definition)
+        return Sent(SendStatus.ENDED, definition)
     if row.is_full:
-        return Sent(LetterStatus.FULL, definition)
+        return Sent(SendStatus.FULL, definition)
     if not row.told:
-        return Sent(LetterStatus.LOCKED, definition)
+        return Sent(SendStatus.LOCKED, definition)
     # Told and not stored: another session has stored it since the statement looked.
-    status = LetterStatus.STORED if row.stored else LetterStatus.DUPLICATE
-    token = letter.token
+    status = SendStatus.STORED if row.stored else SendStatus.DUPLICATE
+    token = event.token
     claim = _claimed(row, token, now) if token is not None and row.token == token else None
     return Sent(status, definition, claim, is_alone=row.stored and row.is_alone, is_owned=row.token is not None)
 

@@ -1,4 +1,4 @@
-"""A sender is killed around its letters, which may have claimed their sagas: each is taken once all the same."""
+"""A sender is killed around its events, which may have claimed their sagas: each is taken once all the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.waiter import DEFINITIONS, Answer, Start, answer, waits
 from tests.support.until import SOON, suspended
 
 SAGAS = 4
-POINTS = [(point, where) for where in ("letters:", "EventReceived:") for point in ("before", "in", "after")]
+POINTS = [(point, where) for where in ("events:", "EventReceived:") for point in ("before", "in", "after")]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def assert_taken_once(sagas: SagaOrchestrator, run: SagaRun[int]) -> None:
 
 @pytest.mark.parametrize("by_key", [False, True], ids=["by id", "by key"])
 @pytest.mark.parametrize("point, where", POINTS, ids=[f"{point} {where[:-1]}" for point, where in POINTS])
-async def test_a_sender_that_is_killed_around_its_letters_loses_none_and_doubles_none(
+async def test_a_sender_that_is_killed_around_its_events_loses_none_and_doubles_none(
     sagas: SagaOrchestrator, workers: Processes, point: str, where: str, by_key: bool
 ) -> None:
     runs = [

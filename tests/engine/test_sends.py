@@ -1,4 +1,4 @@
-"""Events that are sent at the same time share a statement, and nothing else; a letter may claim its saga."""
+"""Events that are sent at the same time share a statement, and nothing else; an event may claim its saga."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from saga_fn import (
 )
 from saga_fn.engine.requests.events import OutsideEvent, id_of
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
-from saga_fn.store.records import MOST_UNREAD, Letter, Sent
+from saga_fn.store.records import MOST_UNREAD, EventToSend, Sent
 from tests.support.approval import Approval, approval
 from tests.support.shop import Order
 from tests.support.stores import Make
@@ -123,7 +123,7 @@ async def test_an_owner_folds_an_event_and_the_resumption_in_one_commit(
         assert [entry.kind for entry in history][-1] == "event_received", "the saga has ended with it"
 
 
-async def test_a_letter_that_is_refused_costs_only_itself(make: Make) -> None:
+async def test_an_event_that_is_refused_costs_only_itself(make: Make) -> None:
     async with make(concurrency=4 * MANY) as orchestrator:
         runs = await waiting(orchestrator, 6)
         full, twice, *others = runs
@@ -178,7 +178,7 @@ async def test_a_statement_that_fails_leaves_no_sender_waiting_and_no_slot_taken
             assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
 
 
-async def test_what_was_claimed_by_a_letter_whose_answer_is_lost_is_given_back(
+async def test_what_was_claimed_by_an_event_whose_answer_is_lost_is_given_back(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long before its lease is over; the event was stored, and is read."""
@@ -207,9 +207,9 @@ async def test_a_sender_that_is_cancelled_has_sent_its_event_and_leaves_nothing_
         store = orchestrator.engine.store
         real, begun = store.send_many, asyncio.Event()
 
-        async def says_so(shard: int, letters: Sequence[Letter], **named: Any) -> Mapping[UUID, Sent]:
+        async def says_so(shard: int, events: Sequence[EventToSend], **named: Any) -> Mapping[UUID, Sent]:
             begun.set()
-            return await real(shard, letters, **named)
+            return await real(shard, events, **named)
 
         monkeypatch.setattr(store, "send_many", says_so)
         sending = asyncio.create_task(orchestrator.to(run.id, approval).send(Approval("ann")))
@@ -228,15 +228,15 @@ async def test_a_sender_that_dies_with_its_claim_delays_its_saga_by_a_lease_and_
         store, registered = worker.engine.store, worker.engine.registry.latest("approved")
         fits = frozenset({("approved", 1, registered.definition.plan.id)})
         event = OutsideEvent(id_of("approval", "m1"), "approval", b'{"by":"ann"}')
-        letter = Letter(run.id, event.message(), fits, uuid4())
-        sent = await store.send_many(0, [letter], owner=uuid4(), lease=timedelta(seconds=1))
+        sending = EventToSend(run.id, event.message(), fits, uuid4())
+        sent = await store.send_many(0, [sending], owner=uuid4(), lease=timedelta(seconds=1))
         assert sent[run.id].claim is not None, "and nothing more is heard of its owner"
         assert await run.result(SOON) == Approval("ann")
         history = (await SagaAdmin(worker).get_saga(run.id)).step_history
         assert [entry.kind for entry in history].count("event_received") == 1
 
 
-async def test_no_letter_claims_a_saga_for_a_process_that_has_no_slot_or_pauses_it(make: Make) -> None:
+async def test_no_event_claims_a_saga_for_a_process_that_has_no_slot_or_pauses_it(make: Make) -> None:
     async with make(concurrency=0) as webhook, make() as worker:
         runs = await waiting(worker, 2)
         webhook.register("approved", waits_for_approval())

@@ -1,8 +1,8 @@
 """Events on their way to sagas: those that are sent at the same time share a statement, and each is judged by itself.
 
-A letter may claim its saga for this process: then the event, the saga's resumption and the begin of its next step are one
-commit. If the process dies before that, the letter is stored and unread, and the saga has an owner that is gone: whoever takes it
-over when the lease is over reads the letter first, as after any claim. A letter whose answer is lost may have claimed
+An event may claim its saga for this process: then the event, the saga's resumption and the begin of its next step are one
+commit. If the process dies before that, the event is stored and unread, and the saga has an owner that is gone: whoever takes it
+over when the lease is over reads the event first, as after any claim. An event whose answer is lost may have claimed
 its saga, too: it is given back by the token, which does nothing if it was not so.
 """
 
@@ -23,7 +23,7 @@ from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, InboxMessage, Letter, Sent
+from saga_fn.store.records import ClaimedSaga, EventToSend, InboxMessage, Sent
 from saga_fn.tasks import Errands
 
 _BUSY_TRIES: Final = 6
@@ -34,12 +34,12 @@ Drive: TypeAlias = Callable[[Sequence[ClaimedSaga], float, Mapping[UUID, InboxMe
 
 
 class _Pending:
-    __slots__ = ("has_claimed", "id", "letter", "sent", "size")
+    __slots__ = ("event", "has_claimed", "id", "sent", "size")
 
-    def __init__(self, letter: Letter) -> None:
-        self.id = letter.saga_id
-        self.letter = letter
-        self.size = len(letter.message.body)
+    def __init__(self, event: EventToSend) -> None:
+        self.id = event.saga_id
+        self.event = event
+        self.size = len(event.message.body)
         self.has_claimed = False
         self.sent: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
 
@@ -56,13 +56,19 @@ def _cut_short() -> StoreError:
 
 
 @final
-class Letters:
+class Sends:
     """Sends events, many a statement."""
 
     def __init__(
-        self, store: Store, *, owner: UUID, lease: timedelta, drive: Drive, take_slots: Callable[[Letter, int], None]
+        self,
+        store: Store,
+        *,
+        owner: UUID,
+        lease: timedelta,
+        drive: Drive,
+        take_slots: Callable[[EventToSend, int], None],
     ) -> None:
-        """`take_slots` is called with each letter that may claim a saga, and 1, or -1 when it does not any more."""
+        """`take_slots` is called with each event that may claim a saga, and 1, or -1 when it does not any more."""
         self._store = store
         self._owner = owner
         self._lease = lease
@@ -71,16 +77,16 @@ class Letters:
         self._errands = Errands()
         self._take_slots = take_slots
 
-    async def send(self, letter: Letter) -> Sent:
+    async def send(self, event: EventToSend) -> Sent:
         """Leave an event for a saga; it is durable when this returns.
 
         It is sent though its sender is cancelled meanwhile. Raises StoreError if the store does not take it: where it does not
         answer, it may have been stored.
         """
-        pending = _Pending(letter)
-        if letter.token is not None:
-            self._take_slots(letter, 1)
-        self._lanes.add(shard_of(letter.saga_id, self._store.shards), pending)
+        pending = _Pending(event)
+        if event.token is not None:
+            self._take_slots(event, 1)
+        self._lanes.add(shard_of(event.saga_id, self._store.shards), pending)
         return await pending.sent
 
     async def stop(self, patience: float) -> None:
@@ -104,39 +110,39 @@ class Letters:
                 raise
         finally:
             for pending in batch:
-                if pending.letter.token is not None and not pending.has_claimed:
-                    self._take_slots(pending.letter, -1)
+                if pending.event.token is not None and not pending.has_claimed:
+                    self._take_slots(pending.event, -1)
 
     async def _post(self, shard: int, batch: Sequence[_Pending]) -> None:
         began = time.monotonic()
-        sent = await self._sent(shard, [pending.letter for pending in batch])
+        sent = await self._sent(shard, [pending.event for pending in batch])
         claims: list[ClaimedSaga] = []
-        claiming: list[Letter] = []
+        claiming: list[EventToSend] = []
         messages: dict[UUID, InboxMessage] = {}
         for pending in batch:
             outcome = sent[pending.id]
             if outcome.claim is not None:
                 pending.has_claimed = True
                 claims.append(outcome.claim)
-                claiming.append(pending.letter)
+                claiming.append(pending.event)
                 if outcome.is_alone:
-                    messages[pending.id] = pending.letter.message
+                    messages[pending.id] = pending.event.message
             if not pending.sent.done():  # its sender may have gone
                 pending.sent.set_result(outcome)
-        if claims:  # beside the lane: the next letters wait for none of it
+        if claims:  # beside the lane: the next events wait for none of it
             self._errands.add(self._go_on(claims, claiming, began, messages))
 
-    async def _sent(self, shard: int, letters: Sequence[Letter]) -> Mapping[UUID, Sent]:
+    async def _sent(self, shard: int, events: Sequence[EventToSend]) -> Mapping[UUID, Sent]:
         for _ in range(_BUSY_TRIES - 1):
             with contextlib.suppress(StoreBusyError):  # nothing was written
-                return await self._store.send_many(shard, letters, owner=self._owner, lease=self._lease)
+                return await self._store.send_many(shard, events, owner=self._owner, lease=self._lease)
             await asyncio.sleep(random.uniform(0.001, 0.02))
-        return await self._store.send_many(shard, letters, owner=self._owner, lease=self._lease)
+        return await self._store.send_many(shard, events, owner=self._owner, lease=self._lease)
 
     async def _go_on(
         self,
         claims: Sequence[ClaimedSaga],
-        claiming: Sequence[Letter],
+        claiming: Sequence[EventToSend],
         began: float,
         messages: Mapping[UUID, InboxMessage],
     ) -> None:
@@ -145,15 +151,15 @@ class Letters:
         except StoreError:
             pass  # they were handed back, or are left to their leases
         finally:
-            for letter in claiming:
-                self._take_slots(letter, -1)
+            for event in claiming:
+                self._take_slots(event, -1)
 
     def _give_back(self, shard: int, batch: Sequence[_Pending]) -> None:
-        """Give back what may have been claimed by letters of which nothing is known."""
+        """Give back what may have been claimed by events of which nothing is known."""
         tokens = {
-            pending.id: pending.letter.token
+            pending.id: pending.event.token
             for pending in batch
-            if pending.letter.token is not None and not pending.has_claimed
+            if pending.event.token is not None and not pending.has_claimed
         }
         if tokens:
             self._errands.add(self._released(shard, tokens))
