@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn import brokers, console, diagram, kafka, nats, observe, otel, prometheus, rabbitmq, webhook
+from saga_fn import brokers, console, diagram, kafka, nats, observe, otel, prometheus, rabbitmq, testing, webhook
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
@@ -336,6 +336,7 @@ OUTSIDE_OF_THE_ROOT = {
     *nats.__all__,
     *prometheus.__all__,
     *rabbitmq.__all__,
+    *testing.__all__,
     *webhook.__all__,
 }
 """Public names of the rooms that are public beside the root."""

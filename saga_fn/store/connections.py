@@ -25,7 +25,7 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT",
 """A peer that has vanished is noticed within 40 seconds (RFC 1122, 4.2.3.6), and no firewall forgets an idle connection."""
 
 
-ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "int8", "bool")
+ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "int8", "bool", "interval")
 """The elements of the arrays that statements take or give."""
 _ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in ARRAY_TYPES)
 

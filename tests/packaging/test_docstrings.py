@@ -85,6 +85,15 @@ def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all 
     yield "grant", migrations.grant
 
 
+def test_help_can_show_each_class_and_each_function() -> None:
+    """The annotations of a class of msgspec are resolved for that: one that names a module of the checkers alone cannot be."""
+    for name, value in public():
+        try:
+            assert inspect.signature(value) is not None
+        except ValueError:  # a Protocol, or a class that is made in C, has none
+            assert inspect.isclass(value), name
+
+
 def methods() -> Iterator[tuple[str, Any, types.FunctionType]]:  # Any: classes of all kinds
     """Every public function, and every public method and constructor of a public class: its name, its class, itself."""
     for name, value in public():

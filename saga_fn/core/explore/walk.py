@@ -15,7 +15,7 @@ from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, events_of, v
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
 from saga_fn.core.explore.view import interchangeable, repeated_in, view_of
 from saga_fn.core.facts import due
-from saga_fn.core.ids import Micros, StepId
+from saga_fn.core.ids import Micros, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
@@ -84,20 +84,20 @@ class Walk:
     """One exploration under way. States are known by their number, in the order in which they were found."""
 
     def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
-        self.plans = {plan.id: plan for plan in plans}
-        self.events = {plan.id: events_of(plan) for plan in plans}
-        self.first = plans[0]
-        self.twins = {plan.id: interchangeable(plan) for plan in plans}
-        self.budget = budget
-        self.skips = len(steps_of(plans[0])) + 1 if skips is None else skips
-        self.bounded = False
+        self.plans: dict[PlanId, Plan] = {plan.id: plan for plan in plans}
+        self.events: dict[PlanId, tuple[Event, ...]] = {plan.id: events_of(plan) for plan in plans}
+        self.first: Plan = plans[0]
+        self.twins: dict[PlanId, tuple[tuple[StepId, ...], ...]] = {plan.id: interchangeable(plan) for plan in plans}
+        self.budget: int = budget
+        self.skips: int = len(steps_of(plans[0])) + 1 if skips is None else skips
+        self.bounded: bool = False
         self.numbers: dict[bytes, int] = {}
         self.known: dict[SagaState, int] = {}
         """The same by the states themselves, as they were met: most edges lead to one whose view is known."""
         self.states: list[SagaState] = []
         self.statuses: list[SagaStatus] = []
         self.found_by: list[tuple[int | None, Event]] = []
-        self.edges = 0
+        self.edges: int = 0
         self.moves: set[tuple[SagaStatus | None, str, SagaStatus]] = set()
         self.violations: list[Violation] = []
         self.before: tuple[list[set[int]], list[set[int]]] = ([], [])

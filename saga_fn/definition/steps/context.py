@@ -146,7 +146,10 @@ class TransactionalContext(StepContext, frozen=True, kw_only=True):
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"outlet", "connection"})
 
-    connection: asyncpg.Connection[asyncpg.Record]
+    if TYPE_CHECKING:
+        connection: asyncpg.Connection[asyncpg.Record]
+    else:  # the driver is not imported with this, and `inspect.signature` and `help` ask for what stands here
+        connection: object
     """An asyncpg connection in an open transaction. Use it until the step returns, and in one task at a time.
 
     COMMIT and ROLLBACK are not for the step: it is parked if it ends its transaction. `connection.transaction()` is a savepoint.
