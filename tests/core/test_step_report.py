@@ -36,7 +36,7 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.step_report import StepReport, StepStatus, is_tried_again, report_of, status_of
+from saga_fn.core.step_report import StepReport, StepStatus, is_not_undone, is_tried_again, report_of, status_of
 from tests.core.given import THREE, A, B, C, step
 
 TRIED = Attempts(3, 2, digest=Digest(b"x"))
@@ -121,3 +121,9 @@ def test_every_state_is_told() -> None:
 def test_a_step_is_tried_again_if_it_waits_for_its_next_try_or_may_have_run() -> None:
     again = {StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING}
     assert {status for status in StepStatus if is_tried_again(status)} == again
+
+
+def test_a_step_is_not_undone_from_its_success_to_the_success_of_its_compensation() -> None:
+    undoing = {status for status in StepStatus if status.value.startswith("COMPENSATION_")}
+    expected = {StepStatus.SUCCEEDED, StepStatus.COMPENSATING} | undoing
+    assert {status for status in StepStatus if is_not_undone(status)} == expected
