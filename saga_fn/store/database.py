@@ -35,7 +35,8 @@ T = TypeVar("T")
 LOCK_TIMEOUT: Final = 20
 """Milliseconds that a statement waits for a row that another session has locked."""
 _LONGEST_PAUSE = 0.25
-_NOT_THE_SCHEMA: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
+_NO_TABLES: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+_NOT_THE_SCHEMA: Final = (*_NO_TABLES, asyncpg.UndefinedColumnError)
 
 
 @final
@@ -133,7 +134,10 @@ class Database:
     async def _judge(self, connection: Connection) -> None:
         await check_codecs(self.queries, connection)
         if self._name is None:
-            self._name = await self.queries.read_store_name(connection)
+            with suppress(
+                *_NO_TABLES
+            ):  # migrations are yet to come, or the statement itself fails, and says what is amiss
+                self._name = await self.queries.read_store_name(connection)
 
     def _is_closing(self) -> bool:
         closing: object = getattr(self._pool, "is_closing", None)
@@ -249,7 +253,7 @@ class Database:
             async with connections.connection() as connection:
                 try:
                     yield connection
-                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                except _NO_TABLES:
                     await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
                     raise
         except BaseException as error:
