@@ -315,8 +315,7 @@ class SagaOrchestrator:
             check_whole("concurrency", concurrency, least=1)
         self.engine.topics.check_definition(chosen, found)
         self.engine.registry.add(registered, concurrency)
-        if found.hooks is not None:
-            self.engine.relay.expect_hooks()
+        self.engine.relay.expect(hooks=found.hooks is not None)
         self._life.worker.wake()
         return SagaHandle(self, self._life.starter, registered, found)
 

@@ -70,7 +70,7 @@ class AdminOutgoing(AdminBase):
 
             await admin.redrive(saga_id, reason="the broker takes large messages now")
         """
-        asked, places = await self._dead(saga_id, message, reason)
+        asked, places = await self._places_of(saga_id, message, reason, dead=True)
         store = self._engine.store.outgoing
 
         async def redriven() -> int:
@@ -85,11 +85,12 @@ class AdminOutgoing(AdminBase):
 
         Args:
             saga_id: The saga's id.
-            message: The id of one message. Default: None, all dead messages of the saga.
+            message: The id of one message, which need not be dead: one whose topic no process publishes any more waits for ever.
+                Default: None, all dead messages of the saga.
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
-            How many there were: 0 if none of them is dead.
+            How many there were: 0 if none of them is dead, or a process has the one message in its hands at this moment.
 
         Raises:
             PayloadError: An id is none, or the reason is no line.
@@ -100,20 +101,20 @@ class AdminOutgoing(AdminBase):
 
             await admin.discard(saga_id, message.id, reason="sent by hand, OPS-12")
         """
-        asked, places = await self._dead(saga_id, message, reason)
+        asked, places = await self._places_of(saga_id, message, reason, dead=message is None)
         store = self._engine.store.outgoing
 
         async def discarded() -> int:
-            return await store.discard(saga_id, places)
+            return await store.discard(saga_id, places, waiting=message is not None)
 
         done = await recorded(self._engine, "discard", asked, discarded, _counted, saga_id=saga_id)
         self._engine.relay.look_soon()
         return done
 
-    async def _dead(
-        self, saga_id: UUID, message: UUID | None, reason: str | None
+    async def _places_of(
+        self, saga_id: UUID, message: UUID | None, reason: str | None, *, dead: bool
     ) -> tuple[Asked, list[tuple[int, int]]]:
-        """Who asks, and the places of the saga's dead messages, or of that one."""
+        """Who asks, and the places of the saga's messages, or of that one; with `dead` only of what is dead."""
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
         check_id(saga_id)
@@ -121,7 +122,8 @@ class AdminOutgoing(AdminBase):
             check_id(message, "a message's id", hint="SagaAdmin.outgoing lists them")
         asked = Asked.of(self._actor, reason)
         found = await self._engine.store.outgoing.of_saga(saga_id, most=_MOST)
-        return asked, [(each.rev, each.n) for each in found if each.dead_at is not None and _is(each, message)]
+        wanted = (each for each in found if _is(each, message))
+        return asked, [(each.rev, each.n) for each in wanted if each.dead_at is not None or not dead]
 
 
 def _is(record: OutgoingRecord, message: UUID | None) -> bool:

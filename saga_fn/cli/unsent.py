@@ -18,6 +18,10 @@ from saga_fn.snapshot import UnsentMessage
 
 _Message = Annotated[str | None, Parameter(help="The id of one message. Without it all dead messages of the saga.")]
 
+_Discarded = Annotated[
+    str | None, Parameter(help="The id of one message, dead or waiting. Without it all dead messages of the saga.")
+]
+
 
 async def list_unsent(
     saga_id: Annotated[str | None, Parameter(help="The saga's id. Without it the dead messages of all sagas.")] = None,
@@ -58,7 +62,7 @@ async def redrive(
 
 async def discard(
     saga_id: Id,
-    message: _Message = None,
+    message: _Discarded = None,
     /,
     *,
     yes: Yes = False,
@@ -95,7 +99,7 @@ async def _decide(
         found = [
             each
             for each in await place.admin.outgoing(saga_id, limit=1000)
-            if each.dead_at is not None and message in (None, each.id)
+            if message in (None, each.id) and (each.dead_at is not None or (verb == "discard" and message is not None))
         ]
         if not found:
             return said("No such message is dead.", {done: 0}, ExitCode.FOUND)

@@ -500,6 +500,7 @@ class SagaEngine:
         """
         if self.uncommitted or self.handing_over.awaited:
             self.notify_processes(None)
+            self.relay.look_soon()  # for what hooks of those starts have to say
         if self.handing_over.awaited:
             with contextlib.suppress(StoreError):  # as of a role that only sends: then a worker does it
                 await self.handing_over.run()

@@ -11,8 +11,8 @@ from typing_extensions import TypeIs
 
 from saga_fn.codec.containers import is_mapping
 from saga_fn.core.hooks import Hook
-from saga_fn.definition import AnySaga, Hooks
-from saga_fn.definition.outgoing import is_topic
+from saga_fn.definition import AnySaga, Hooks, Outgoing
+from saga_fn.definition.outgoing import GivenHook, is_topic
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
 from saga_fn.outgoing import Publisher, PublishFunction
 from saga_fn.store.records import OutgoingRow
@@ -42,7 +42,8 @@ class Topics:
         """Raise SagaError for what are no publishers. `lease`: for how long no other process takes a message of this one."""
         self.by_pattern: dict[str, AnyPublisher] = _judged({} if publishers is None else publishers)
         self.lease = lease
-        self._works = works
+        self.works: bool = works
+        """Whether this process runs sagas."""
         self.token: UUID | None = None
         """The token under which this process holds messages; None while it publishes none."""
         self.written: Written = _leave
@@ -63,12 +64,12 @@ class Topics:
 
     def check(self, topic: str) -> None:
         """Raise PayloadError for a topic that has no publisher here."""
-        if self._works and self.pattern_of(topic) is None:
+        if self.works and self.pattern_of(topic) is None:
             raise PayloadError(f"topic {shown(topic)} has no publisher in this process", hint=_HINT)
 
     def check_definition(self, name: str, definition: AnySaga) -> None:
         """Raise SagaDefinitionError if a topic that the definition declares has no publisher here."""
-        for topic in definition.topics if self._works else ():
+        for topic in definition.topics if self.works else ():
             if self.pattern_of(topic) is None:
                 raise SagaDefinitionError(
                     f"saga {shown(name)} publishes to topic {shown(topic)}, which has no publisher in this process",
@@ -81,7 +82,12 @@ class Topics:
 
     def token_for_hook(self, hooks: Hooks | None, hook: Hook) -> UUID | None:
         """The same for a hook: None leaves it to whoever knows the definition."""
-        return None if hooks is None or hooks.of(hook) is None else self.token
+        given = None if hooks is None else hooks.of(hook)
+        return None if given is None or not self.can_call(given) else self.token
+
+    def can_call(self, hook: GivenHook) -> bool:
+        """Whether this process has all that the hook needs: a publisher, if it is a message."""
+        return not isinstance(hook, Outgoing) or self.pattern_of(hook.topic) is not None
 
 
 _HINT = 'SagaOrchestrator(..., publishers={"orders.*": a_publisher})'

@@ -161,12 +161,17 @@ class MemoryOutgoing:
         self._wake(saga_id)
         return len(dead)
 
-    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]]) -> int:
-        """Delete these messages of a saga, if they are dead; gives how many were."""
-        dead = list(self._dead(saga_id, places))
-        self._remove({each.place for each in dead})
+    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
+        now = time_of(self._store.now())
+        given = {each.place: each for each in self._dead(saga_id, places)}
+        for rev, n in places if waiting else ():
+            found = self._find((saga_id, rev, n))
+            if found is not None and (found.token is None or found.record.due_at <= now):
+                given[found.place] = found
+        self._remove(set(given))
         self._wake(saga_id)
-        return len(dead)
+        return len(given)
 
     async def counts(self) -> OutgoingCounts:
         """How many there are."""

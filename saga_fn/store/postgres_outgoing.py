@@ -180,8 +180,8 @@ class PostgresOutgoing:
         await self._wake(shard, saga_id)
         return count
 
-    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]]) -> int:
-        """Delete these messages of a saga, if they are dead; gives how many were."""
+    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
         shard = self._shard(saga_id)
 
         async def done() -> int:
@@ -192,6 +192,7 @@ class PostgresOutgoing:
                     saga_id=saga_id,
                     revs=[rev for rev, _ in places],
                     ns=[n for _, n in places],
+                    waiting=waiting,
                     lock_timeout=LOCK_TIMEOUT,
                 )
             return len(rows)

@@ -550,8 +550,8 @@ class OutgoingMessages(Protocol):
         """Try these messages of a saga again, if they are dead; gives how many are."""
         ...
 
-    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]]) -> int:
-        """Delete these messages of a saga, if they are dead; gives how many were."""
+    async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
         ...
 
     async def counts(self) -> OutgoingCounts:

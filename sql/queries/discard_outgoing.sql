@@ -1,5 +1,5 @@
 -- name: discard_outgoing :many
--- Delete these dead messages of a saga.
+-- Delete these messages of a saga: those that are dead, and with `waiting` those that no process holds, too.
 -- Locks: the rows that it deletes, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (
@@ -12,5 +12,5 @@ DELETE FROM saga_fn.saga_outgoing AS o
 USING given AS g CROSS JOIN lock_timeout
 WHERE
     o.shard = :shard::smallint AND o.saga_id = :saga_id::uuid AND o.rev = g.rev AND o.n = g.n
-    AND o.dead_at IS NOT NULL
+    AND (o.dead_at IS NOT NULL OR (:waiting::boolean AND (o.token IS NULL OR o.due_at <= now())))
 RETURNING o.rev

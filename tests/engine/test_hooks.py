@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import attrs
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.engine.hold import relay
 from saga_fn.outgoing import OutgoingOptions
 from tests.support.broker import Broker
 from tests.support.stores import Make
@@ -81,6 +83,23 @@ async def test_the_end_of_a_saga_is_told_by_a_message_made_of_what_it_was_given_
     assert (completed.topic, completed.key) == ("news.completed", "order-7")
     assert completed.body == b'{"result":"receipt for pay"}'
     assert started.id != completed.id
+
+
+async def test_what_a_start_in_a_callers_transaction_tells_is_published_as_soon_as_the_caller_says_committed(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_POLL", 3600.0)
+    broker = Broker()
+    connection = await asyncpg.connect(dsn)
+    async with SagaOrchestrator(dsn, concurrency=0, publishers={"*": broker}) as orchestrator:
+        handle = orchestrator.register(everything([]))
+        async with connection.transaction():
+            run = await handle.start(Order("pay"), connection=connection)
+        assert [each.topic for each in await SagaAdmin(orchestrator).outgoing(run.id)] == ["on_started"]
+        await orchestrator.committed()
+        await broker.until(1)
+    await connection.close()
+    assert broker.topics == ["news.started"]
 
 
 async def test_a_message_without_a_function_has_the_news_itself(make: Make) -> None:
@@ -211,6 +230,23 @@ async def test_a_definition_that_lost_its_hook_lets_the_call_go(make: Make) -> N
         worker.register(without)
         await until_nothing_is_left(worker)
     assert [news.hook for news in seen] == [Hook.PARKED]
+
+
+async def test_a_process_with_no_hook_and_no_publisher_lets_the_calls_go_that_verbs_elsewhere_have_written(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @saga("order")
+    def without(order: StepRef[Order]) -> StepRef[str]:
+        return charge(order)
+
+    monkeypatch.setattr(relay, "_SELDOM", 0.01)
+    async with make() as worker:
+        run = await worker.register(without).start(Order("park"))
+        await suspended(run)
+        async with make(concurrency=0) as elsewhere:
+            await SagaAdmin(elsewhere).abort(run.id)
+        await until_nothing_is_left(worker)
+        assert not worker.engine.relay.working, "it looks seldom"
 
 
 def test_the_builder_takes_hooks_too() -> None:

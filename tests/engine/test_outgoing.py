@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
@@ -312,6 +312,57 @@ async def test_a_publisher_that_hangs_is_cut_short_and_called_again(make: Make) 
         await broker.until(2)
         await until_sent(orchestrator, run.id)
     assert broker.topics == ["orders.charged", "orders.shipped"]
+
+
+class UnreadableError(Exception):
+    @override
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+NONSENSE: dict[str, Callable[[], list[Any]]] = {
+    "a number of seconds": lambda: [FailedForNow("slow", after=5)],  # type: ignore[arg-type]
+    "the longest time": lambda: [FailedForNow("slow", after=timedelta.max)],
+    "a time before now": lambda: [FailedForNow("slow", after=timedelta.min)],
+    "an exception for the reason": lambda: [FailedForNow(UnreadableError())],  # type: ignore[arg-type]
+    "nothing for the reason": lambda: [RefusedForGood(None)],  # type: ignore[arg-type]
+    "nothing at all": list,
+    "a cancellation of its own": lambda: raised(asyncio.CancelledError()),
+    "a group with a cancellation": lambda: raised(BaseExceptionGroup("two", [ValueError(1), asyncio.CancelledError()])),
+    "the end of a generator": lambda: raised(GeneratorExit()),
+}
+
+
+def raised(error: BaseException) -> list[Any]:
+    raise error
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_an_answer_that_makes_no_sense_counts_as_an_attempt_and_is_told(what: str, make: Make) -> None:
+    async def nonsense(_: Sequence[OutgoingMessage]) -> list[Any]:
+        return NONSENSE[what]()
+
+    async with make(publishers={"*": nonsense}, outgoing=OutgoingOptions(max_attempts=1)) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7))
+        admin = SagaAdmin(orchestrator)
+        async with asyncio.timeout(SOON):
+            while not (dead := await admin.outgoing()):
+                await asyncio.sleep(0.005)
+    assert [(each.saga_id, each.attempts, bool(each.error)) for each in dead] == [(run.id, 1, True)]
+
+
+async def test_a_publisher_whose_leaving_is_cancelled_by_itself_keeps_nobody_from_leaving(make: Make) -> None:
+    class Leaving(Broker):
+        @override
+        async def __aexit__(self, *_: object) -> None:
+            await super().__aexit__()
+            raise asyncio.CancelledError
+
+    brokers = Leaving(), Leaving()
+    async with make(publishers={"orders.charged": brokers[0], "*": brokers[1]}) as orchestrator:
+        await orchestrator.register(ordering).start(Order(7))
+        await brokers[1].until(1)
+    assert [broker.left for broker in brokers] == [1, 1]
 
 
 async def test_a_publisher_that_cannot_be_entered_keeps_no_orchestrator_from_working(make: Make) -> None:

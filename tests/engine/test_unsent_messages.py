@@ -8,12 +8,27 @@ from uuid import uuid4
 
 import pytest
 
-from saga_fn import AttentionKind, OperationState, PayloadError, SagaAdmin, SagaError, UnsentMessage
+from saga_fn import (
+    AttentionKind,
+    OperationState,
+    Outgoing,
+    PayloadError,
+    SagaAdmin,
+    SagaError,
+    StepRef,
+    UnsentMessage,
+    saga,
+)
 from saga_fn.outgoing import OutgoingOptions, RefusedForGood
-from tests.engine.test_outgoing import Order, ordering
+from tests.engine.test_outgoing import Order, charge, ordering, ship
 from tests.support.broker import Broker
 from tests.support.stores import Make
 from tests.support.until import SOON
+
+
+@saga("told", on_started=Outgoing("orders.started"))
+def told(order: StepRef[Order]) -> StepRef[int]:
+    return ship(charge(order))
 
 
 async def dead_in(admin: SagaAdmin, number: int = 1) -> tuple[UnsentMessage, ...]:
@@ -71,6 +86,18 @@ async def test_all_dead_messages_of_a_saga_are_redriven_in_their_order(make: Mak
         assert await admin.redrive(run.id) == 2
         await broker.until(2)
     assert broker.topics == ["orders.charged", "orders.shipped"]
+
+
+async def test_a_message_whose_topic_nobody_publishes_any_more_is_discarded_by_its_id(make: Make) -> None:
+    async with make(concurrency=0) as starter:
+        run = await starter.register(told).start(Order(7))
+    async with make(concurrency=0) as elsewhere:
+        admin = SagaAdmin(elsewhere)
+        (found,) = await admin.outgoing(run.id)
+        assert await admin.discard(found.saga_id) == 0, "none is dead"
+        assert await admin.redrive(found.saga_id, found.id) == 0
+        assert await admin.discard(found.saga_id, found.id) == 1
+        assert await admin.outgoing(found.saga_id) == ()
 
 
 async def test_messages_that_wait_for_long_are_told_by_health(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,16 @@ async def test_a_dead_message_that_is_discarded_lets_those_behind_it_go_on_at_on
     assert [held.rev for held in await claimed(store)] == [3]
 
 
+async def test_a_message_that_only_waits_is_discarded_if_that_is_asked_for_and_nobody_holds_it(store: Store) -> None:
+    hand = await two_messages(store, lease=OVER)
+    await claimed(store)
+    assert await store.outgoing.discard(hand.id, [(2, 0)], waiting=True) == 0, "it may be on its way to a broker"
+    await store.outgoing.release(0, [hand.id], token=OTHERS)
+    assert await store.outgoing.discard(hand.id, [(3, 0)]) == 0
+    assert await store.outgoing.discard(hand.id, [(2, 0), (9, 0)], waiting=True) == 1
+    assert [held.rev for held in await claimed(store)] == [3]
+
+
 async def test_a_dead_message_that_blocks_nothing_is_gone_past(store: Store) -> None:
     hand = await two_messages(store, lease=OVER)
     await claimed(store)

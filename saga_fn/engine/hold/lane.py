@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
@@ -115,14 +116,15 @@ class Lane:
 
     async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
         """The outcomes; FailedForNow if the call has failed as a whole."""
+        asked = _cancellations()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._enter()
                 outcomes: object = await self._publish_now(messages)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a publisher raises concerns its messages alone
-            ending = None if isinstance(error, Exception) else program_end(error)
+        except BaseException as error:  # whatever a publisher raises concerns its messages alone
+            if isinstance(error, asyncio.CancelledError) and _cancellations() > asked:
+                raise
+            ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return self._failed(error)
@@ -151,11 +153,21 @@ class Lane:
         entered, self._entered = self._entered, None
         if entered is None:
             return
+        asked = _cancellations()
         try:
             async with asyncio.timeout(_CLEAN_UP):
                 await entered.__aexit__(None, None, None)
         except Exception:  # noqa: BLE001 - whatever it is: nothing can be done about it
             return
+        except asyncio.CancelledError:
+            if _cancellations() > asked:
+                raise
+
+
+def _cancellations() -> int:
+    """How often this task was asked to end: a publisher may raise CancelledError of its own, as of a task that it waits for."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _has_method(publisher: AnyPublisher) -> TypeIs[Publisher]:
@@ -172,4 +184,9 @@ def _is_outcome(value: object) -> TypeIs[PublishOutcome]:
 
 def wish_of(outcome: FailedForNow) -> Micros | None:
     """How much later it wishes to be tried again, in microseconds; None if it does not say."""
-    return None if outcome.after is None else Micros(max(0, int(outcome.after.total_seconds() * 1_000_000)))
+    after: object = outcome.after
+    if not isinstance(
+        after, timedelta
+    ):  # a number, say: the growing delays will do, and the reason is what is to be read
+        return None
+    return Micros(max(0, after // timedelta(microseconds=1)))

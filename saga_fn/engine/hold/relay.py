@@ -35,7 +35,7 @@ from saga_fn.outgoing import (
     RefusedForGood,
     message_id,
 )
-from saga_fn.printable import printable
+from saga_fn.printable import message_of
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
@@ -44,6 +44,9 @@ from saga_fn.tasks import Errands
 
 _POLL: Final = 2.0
 """Seconds between two looks for messages that other processes have left; nothing that goes well waits for one."""
+_SELDOM: float = 60.0
+"""Seconds between two looks of a process with no publisher and no hook: verbs of a process that does not know a definition write
+calls for all hooks that it might have, and only who knows it can let those go."""
 _SOON: Final = 0.25
 """Seconds until a saga is looked at again whose earlier messages somebody else holds."""
 _LOOKS: Final = 20
@@ -89,7 +92,7 @@ class Relay:
             jitter=_JITTER,
         )
         self._hooks: HookCaller | None = None
-        self._has_hooks = False
+        self._has_hooks = self._has_definitions = False
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -115,8 +118,8 @@ class Relay:
 
     @property
     def working(self) -> bool:
-        """Whether it looks for messages."""
-        return self._sweeping is not None
+        """Whether it looks for messages all the time."""
+        return self._sweeping is not None and self.wanted
 
     @property
     def lanes(self) -> list[Lane]:
@@ -132,10 +135,13 @@ class Relay:
         """Have hooks called by this."""
         self._hooks = caller
 
-    def expect_hooks(self) -> None:
-        """A definition with hooks was registered."""
-        self._has_hooks = True
+    def expect(self, *, hooks: bool) -> None:
+        """A definition was registered, with hooks or without."""
+        self._has_definitions = True
+        self._has_hooks |= hooks
         self._start()
+        if self.wanted:
+            self._wake_in(0.0)
 
     def start(self) -> None:
         """The process is entered: what it commits is its own to publish."""
@@ -143,7 +149,8 @@ class Relay:
         self._start()
 
     def _start(self) -> None:
-        if self._running and self.wanted and self._sweeping is None:
+        wanted = self.wanted or (self._has_definitions and self._topics.works)
+        if self._running and wanted and self._sweeping is None:
             self._topics.token = self.token
             self._sweeping = Upkeep("publishes messages that were left", self._sweep, self._observers)
             self._sweeping.start()
@@ -370,7 +377,7 @@ class Relay:
         self._lines.pop(line.saga_id, None)
 
     def _judged(self, message: HeldMessage, outcome: RefusedForGood | FailedForNow) -> FailedMessage:
-        reason = printable(str(outcome.reason), _LONGEST_ERROR)
+        reason = message_of(outcome.reason, _LONGEST_ERROR)
         delay = None
         if isinstance(outcome, FailedForNow):
             delay = self._schedule.delay_after(message.attempts + 1, jitter_draw=random.random(), wish=wish_of(outcome))
@@ -396,7 +403,7 @@ class Relay:
         reason = next((each.reason for each in outcomes if isinstance(each, FailedForNow)), None)
         if lane.down and not lane.is_told and reason is not None:
             lane.is_told = True
-            self._observers.tell(PublisherFailed(lane.pattern, printable(str(reason), _LONGEST_ERROR)))
+            self._observers.tell(PublisherFailed(lane.pattern, message_of(reason, _LONGEST_ERROR)))
 
     # The store.
 
@@ -458,7 +465,9 @@ class Relay:
     async def _sweep(self) -> None:
         while True:
             self._wake.clear()
-            self._next_look = time.monotonic() + _POLL * random.uniform(0.8, 1.2)
+            self._next_look = time.monotonic() + (_POLL if self.wanted else _SELDOM) * random.uniform(0.8, 1.2)
+            if not self.wanted:
+                await self._rest()
             try:
                 await self._look_at_watched()
                 left, self._left = self._left, {}
@@ -480,7 +489,7 @@ class Relay:
                 return
 
     def look_soon(self) -> None:
-        """Look now for what was left: an operator has done something about it."""
+        """Look now for what was left: an operator has decided on a message, or a caller has committed a start with a hook."""
         self._wake_in(0.0)
 
     def _wake_in(self, seconds: float) -> None:

@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.first_row import StartRequest, first_row
@@ -41,7 +43,7 @@ async def start_within(
             await engine.hold_plan(plan, connection)
     except StoreError as error:
         raise start_error(requests, error, aborted=True) from error
-    left = [(place, each, first_row(engine, each, owned=False)[0]) for place, each in enumerate(requests)]
+    left = [(place, each, _left_to_all(first_row(engine, each, owned=False)[0])) for place, each in enumerate(requests)]
     give_up = time.monotonic() + engine.options.key_wait.total_seconds()
     results: dict[int, StartedSaga | SagaError] = {}
     for _ in range(LOOKS):
@@ -60,6 +62,14 @@ async def start_within(
     if notify and any(each.created for each in started):
         await engine.store.hint([None], connection=connection)
     return started
+
+
+def _left_to_all(new: NewSaga) -> NewSaga:
+    """The same with messages that nobody holds: this process does not hear of the commit, and would let their leases run out."""
+    if not new.outgoing:
+        return new
+    free = tuple(msgspec.structs.replace(each, token=None) for each in new.outgoing)
+    return msgspec.structs.replace(new, outgoing=free)
 
 
 async def _insert(

@@ -33,9 +33,14 @@ class HookCalls:
         self._engine = engine
 
     def knows(self, topic: str) -> bool:
-        """Whether a topic stands for a hook of a definition that this process has, whether or not it has that hook."""
+        """Whether a topic stands for a hook that this process can call, or can let go: its definition does not have it."""
         found = hook_in(topic)
-        return found is not None and self._engine.registry.find(found[0], found[1]) is not None
+        registered = None if found is None else self._engine.registry.find(found[0], found[1])
+        if found is None or registered is None:
+            return False
+        hooks = registered.definition.hooks
+        given = None if hooks is None else hooks.of(found[2])
+        return given is None or self._engine.topics.can_call(given)
 
     def publisher(self, topic: str) -> PublishFunction:
         """The publisher of that topic."""
