@@ -61,6 +61,11 @@ def is_due(state: SagaState, release: Release) -> bool:
     return release.due is not None and release.due <= state.at
 
 
+def not_before(event: Event, at: Moment) -> Event:
+    """The event as the journal has it: none is older than the one before it, whichever process's clock it was told by."""
+    return event if event.at >= at else msgspec.structs.replace(event, at=at)
+
+
 def taken_back(at: Moment) -> HandedBack:
     """The event that comes first where a saga is taken from an owner that is gone: what that one was running is lost."""
     return HandedBack(at)

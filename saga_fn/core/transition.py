@@ -249,7 +249,7 @@ def _tell(fold: Fold, event: _News) -> Rejection | None:
         case WaitDefaulted():
             return waits.wait_defaulted(fold, event)
         case HandedBack():
-            ownership.handed_back(fold)
+            ownership.handed_back(fold, event)
         case Accompanied():
             ownership.accompanied(fold)
         case Paused():

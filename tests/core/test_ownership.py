@@ -19,7 +19,7 @@ from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.rules.ownership import CRASH_LIMIT
-from saga_fn.core.state import Doubt, Parked, ParkReason, Running, UndoParked, UndoRetrying, Unknown
+from saga_fn.core.state import Doubt, Parked, ParkReason, Retrying, Running, UndoParked, UndoRetrying, Unknown
 from tests.core.given import AT_ONCE, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, started, step
 
 # Claims.
@@ -153,6 +153,44 @@ def test_a_hand_back_leaves_nothing_running_and_the_saga_due_at_once() -> None:
     assert moved.writes == (Release(Moment(9)),)
     assert moved.needs == ()
     assert saga.kinds() == {A: "Unknown", B: "Unknown"}
+
+
+def test_what_had_not_begun_when_it_was_handed_back_is_due_and_in_no_doubt() -> None:
+    saga = started(TWO_ROOTS, A, B)
+    saga.wait(9)
+    moved = saga.tell(HandedBack(saga.moment, (B,)))
+    assert moved.writes == (Release(Moment(9)),)
+    assert saga.kinds() == {A: "Retrying", B: "Unknown"}
+    assert not saga.of(A, Retrying).attempts.doubt
+    assert saga.resume(A, B).actions == (RunStep(A, 2, 0), RunStep(B, 2, 0))
+
+
+def test_what_had_not_begun_when_a_rollback_was_handed_back_leaves_nothing() -> None:
+    saga = started(TWO_ROOTS, A, B)
+    saga.succeed(A)
+    saga.ask(CompensationRequested(Moment(0)))
+    saga.tell(HandedBack(Moment(0), ()))
+    assert saga.kinds() == {A: "Succeeded", B: "FailedForGood"}
+    assert saga.resume().actions == (RunCompensation(A, 1, 2),)
+    saga.undo(A)
+    assert saga.leftovers == {}
+
+
+def test_a_doubt_stays_on_the_way_back_where_the_next_attempt_had_not_begun() -> None:
+    saga = started(TWO_ROOTS, A, B)
+    saga.succeed(A)
+    saga.take_over(B)
+    saga.ask(CompensationRequested(saga.moment))
+    saga.tell(HandedBack(saga.moment, ()))
+    assert saga.kinds() == {A: "Succeeded", B: "Unknown"}
+
+
+def test_a_doubt_of_an_earlier_attempt_stays_where_the_next_had_not_begun() -> None:
+    saga = started(ONE, A)
+    saga.take_over(A)
+    assert saga.of(A, Running).attempts.doubt
+    saga.tell(HandedBack(saga.moment, ()))
+    assert saga.of(A, Retrying).attempts.doubt
 
 
 def test_executions_are_cancelled_in_the_plans_order() -> None:

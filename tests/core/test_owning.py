@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import BoundEach, EventReceived, HandedBack, RetryRequested
@@ -12,6 +14,7 @@ from saga_fn.core.owning import (
     entries_needed,
     executing,
     is_due,
+    not_before,
     recorded_events,
     recorded_steps,
     room_for_items,
@@ -41,7 +44,8 @@ from saga_fn.core.state import (
     UndoWaiting,
     Unknown,
 )
-from tests.core.given import A, B, C, sequence, step
+from saga_fn.core.transition import transition
+from tests.core.given import THREE, A, B, C, sequence, started, step
 
 NOW = Moment(100)
 PLAN = PlanId("plan")
@@ -155,3 +159,17 @@ def test_what_runs_in_either_direction_and_what_is_found_out_is_executing() -> N
         Retrying(StepId("d"), SECOND_TRY, NOW),
     )
     assert executing(state) == (A, B, C)
+
+
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_no_entry_of_a_journal_is_older_than_the_one_before_it_and_nothing_is_decided_otherwise(
+    at: int, told: int
+) -> None:
+    saga = started(THREE, A)
+    saga.wait(at)
+    saga.tell(EventReceived(saga.moment))
+    event = RetryRequested(Moment(told), A)
+    kept = not_before(event, saga.state.at)
+    assert kept.at == max(told, saga.state.at)
+    for each in (event, EventReceived(Moment(told)), HandedBack(Moment(told))):
+        assert transition(THREE, saga.state, each) == transition(THREE, saga.state, not_before(each, saga.state.at))

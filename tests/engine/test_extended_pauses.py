@@ -172,6 +172,23 @@ async def test_a_moment_that_a_person_has_named_stays_when_a_pause_ends(make: Ma
         assert await admin.verify(run.id) == []
 
 
+async def test_times_of_a_journal_never_go_back_whichever_process_writes_it(make: Make) -> None:
+    async with make() as ahead, make(concurrency=0) as elsewhere:
+        clock = ahead.engine.clock
+        ahead.engine.clock = msgspec.structs.replace(clock, now=lambda: Moment(clock.now() + 5_000_000))
+        run = await asleep(ahead)
+        admin = SagaAdmin(elsewhere)
+        await admin.pause_saga(run.id)
+        await admin.resume_saga(run.id, extend=True)
+        await admin.pause_all()
+        await admin.resume_all(extend=True)
+        history = (await admin.get_saga(run.id)).step_history
+        assert [each.kind for each in history[-2:]] == ["pause_requested", "resume_requested"]
+        times = [each.timestamp for each in history]
+        assert times == sorted(times)
+        assert await admin.verify(run.id) == []
+
+
 async def test_a_process_that_dies_between_any_two_statements_leaves_the_rest_to_another(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         admin = SagaAdmin(orchestrator)

@@ -46,7 +46,8 @@ async def test_a_step_that_is_committed_while_its_process_stops_is_not_begun_the
         return Done("second")
 
     builder = SagaBuilder(Order)
-    builder.add_step(step(second), depends_on=builder.add_step(step(first), depends_on=builder.initial))
+    before = builder.add_step(step(first), depends_on=builder.initial)
+    builder.add_step(step(second), depends_on=before, on_unknown="park")
     definition = builder.build()
     orchestrator = make(stop_timeout=timedelta(milliseconds=100))
     commit = orchestrator.engine.store.commit
@@ -66,5 +67,6 @@ async def test_a_step_that_is_committed_while_its_process_stops_is_not_begun_the
             asyncio.get_running_loop().call_later(0.5, answered.set)
     assert called == ["first"]
     async with make() as other:
+        # Nobody is asked whether it has run: its process knows that it has not.
         assert isinstance(await other.register("two", definition).attach(run.id).outcome(SOON), Completed)
     assert called == ["first", "second"]

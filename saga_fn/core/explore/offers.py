@@ -210,6 +210,9 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
     yield Resumed(NOW, takeover=True)
     yield Resumed(NOW, takeover=True, isolated=True)
     yield HandedBack(NOW)
+    yield HandedBack(NOW, ())
+    if not plan.is_chain:  # where several may run at once
+        yield HandedBack(NOW, (next(iter(plan.index)),))
     yield Accompanied(NOW)
     yield Paused(NOW)
     yield SagaParked(NOW, ParkReason.ROW_REJECTED)

@@ -75,6 +75,23 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     return True
 
 
+def i9_what_is_handed_back_is_in_doubt_if_it_had_begun(edge: Edge) -> bool:
+    """A step that was running may have run, unless its owner says that the execution had not begun, or it is in a transaction."""
+    if not isinstance(edge.event, HandedBack):
+        return True
+    begun = edge.event.begun
+    for was, now in edge.changed:
+        if not isinstance(was, Running) or was.transactional:
+            continue
+        if begun is None or was.step in begun:
+            is_so = isinstance(now, Unknown) and bool(now.attempts.doubt)
+        else:
+            is_so = isinstance(now, Unknown | Retrying | FailedForGood) and now.attempts == was.attempts
+        if not is_so:
+            return False
+    return True
+
+
 def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
     """A doubt goes by its step's success, its probe, a person who settles it, or a refusal that the step says settles it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import Resumed, SagaParked
+from saga_fn.core.events import HandedBack, Resumed, SagaParked
 from saga_fn.core.facts import needs_owner, startable, to_ask, to_probe, undoable
 from saga_fn.core.rules import pauses, pivot
 from saga_fn.core.rules.attempts import cut_short, unbegun
@@ -45,10 +45,20 @@ def resumed(fold: Fold, event: Resumed) -> None:
     fire_timers(fold)
 
 
-def handed_back(fold: Fold) -> None:
-    """The executions that were running are lost; that is no crash, nor progress."""
+def handed_back(fold: Fold, event: HandedBack) -> None:
+    """The executions that were running are lost, and what had not begun is due, or given up on the way back.
+
+    That is no crash, nor progress.
+    """
     fold.failed_takeovers = fold.before.failed_takeovers
     _lose_executions(fold)
+    for step in fold.before.steps if event.begun is not None else ():
+        if not isinstance(step, Running) or step.step in event.begun:
+            continue
+        if fold.goal is Goal.FORWARD:
+            fold.put(Retrying(step.step, step.attempts, fold.at, fold.at))
+        elif not step.attempts.doubt:
+            fold.put(FailedForGood(step.step, step.attempts))
 
 
 def accompanied(fold: Fold) -> None:

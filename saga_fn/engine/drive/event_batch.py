@@ -38,7 +38,7 @@ from saga_fn.core.facts import foresee
 from saga_fn.core.hooks import Hook, hooks_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error
-from saga_fn.core.owning import is_due, still_wanted
+from saga_fn.core.owning import is_due, not_before, still_wanted
 from saga_fn.core.projection import Projection, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
@@ -163,6 +163,8 @@ class EventBatch:
     def _fold(self, item: Incoming) -> None:
         event, payload, given = item.event, item.payload, item.input
         saga = self.saga
+        if event.at < self.state.at:  # by another process's clock: no entry is older than the one before it
+            event = not_before(event, self.state.at)
         if not self.draining:
             event, payload = self._with_inputs(event, payload)
         plain = has_run(event)

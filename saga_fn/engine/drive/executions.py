@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import final
 
 from saga_fn.core.ids import StepId
@@ -34,6 +35,11 @@ class Executions:
     def steps(self) -> list[StepId]:
         """The steps of what runs now."""
         return [step for step, (task, _) in self._running.items() if not task.done()]
+
+    @property
+    def begun(self) -> tuple[StepId, ...]:
+        """Those whose code may have been called, of what runs now."""
+        return tuple(step for step, (task, _) in self._running.items() if not task.done() and _has_begun(task))
 
     @property
     def unheard(self) -> Sequence[Execution]:
@@ -72,3 +78,9 @@ class Executions:
             self._stopping = set()
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
+
+
+def _has_begun(task: asyncio.Task[None]) -> bool:
+    """Whether the task has had its first turn, in which the code of a step is called."""
+    running = task.get_coro()
+    return not iscoroutine(running) or getcoroutinestate(running) != CORO_CREATED

@@ -233,8 +233,8 @@ class Interpreter:
         self._take(Incoming(Accompanied(self._clock.now())))
 
     def hand_back(self) -> None:
-        """Cut short what runs and give the saga up now."""
-        self._take(HandBack(Incoming(HandedBack(self._clock.now()))))
+        """Cut short what runs and give the saga up now. A step whose commit is under way is not begun any more."""
+        self._take(HandBack(Incoming(HandedBack(self._clock.now(), self._executions.begun))))
 
     def leave_to_lease(self) -> None:
         """Leave everything as it is: the lease runs out, and whoever takes the saga over finds out."""

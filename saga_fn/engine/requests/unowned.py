@@ -21,7 +21,7 @@ from saga_fn.core.facts import due
 from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import left_over
-from saga_fn.core.owning import taken_back, upon_taken_back
+from saga_fn.core.owning import not_before, taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as, project
 from saga_fn.core.state import SagaState
@@ -144,7 +144,8 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
     said: list[Said] = []
     if at.orphaned:
         items = [Incoming(taken_back(at.now)), *(_upon(item, at.state) for item in items)]
-    for item in items:
+    for told in items:
+        item = msgspec.structs.replace(told, event=not_before(told.event, state.at))
         decision = transition(at.plan, state, item.event)
         if isinstance(decision, Failure):
             rejection: Rejection = decision.failure()

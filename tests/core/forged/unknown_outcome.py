@@ -25,6 +25,7 @@ from saga_fn.core.invariants.unknown_outcome import (
     i9_a_doubt_is_settled_by_what_says_so,
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_is_handed_back_is_in_doubt_if_it_had_begun,
     i9_what_may_have_run_is_settled_as_declared,
     i9_what_ran_in_a_transaction_is_in_doubt_by_its_own_word_alone,
     i9_what_was_interrupted_in_a_transaction_is_repeated,
@@ -66,6 +67,12 @@ WITHIN = Running(A, ONCE, transactional=True)
 SETTLED = Plan.of(step("a", has_unknown_policies=True), step("b", "a", has_unknown_policies=True))
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
+    i9_what_is_handed_back_is_in_doubt_if_it_had_begun: [
+        edge(state(Running(A, ONCE)), HandedBack(Moment(0)), state(Retrying(A, ONCE, Moment(0)), rev=4)),
+        edge(state(Running(A, ONCE)), HandedBack(Moment(0), (A,)), state(Unknown(A, ONCE), rev=4)),
+        edge(state(Running(A, ONCE)), HandedBack(Moment(0), ()), state(Unknown(A, DOUBTFUL), rev=4)),
+        edge(state(Running(A, ONCE)), HandedBack(Moment(0), (B,)), state(Retrying(A, DOUBTFUL, Moment(0)), rev=4)),
+    ],
     i9_what_can_be_found_out_is_before_anything_is_undone: [
         edge(
             state(Succeeded(A, 1), before, goal=BACK), TICK, state(Undoing(A, 1, ONCE), before, goal=BACK, rev=4), ASKED
