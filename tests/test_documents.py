@@ -23,6 +23,7 @@ import pytest
 
 import saga_fn
 from saga_fn import brokers, console, diagram, kafka, nats, observe, otel, prometheus, rabbitmq, testing, webhook
+from saga_fn.core.acts import NEVER_DONE, UNKNOWN
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
@@ -296,7 +297,16 @@ OF_OPERATIONS = {"not_registered", "unreadable_value", "not_found", "key_taken",
 
 
 def test_every_code_of_a_refusal_has_its_row() -> None:
-    of_one = {*map(str, Refusal), NOT_ANSWERED, NOT_COMMITTED, UNREADABLE, UNREADABLE_STATE, NO_PLAN}
+    of_one = {
+        *map(str, Refusal),
+        NOT_ANSWERED,
+        NOT_COMMITTED,
+        NEVER_DONE,
+        UNKNOWN,
+        UNREADABLE,
+        UNREADABLE_STATE,
+        NO_PLAN,
+    }
     assert codes_after("\n## Refusals\n") == sorted(of_one | OF_OPERATIONS)
     requests = ROOT / "saga_fn" / "engine" / "requests"
     source = "".join((requests / name).read_text(encoding="utf-8") for name in ("bulk.py", "records.py"))

@@ -14,6 +14,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.core.acts import Trace
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
@@ -132,7 +133,7 @@ class MemoryStore:
             self.kept_events.is_kept_back,
             self.outgoing.holds,
         )
-        self.operations: MemoryOperations = MemoryOperations(self.now)
+        self.operations: MemoryOperations = MemoryOperations(self.now, self._trace)
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
@@ -607,6 +608,16 @@ class MemoryStore:
         kept = [] if saga is None else saga.inbox
         found = (each for each in kept if each.message.id == message_id and each.message.is_verb is to_verb)
         return next((stored.answer for stored in found), None)
+
+    def _trace(self, saga_id: UUID, act_id: UUID) -> Trace:
+        saga = self._sagas.get(saga_id)
+        sent = [each for each in ([] if saga is None else saga.inbox) if each.message.id == act_id]
+        return Trace(
+            is_there=saga is not None,
+            is_written=saga is not None and any(entry.writer == act_id for entry in saga.journal),
+            is_sent=bool(sent),
+            answer=sent[0].answer if sent else None,
+        )
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn.core.acts import Trace
 from saga_fn.core.ids import Moment
 from saga_fn.snapshot import OperationState
 from saga_fn.store.ids import new_uuid
@@ -19,10 +20,14 @@ from saga_fn.store.records import OPERATIONS_AT_ONCE, OperationRecord, Progress,
 class MemoryOperations:
     """The operations of a store."""
 
-    def __init__(self, now: Callable[[], Moment]) -> None:
+    def __init__(self, now: Callable[[], Moment], trace: Callable[[UUID, UUID], Trace]) -> None:
+        """`trace` says what an act has left behind in a saga."""
         self._now = now
+        self._trace = trace
         self._kept: dict[UUID, OperationRecord] = {}
         self._leases: dict[UUID, datetime] = {}
+        self._closed: set[UUID] = set()
+        """Acts whose outcome was written."""
 
     async def insert(self, operation: OperationRecord) -> OperationRecord:
         """Record an operation, unless there is one of its id."""
@@ -92,9 +97,30 @@ class MemoryOperations:
         """Write the outcome."""
         found = self._kept.get(operation_id)
         if found is not None and found.state is OperationState.DONE and found.token is None:
+            self._closed.add(operation_id)
             self._kept[operation_id] = msgspec.structs.replace(
                 found, progress=progress, updated_at=time_of(self._now())
             )
+
+    async def unfinished(
+        self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
+    ) -> list[OperationRecord]:
+        """The acts whose outcome nobody has written."""
+        before = time_of(self._now()) - older
+        found = [
+            each
+            for each in self._kept.values()
+            if each.state is OperationState.DONE
+            and each.token is None
+            and each.id not in self._closed
+            and each.began_at <= before
+            and (after is None or (each.began_at, each.id) > after)
+        ]
+        return sorted(found, key=lambda each: (each.began_at, each.id))[:most]
+
+    async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
+        """What the act has left behind in the saga."""
+        return self._trace(saga_id, act_id)
 
     async def drop(self, *, kept: timedelta) -> int:
         """Delete what began longer ago."""

@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import final
 from uuid import UUID
 
+from saga_fn.core.acts import Trace
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import OperationState
 from saga_fn.store._queries import OperationRow
 from saga_fn.store.database import LOCK_TIMEOUT, Database
-from saga_fn.store.ids import new_uuid
+from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.records import OPERATIONS_AT_ONCE, OperationRecord, Progress, decode_progress, encode_progress
 
 _SHARD = 0
 """Where the rows of operations are."""
+_FIRST = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 _LAST = (datetime.max.replace(tzinfo=UTC), UUID(int=0))
 
 
@@ -141,6 +143,24 @@ class PostgresOperations:
                 )
 
         await self._database.persist(closed)
+
+    async def unfinished(
+        self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
+    ) -> list[OperationRecord]:
+        """The acts whose outcome nobody has written."""
+        at, at_id = after or _FIRST
+        async with self._database.work() as connection:
+            rows = await self._database.queries.find_open_acts(
+                connection, shard=_SHARD, at=at, at_id=at_id, older=older, most=most
+            )
+        return [found for found in map(_record_of, rows) if found is not None]
+
+    async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
+        """What the act has left behind in the saga."""
+        shard = shard_of(saga_id, self._database.shards)
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_act(connection, shard=shard, saga_id=saga_id, id=act_id)
+        return Trace(is_there=row.is_there, is_written=row.is_written, is_sent=row.is_sent, answer=row.answer)
 
     async def drop(self, *, kept: timedelta) -> int:
         """Delete what began longer ago."""

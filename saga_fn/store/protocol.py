@@ -14,6 +14,7 @@ from uuid import UUID
 
 from typing_extensions import TypeIs
 
+from saga_fn.core.acts import Trace
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
@@ -325,6 +326,10 @@ class Operations(Protocol):
         progress: How far the operation has come.
         is_done: Whether it is over.
         kept: How long acts are kept, as a timedelta.
+        after: The moment and the id of the act that the page before ended with.
+        older: How long ago an act began at least, as a timedelta.
+        saga_id: The saga of an act.
+        act_id: The id of an act, of its message, or of its write.
     """
 
     async def insert(self, operation: OperationRecord) -> OperationRecord:
@@ -359,6 +364,16 @@ class Operations(Protocol):
 
     async def close(self, operation_id: UUID, progress: Progress) -> None:
         """Write the outcome of an act that was recorded as over before it was done."""
+        ...
+
+    async def unfinished(
+        self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
+    ) -> list[OperationRecord]:
+        """The acts after that one that began longer ago, and whose outcome nobody has written; the oldest first."""
+        ...
+
+    async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
+        """What the act has left behind in the saga."""
         ...
 
     async def drop(self, *, kept: timedelta) -> int:

@@ -8,20 +8,29 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
 
+from saga_fn.core.acts import came_of
+from saga_fn.core.event_matching import Answer
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import KeyNotHandedOver
 from saga_fn.engine.registry import Registry
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, OPERATIONS_AT_ONCE, STRANDED_AT_ONCE
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, OPERATIONS_AT_ONCE, STRANDED_AT_ONCE, Progress, time_of
 
 _DROP_EVERY: Final = 3600.0
 """Seconds."""
+_ACTS_EVERY: Final = 300.0
+"""Seconds."""
+_ACTS_AT_ONCE: Final = 100
+_LONG_AGO: Final = timedelta(minutes=5)
+"""Whoever asks for an act waits for it a minute at most."""
+_LONGEST_ACT: Final = timedelta(days=1)
+"""Of an act that is not about one saga: to delete sagas may take hours."""
 _LONGEST: Final = 0.5
 """Seconds after which a sweep begins no further portion of a shard: the worker claims nothing meanwhile."""
 
@@ -51,6 +60,10 @@ class Sweep:
         self._keep_operations = keep_operations
         self._next_drop = 0.0
         """When records of operators' acts are deleted next, by this process's clock."""
+        self._next_acts = 0.0
+        """When acts without an outcome are looked for next, by this process's clock."""
+        self._after_act: tuple[datetime, UUID] | None = None
+        """The act behind which the next look goes on."""
         self._after: dict[int, tuple[str, str]] = {}
         """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
         self._refused: dict[tuple[str, str], str] = {}
@@ -64,10 +77,31 @@ class Sweep:
         for shard in range(self._store.shards) if self._registry.awaits_events else ():
             await self._sweep_shard(shard, give_up)
         await self.forget_expired()
+        if time.monotonic() >= self._next_acts:
+            self._next_acts = time.monotonic() + _ACTS_EVERY * random.uniform(0.5, 1.0)
+            await self.finish_acts(older=_LONG_AGO)
         if self._keep_operations is not None and time.monotonic() >= self._next_drop:
             self._next_drop = time.monotonic() + _DROP_EVERY * random.uniform(0.5, 1.0)
             while await self._store.operations.drop(kept=self._keep_operations) == OPERATIONS_AT_ONCE:
                 pass
+
+    async def finish_acts(self, *, older: timedelta) -> None:
+        """Write the outcomes of acts that their processes have not written: these have died, or were not answered in time."""
+        operations, after, give_up = self._store.operations, self._after_act, time.monotonic() + _LONGEST
+        self._after_act = None
+        while found := await operations.unfinished(after=after, older=older, most=_ACTS_AT_ONCE):
+            for act in found:
+                if act.saga_id is None and time_of(self._store.now()) - act.began_at < _LONGEST_ACT:
+                    continue
+                trace = None if act.saga_id is None else await operations.trace(act.saga_id, act.id)
+                outcome = came_of(act.verb, trace)
+                if outcome is not None:
+                    done = outcome == Answer.APPLIED
+                    await operations.close(act.id, Progress(done=1) if done else Progress(refusals={outcome: 1}))
+            after = (found[-1].began_at, found[-1].id)
+            if time.monotonic() > give_up:
+                self._after_act = after
+                return
 
     async def forget_expired(self) -> None:
         """Forget the events for business keys that have expired, as many as there are."""
