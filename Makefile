@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate release-check generate docs clean
+.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate release-check plans generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench-quick: $(VENV)/.installed-dev ## Run the core of the benchmark in under a 
 
 bench-gate: $(VENV)/.installed-dev ## Say which path became slower since BEFORE=commit
 	@$(BIN)/python -m tests.bench.gate $(BEFORE) $(ARGS)
+
+plans: $(VENV)/.installed-dev ## Look at the plans of statements on tables of a million rows; some minutes
+	@SAGA_FN_PLAN_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -n 0 -o timeout=3600 \
+		tests/sql/test_plans.py tests/sql/test_list_plans.py tests/sql/test_deletion_plans.py tests/sql/test_operation_plans.py
 
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 	$(BIN)/python -m saga_fn._tools.sql generate
