@@ -16,7 +16,7 @@ import pytest
 from saga_fn._tools.sql.generate import QUERIES
 from saga_fn._tools.sql.scan import read_queries
 from saga_fn.store.schema_name import with_schema
-from tests.sql.test_plans import MODES, ROWS, STATEMENTS, Json, scans, touched
+from tests.sql.test_plans import KNOWN, MODES, ROWS, STATEMENTS, Json, scans, touched
 
 PAGE: Final = 20
 RANGES: Final = 6
@@ -156,7 +156,7 @@ async def test_a_list_reads_ranges_of_one_index_and_few_rows_more_than_it_gives(
 ) -> None:
     await conn.execute(FILL, ROWS)
     await conn.execute(ATTRIBUTES)
-    for known in ("never analysed", "analysed"):
+    for known in KNOWN:
         if known == "analysed":
             await conn.execute("ANALYZE saga_fn.saga, saga_fn.saga_attribute")
         for mode in MODES:

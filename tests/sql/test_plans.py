@@ -26,6 +26,8 @@ STATEMENTS: Final = {query.name: query.sql for query in read_queries(QUERIES)}
 
 ROWS: Final = int(os.environ.get("SAGA_FN_PLAN_ROWS", "20000"))
 """Sagas in the tables, here and in the other tests of plans. `make plans` asks for a million."""
+KNOWN: Final = ("never analysed", "analysed") if ROWS <= 100_000 else ("analysed",)
+"""The states of the tables that plans are looked at in: a server has analysed tables long before they have a million rows."""
 BATCH: Final = 50
 # Plans are made of these alone, so that no plan test depends on the machine's memory or disks.
 TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_verb")
@@ -220,7 +222,8 @@ async def test_hot_statements_find_their_rows_by_id(any_dsn: str, conn: asyncpg.
             if conn.get_server_version().major < SAFE_WHEN_EMPTY:
                 empty = [fault for fault in empty if not fault.startswith(BATCHES)]
             await prepare(session)
-            found += [*empty, *await check(session, f"{mode}, never analysed")]
+            if "never analysed" in KNOWN:
+                found += [*empty, *await check(session, f"{mode}, never analysed")]
         for table in TABLES:
             await conn.execute(f"ANALYZE saga_fn.{table}")
         for mode, session in sessions.items():

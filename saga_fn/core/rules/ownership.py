@@ -52,7 +52,9 @@ def handed_back(fold: Fold, event: HandedBack) -> None:
     """
     fold.failed_takeovers = fold.before.failed_takeovers
     _lose_executions(fold)
-    for step in fold.before.steps if event.begun is not None else ():
+    if event.begun is None:
+        return
+    for step in fold.before.steps:
         if not isinstance(step, Running) or step.step in event.begun:
             continue
         if fold.goal is Goal.FORWARD:
