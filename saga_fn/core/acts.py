@@ -18,7 +18,7 @@ _LEAVE_NO_TRACE: Final = frozenset({Verb.ACKNOWLEDGE, Verb.ABORT})
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """What an act upon a saga has left behind."""
+    """The traces that an act upon a saga has left."""
 
     is_there: bool
     """Whether the saga is."""

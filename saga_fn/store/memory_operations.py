@@ -119,7 +119,7 @@ class MemoryOperations:
         return sorted(found, key=lambda each: (each.began_at, each.id))[:most]
 
     async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
-        """What the act has left behind in the saga."""
+        """The traces that the act has left in the saga."""
         return self._trace(saga_id, act_id)
 
     async def drop(self, *, kept: timedelta) -> int:

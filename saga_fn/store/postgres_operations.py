@@ -156,7 +156,7 @@ class PostgresOperations:
         return [found for found in map(_record_of, rows) if found is not None]
 
     async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
-        """What the act has left behind in the saga."""
+        """The traces that the act has left in the saga."""
         shard = shard_of(saga_id, self._database.shards)
         async with self._database.work() as connection:
             row = await self._database.queries.read_act(connection, shard=shard, saga_id=saga_id, id=act_id)

@@ -373,7 +373,7 @@ class Operations(Protocol):
         ...
 
     async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:
-        """What the act has left behind in the saga."""
+        """The traces that the act has left in the saga."""
         ...
 
     async def drop(self, *, kept: timedelta) -> int:

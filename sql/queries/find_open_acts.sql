@@ -1,6 +1,6 @@
 -- name: find_open_acts :many OperationRow
 -- nullable: step_id, saga_id, actor, reason, needs, token
--- The first `most` acts after a place, the oldest first, that began longer ago and whose outcome nobody has written.
+-- The first `most` acts after a place that began longer ago and have no outcome yet, the oldest first.
 -- Locks: none.
 -- Plan: a range of saga_operation_open.
 SELECT

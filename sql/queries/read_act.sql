@@ -1,6 +1,6 @@
 -- name: read_act :one ActRow
 -- nullable: answer
--- What an act upon a saga has left: an entry of its journal, or a message and perhaps its answer.
+-- The traces of an act upon a saga: an entry of its journal, or a message and perhaps its answer.
 -- Locks: none.
 -- Plan: the primary keys of saga and saga_verb, and the range of the journal's that is the saga's.
 WITH found AS MATERIALIZED (

@@ -230,7 +230,7 @@ CREATE TABLE saga_fn.saga_operation (
 -- The newest operations first.
 CREATE INDEX saga_operation_began ON saga_fn.saga_operation (shard, began_at, id);
 
--- Acts whose outcome nobody has written: their processes are at them, or have died.
+-- Acts that have no outcome yet: their processes are at them, or have died.
 CREATE INDEX saga_operation_open ON saga_fn.saga_operation (shard, began_at, id)
 WHERE outcome IS NULL AND token IS NULL AND state = 'done';
 

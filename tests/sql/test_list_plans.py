@@ -26,13 +26,14 @@ PASSES: Final = 6
 
 FILL: Final = """
     INSERT INTO saga_fn.saga (shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
-                              due_at, aggregation_id, created_at, ended_at, parked, problem_step, last_error)
+                              due_at, aggregation_id, created_at, ended_at, parked, problem_step, last_error, acknowledged)
     SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 3, 1 + n % 2, 't', '', 'p', 1, kind.status, kind.waits, 'state', 9,
            CASE WHEN kind.status = ANY (ARRAY['RUNNING', 'SUSPENDED']) AND kind.waits < 16 THEN now() END,
            CASE WHEN n % 10 = 0 THEN 'key ' || n % 1000 END,
            '2026-01-01'::timestamptz + n * interval '1 second',
            CASE WHEN kind.status = ANY (ARRAY['COMPLETED', 'FAILED']) THEN '2026-02-01'::timestamptz + n * interval '1 second' END,
-           CASE WHEN kind.waits >= 16 THEN 'past_pivot' END, 'charge', 'Boom'
+           CASE WHEN kind.waits >= 16 THEN 'past_pivot' END, 'charge', 'Boom',
+           kind.status = 'FAILED' AND n % 10000 <> 500
     FROM generate_series(1, $1::integer) AS n
     CROSS JOIN LATERAL (
         SELECT CASE n % 1000 WHEN 500 THEN 'FAILED' WHEN 501 THEN 'SUSPENDED' WHEN 502 THEN 'SUSPENDED' WHEN 503 THEN 'RUNNING'

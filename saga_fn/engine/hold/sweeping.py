@@ -28,9 +28,9 @@ _ACTS_EVERY: Final = 300.0
 """Seconds."""
 _ACTS_AT_ONCE: Final = 100
 _LONG_AGO: Final = timedelta(minutes=5)
-"""Whoever asks for an act waits for it a minute at most."""
+"""A caller waits for an act upon one saga a minute at most."""
 _LONGEST_ACT: Final = timedelta(days=1)
-"""Of an act that is not about one saga: to delete sagas may take hours."""
+"""An act that is not about one saga may last so long: to delete sagas takes hours."""
 _LONGEST: Final = 0.5
 """Seconds after which a sweep begins no further portion of a shard: the worker claims nothing meanwhile."""
 
