@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 import asyncpg
+from typing_extensions import override
 
 from saga_fn.errors import StoreRefusedError
 from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
@@ -28,6 +29,18 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT",
 ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "int8", "bool", "interval")
 """The elements of the arrays that statements take or give."""
 _ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in ARRAY_TYPES)
+
+
+class _OwnConnection(asyncpg.Connection):
+    """A connection whose `reset` takes back all that a step can leave in a session, but not what the driver has prepared there."""
+
+    __slots__ = ()
+
+    @override
+    def get_reset_query(self) -> str:
+        """The driver's own, which leaves the role, temporary tables and the last values of sequences as they are."""
+        query: str = super().get_reset_query()
+        return f"{query};\nSET SESSION AUTHORIZATION DEFAULT;\nDISCARD TEMP;\nDISCARD SEQUENCES"
 
 
 class Connections(Protocol):
@@ -142,6 +155,7 @@ async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
             timeout=address.connect_timeout,
             statement_cache_size=address.statement_cache_size,
             server_settings=settings,
+            connection_class=_OwnConnection,
         )
     except (ValueError, OverflowError) as error:
         raise StoreRefusedError(  # without the driver's words: they may quote the DSN, and with it the password

@@ -37,6 +37,12 @@ class StatementFailedError(StoreUnavailableError):
 class TransactionEndedError(StoreError):
     """A transactional step has ended its own transaction: nobody can tell whether it was a COMMIT."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the step has ended its own transaction",
+            hint="leave COMMIT and ROLLBACK to the library; `async with ctx.connection.transaction()` is a savepoint",
+        )
+
 
 class CommitRefusedError(StoreError):
     """The server has refused to commit a step's transaction, and has rolled it back: `cause` is the driver's exception."""

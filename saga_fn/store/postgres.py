@@ -33,6 +33,7 @@ from saga_fn.store.errors import RowLockedError
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import lacking_of, read_only_error
+from saga_fn.store.pool_check import check_codecs
 from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
@@ -141,6 +142,7 @@ class PostgresStore:
         self.transactions: PostgresTransactions = PostgresTransactions(
             self._database.for_steps,
             self._commit_within,
+            partial(check_codecs, self._database.queries, whose="connection that the step leaves"),
             room=self._database.room_for_steps,
             time_limit=time_limit,
         )

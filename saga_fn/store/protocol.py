@@ -210,8 +210,16 @@ class OpenTransaction(Protocol):
         """Whether its connection is gone: nothing more can be done in it."""
         ...
 
+    def leave(self) -> None:
+        """Let the step, which has returned, and what it has left behind, use the connection no more."""
+        ...
+
+    async def has_ended(self) -> bool:
+        """Whether the step has ended it, as far as that can be seen."""
+        ...
+
     async def check(self) -> None:
-        """Raise TransactionEndedError if the step has ended it."""
+        """Raise TransactionEndedError if the step has ended it, and StoreError if it cannot be written in."""
         ...
 
     async def write(self, write: SagaWrite) -> Committed:

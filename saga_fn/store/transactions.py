@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import asyncpg
 
-from saga_fn.errors import StoreRefusedError
+from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.connection import Connection
 from saga_fn.store.connections import APPLICATION_NAME, Connections, OwnConnections, terminate
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.errors import AnswerLostError, CommitRefusedError, StatementFailedError, TransactionEndedError
+from saga_fn.store.lent import LentConnection
 from saga_fn.store.records import Committed, SagaWrite
 
 if TYPE_CHECKING:
     from asyncpg.transaction import Transaction
 
 Write: TypeAlias = Callable[[Connection, SagaWrite], Awaitable[Committed]]
+Judge: TypeAlias = Callable[[Connection], Awaitable[None]]
 _MARK: Final = "saga_fn.step"
 _LONGEST_NAME: Final = 40
 _SLACK: Final = 5_000
@@ -30,19 +32,32 @@ _BEGUN: Final = f"""\
 SELECT pg_catalog.set_config('statement_timeout', $1, true), \
 pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true), \
 pg_catalog.set_config('application_name', $2, true), pg_catalog.set_config('{_MARK}', $2, true)"""
+_BEGUN_IN_ALL: Final = f"{_BEGUN}, pg_catalog.set_config('transaction_timeout', $1, true)"
+_LIMITS_TRANSACTIONS: Final = 17
+"""The first PostgreSQL that ends a transaction by its age: before, each statement and each pause have the whole time."""
 _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
 
 
 @asynccontextmanager
-async def in_step(connection: Connection, time_limit: float) -> AsyncGenerator[Connection]:
+async def in_step(connection: Any, time_limit: float) -> AsyncGenerator[Connection]:
     """A step's connection, for one statement of ours in its transaction, with the driver's exceptions told apart by what helps."""
     try:
         async with asyncio.timeout(time_limit):
             yield connection
+    except TimeoutError as error:
+        terminate(connection)  # it would not answer a ROLLBACK either
+        raise translate_driver_error(error) from error
     except asyncpg.InFailedSQLTransactionError as error:
         raise StatementFailedError(
             "the step's transaction is aborted: a statement failed in it, and the step went on",
             hint="let that error pass, or put what may fail into `async with ctx.connection.transaction()`",
+        ) from error
+    except asyncpg.InterfaceError as error:
+        if connection.is_closed():
+            raise translate_driver_error(error) from error
+        raise StatementFailedError(
+            "the step has returned, and left a statement running on its connection",
+            hint="await every statement before the step returns; one connection runs one at a time",
         ) from error
     except DRIVER_ERRORS as error:
         raise translate_driver_error(error) from error
@@ -52,9 +67,20 @@ async def in_step(connection: Connection, time_limit: float) -> AsyncGenerator[C
 class PostgresTransaction:
     """One open transaction. It is rolled back unless it is committed."""
 
-    def __init__(self, connection: Any, write: Write, name: str, time_limit: float) -> None:  # Any: see `Pool.acquire`
-        self.connection: Any = connection
+    def __init__(
+        self,
+        connection: Any,  # Any: see `Pool.acquire`
+        write: Write,
+        judge: Judge,
+        name: str,
+        time_limit: float,
+    ) -> None:
+        self.connection: LentConnection = LentConnection(connection)
+        """The step's way to the connection, until `leave`."""
+        # Not what a pool hands out: that is out of use as soon as the connection breaks.
+        self._own: Any = getattr(connection, "_con", connection)
         self._write = write
+        self._judge = judge
         self._name = name
         self._time_limit = time_limit
         self._transaction: Transaction | None = None
@@ -62,39 +88,70 @@ class PostgresTransaction:
     async def begin(self, isolation: str, limit: str) -> None:
         """Begin it; nothing in it takes longer than this, in milliseconds, and nothing is left idle for longer."""
         async with asyncio.timeout(self._time_limit):
-            transaction = self.connection.transaction(isolation=isolation)
+            transaction = self._own.transaction(isolation=isolation)
             await transaction.start()
-            await self.connection.fetchrow(_BEGUN, limit, self._name)
+            in_all = self._own.get_server_version().major >= _LIMITS_TRANSACTIONS
+            await self._own.fetchrow(_BEGUN_IN_ALL if in_all else _BEGUN, limit, self._name)
         self._transaction = transaction
+
+    def leave(self) -> None:
+        """Take the connection from the step, which has returned, and from the tasks and blocks that it has left behind.
+
+        A statement of theirs would come into the next step's transaction, or be committed by itself.
+        """
+        self.connection.leave()
+        if self._transaction is not None:
+            LentConnection.outdate(self._transaction)
+
+    @property
+    def is_retyped(self) -> bool:
+        """Whether the step has changed how its connection writes and reads values."""
+        return self.connection.is_retyped
 
     @property
     def is_broken(self) -> bool:
         """Whether its connection is gone."""
-        return bool(self.connection.is_closed())
+        return bool(self._own.is_closed())
 
-    async def check(self) -> None:
-        """Raise TransactionEndedError if it is not the one that was begun: the step has ended that.
+    async def has_ended(self) -> bool:
+        """Whether the step has ended it by itself. Of one that is aborted, or whose connection is gone, nobody can tell.
 
         The server tells each change of the application's name by itself, so that it is asked only if that is another one.
         """
         if self.is_broken:
-            return  # the next statement says so
-        if self.connection.is_in_transaction():
-            if self.connection.get_settings().application_name == self._name:
-                return
-            async with in_step(self.connection, self._time_limit):
-                mark: object = await self.connection.fetchval(_STANDS)
-            if mark == self._name:
-                return
-        raise TransactionEndedError(
-            "the step has ended its own transaction",
-            hint="leave COMMIT and ROLLBACK to the library; `async with ctx.connection.transaction()` is a savepoint",
-        )
+            return False
+        if not self._own.is_in_transaction():
+            return True
+        if self._own.get_settings().application_name == self._name:
+            return False
+        try:
+            async with in_step(self._own, self._time_limit):
+                mark: object = await self._own.fetchval(_STANDS)
+        except StoreError:
+            return False
+        return mark != self._name
+
+    async def check(self) -> None:
+        """Raise TransactionEndedError if it is not the one that was begun: the step has ended that.
+
+        Raises StatementFailedError if the saga's state cannot be written on the connection as the step has left it.
+        """
+        if await self.has_ended():
+            raise TransactionEndedError
+        if self.is_retyped:
+            try:
+                async with in_step(self._own, self._time_limit):
+                    await self._judge(self._own)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                hint = "set no codec for a type that the library writes: uuid, bytea, text, the integers, boolean, the times"
+                raise StatementFailedError(error.fact, hint=hint) from error
 
     async def write(self, write: SagaWrite) -> Committed:
         """Write the saga's next state in it, as its last statement."""
-        async with in_step(self.connection, self._time_limit):
-            return await self._write(self.connection, write)
+        async with in_step(self._own, self._time_limit):
+            return await self._write(self._own, write)
 
     async def commit(self) -> None:
         """Commit it. Raises CommitRefusedError if the server has refused, and so has rolled it back.
@@ -109,10 +166,10 @@ class PostgresTransaction:
         except asyncpg.PostgresError as error:
             if _severity(error) == "ERROR":
                 raise CommitRefusedError(translate_driver_error(error).fact, error) from error
-            terminate(self.connection)
+            terminate(self._own)
             raise AnswerLostError("the answer to COMMIT was lost") from error
         except DRIVER_ERRORS as error:
-            terminate(self.connection)
+            terminate(self._own)
             raise AnswerLostError("the answer to COMMIT was lost") from error
 
     async def end(self) -> None:
@@ -124,20 +181,21 @@ class PostgresTransaction:
             async with asyncio.timeout(self._time_limit):
                 await transaction.rollback()
         except DRIVER_ERRORS:  # the step has left something running on it, or the server is gone
-            terminate(self.connection)
+            terminate(self._own)
 
 
 @final
 class PostgresTransactions:
     """The transactions of one store's steps. No more are open at once than there are `connections`; the others wait their turn.
 
-    `write` sends a saga's next state on a connection. There is `room` for so many connections of a caller's pool, beside those that
-    must never wait.
+    `write` sends a saga's next state on a connection; `judge` raises for one that cannot send it. There is `room` for so many
+    connections of a caller's pool, beside those that must never wait.
     """
 
-    def __init__(self, connections: Connections, write: Write, *, room: int, time_limit: float) -> None:
+    def __init__(self, connections: Connections, write: Write, judge: Judge, *, room: int, time_limit: float) -> None:
         self._connections = connections
         self._write = write
+        self._judge = judge
         self._room = room
         self._time_limit = time_limit
         self.lock_timeout: int = max(1, int(time_limit * 800))
@@ -159,10 +217,15 @@ class PostgresTransactions:
         try:
             async with self._connections.connection() as connection:
                 shown = f"{APPLICATION_NAME} {name[:_LONGEST_NAME]}"
-                opened = PostgresTransaction(connection, self._write, shown, self._time_limit)
+                opened = PostgresTransaction(connection, self._write, self._judge, shown, self._time_limit)
                 await opened.begin(isolation, str(limit))
                 begun = True
-                yield opened
+                try:
+                    yield opened
+                finally:
+                    opened.leave()
+                    if opened.is_retyped:  # nothing takes that back
+                        terminate(connection)
                 await opened.end()
                 await self._cleaned(connection)
         except DRIVER_ERRORS as error:

@@ -2,11 +2,13 @@
 -- nullable: token, due, inbox_seen, last_error, parked, problem_step, j_step_id, j_input, j_input_of, j_payload
 -- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same. A transactional step's commit is the last statement of its
--- transaction: now() would be when that began.
+-- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
+    SELECT
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
+        set_config('idle_in_transaction_session_timeout', (2 * :lock_timeout::integer)::text, true) AS until_commit
 ),
 written AS (
     UPDATE saga_fn.saga AS s

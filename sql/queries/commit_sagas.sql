@@ -14,14 +14,16 @@
 -- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first
 -- message that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has
 -- them, so that no other commit pays for their tables. A transactional step's commit is the last statement of its
--- transaction: now() would be when that began.
+-- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
 -- Plan: the primary keys. The work grows with the batch and not with its square, for any guess of the planner about
 -- unknown arrays: see sql/README.md.
 WITH lock_timeout AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
+    SELECT
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
+        set_config('idle_in_transaction_session_timeout', (2 * :lock_timeout::integer)::text, true) AS until_commit
 ),
 given AS (
     SELECT

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from saga_fn import (
     Compensated,
     Completed,
     ExponentialRetry,
+    FixedRetry,
     MemoryStore,
     OutcomeUnknown,
     SagaAdmin,
@@ -31,9 +33,13 @@ from saga_fn.engine.observe.of_sagas import AttemptFailed
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order
-from tests.support.until import suspended, until
-from tests.support.wire import Wire
+from tests.support.until import SOON, suspended, until
+from tests.support.wire import Wire, wired
 
+ONCE = FixedRetry(max_attempts=1)
+SLEEP = b"SELECT pg_sleep"
+SAGA_WRITE = b"until_commit"
+"""In the write of a saga, and in no claim of one and no renewal of a lease."""
 AT_ONCE = ExponentialRetry(max_attempts=4, base_delay=timedelta(milliseconds=1))
 
 
@@ -59,6 +65,15 @@ async def write(ctx: TransactionalContext, what: str) -> None:
 async def book(inp: Order, ctx: TransactionalContext) -> Done:
     await write(ctx, f"{ctx.step_id} {inp.order_id}")
     return Done(ctx.step_id)
+
+
+async def no_transaction_is_left(rows: asyncpg.Connection[asyncpg.Record]) -> None:
+    """The server has noticed by itself that nobody is at the other end."""
+    async with asyncio.timeout(SOON):
+        while await rows.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'saga_fn s%'"
+        ):
+            await asyncio.sleep(0.05)
 
 
 def saga_of(*steps: Any, **options: Any) -> SagaDefinition[Order, None]:  # Any: steps of all types
@@ -274,7 +289,10 @@ async def test_timeouts_without_end_are_undone_and_nothing_is_left_over(
     assert await entries(rows) == []
 
 
-async def test_a_connection_that_breaks_is_no_doubt(dsn: str, rows: asyncpg.Connection[asyncpg.Record]) -> None:
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_a_connection_that_breaks_is_no_doubt(
+    borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
     tries = 0
 
     @step(transactional=True, unknown_retry_policy=AT_ONCE)
@@ -289,9 +307,11 @@ async def test_a_connection_that_breaks_is_no_doubt(dsn: str, rows: asyncpg.Conn
             ctx.connection.terminate()
         return Done("broken")
 
-    async with SagaOrchestrator(dsn) as orchestrator:
-        handle = orchestrator.register("shop", saga_of(broken))
-        assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source) as orchestrator:
+            handle = orchestrator.register("shop", saga_of(broken))
+            assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
     assert await entries(rows) == ["try 3"]
 
 
@@ -554,6 +574,193 @@ class TestIsolation:
             assert (await run.snapshot()).parked == "conflicts"
         assert calls == 6
         assert await entries(rows) == []
+
+
+async def test_what_a_step_leaves_behind_cannot_use_its_connection(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    go_on, left = asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def late(ctx: TransactionalContext) -> None:
+        await go_on.wait()
+        await write(ctx, "late")
+
+    async def late_block(ctx: TransactionalContext) -> None:
+        async with ctx.connection.transaction():
+            await write(ctx, "in a block")
+            await go_on.wait()
+
+    @step(transactional=True, retry_policy=ONCE)
+    async def leaves(inp: Order, ctx: TransactionalContext) -> Done:
+        left.append(asyncio.create_task(late_block(ctx) if inp.order_id == "block" else late(ctx)))
+        await asyncio.sleep(0.05)
+        if inp.order_id == "fails":
+            raise KeyError(inp.order_id)
+        await write(ctx, "own")
+        return Done("left")
+
+    @step(transactional=True)
+    async def other(inp: Order, ctx: TransactionalContext) -> Done:
+        await write(ctx, "other")
+        go_on.set()
+        await asyncio.wait(left)
+        return Done("other")
+
+    async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
+        leaving, others = (
+            orchestrator.register("leaves", saga_of(leaves)),
+            orchestrator.register("other", saga_of(other)),
+        )
+        for number, how in enumerate(("fails", "returns", "block")):
+            go_on.clear()
+            await (await leaving.start(Order(how))).outcome()
+            assert isinstance(await (await others.start(Order(str(number)))).outcome(), Completed)
+        assert [type(each.exception()) for each in left] == [asyncpg.InterfaceError] * 3
+    assert await entries(rows) == ["in a block", "other", "other", "other", "own", "own"]
+
+
+@pytest.mark.parametrize("then", ["raises", "is cut short"])
+async def test_a_step_that_commits_and_fails_is_parked(
+    then: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, timeout=timedelta(seconds=1), retry_policy=AT_ONCE, unknown_retry_policy=AT_ONCE)
+    async def meddles(inp: Order, ctx: TransactionalContext) -> Done:
+        await write(ctx, "meddled")
+        await ctx.connection.execute("COMMIT")
+        if then == "raises":
+            raise KeyError(then)
+        await asyncio.sleep(3600)
+        return Done("meddled")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", saga_of(meddles)).start(Order("o1"))
+        await suspended(run)
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+        assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
+    assert await entries(rows) == ["meddled"]
+
+
+@pytest.mark.parametrize("kind", ["uuid", "json"])
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_a_step_that_changes_how_types_are_read_changes_it_for_itself_alone(
+    kind: str, borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, retry_policy=ONCE)
+    async def retypes(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.set_type_codec(kind, encoder=str, decoder=str.upper, schema="pg_catalog")
+        return Done(
+            await ctx.connection.fetchval(
+                f"SELECT $1::{kind}", "9f6f5b0c-0d3e-4c3b-a1b5-0f3c0d3e4c3b" if kind == "uuid" else '"a"'
+            )
+        )
+
+    @step(transactional=True)
+    async def reads(inp: Order, ctx: TransactionalContext) -> Done:
+        return Done(str(type(await ctx.connection.fetchval("SELECT gen_random_uuid()")).__name__))
+
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source, transactional_connections=1) as orchestrator:
+            handle = orchestrator.register("shop", saga_of(retypes, reads))
+            outcome = await (await handle.start(Order("o1"))).outcome()
+            after = await (await orchestrator.register("after", saga_of(book)).start(Order("o2"))).outcome()
+            assert isinstance(after, Completed)
+    if kind == "json":
+        assert isinstance(outcome, Completed)
+    else:
+        assert isinstance(outcome, Compensated)
+        assert outcome.failure is not None
+        assert "connection that the step leaves" in outcome.failure.message
+
+
+async def test_a_statement_left_running_fails_the_step_and_says_so(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    left = list[asyncio.Task[str]]()
+
+    @step(transactional=True, retry_policy=ONCE)
+    async def leaves(inp: Order, ctx: TransactionalContext) -> Done:
+        await write(ctx, "left")
+        left.append(asyncio.create_task(ctx.connection.execute("SELECT pg_sleep(3600)")))
+        await asyncio.sleep(0)
+        return Done("left")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        outcome = await (await orchestrator.register("shop", saga_of(leaves)).start(Order("o1"))).outcome()
+        assert isinstance(outcome, Compensated)
+        assert outcome.failure is not None
+        assert "left a statement running" in outcome.failure.message
+        await asyncio.wait(left)
+        assert isinstance(left[0].exception(), Exception)
+    assert await entries(rows) == []
+
+
+async def test_a_role_and_a_temporary_table_of_one_step_do_not_reach_the_next(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    found: list[str] = []
+    role = f"saga_fn_{uuid4().hex}"
+
+    @step(transactional=True)
+    async def leaves(inp: Order, ctx: TransactionalContext) -> Done:
+        found.append(await ctx.connection.fetchval("SELECT current_user"))
+        await ctx.connection.execute(f"CREATE TEMP TABLE scratch (n int); SET ROLE {role}")
+        return Done("left")
+
+    await rows.execute(f"CREATE ROLE {role} SUPERUSER")
+    try:
+        async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
+            handle = orchestrator.register("shop", saga_of(leaves, leaves))
+            assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
+    finally:
+        await rows.execute(f"DROP ROLE {role}")
+    assert found[0] == found[1] != role
+
+
+class TestSilence:
+    """The server, or the way to it, falls silent without a word: nothing is closed."""
+
+    @pytest.mark.parametrize(
+        "which, marker",
+        [
+            ("request", SLEEP),
+            ("answer", SLEEP),
+            ("request", SAGA_WRITE),
+            ("answer", SAGA_WRITE),
+            ("request", b"COMMIT;"),
+            ("answer", b"COMMIT;"),
+        ],
+    )
+    async def test_ends_in_time_and_the_row_is_there_once(
+        self, which: Any, marker: bytes, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+    ) -> None:
+        calls = 0
+        async with wired(dsn) as wire:
+
+            @step(transactional=True, timeout=timedelta(seconds=2), unknown_retry_policy=AT_ONCE)
+            async def silenced(inp: Order, ctx: TransactionalContext) -> Done:
+                nonlocal calls
+                calls += 1
+                await write(ctx, f"call {calls}")
+                if calls == 1:
+                    wire.silence_at(which, marker)
+                    if marker == SLEEP:
+                        await ctx.connection.execute("SELECT pg_sleep(0)")
+                return Done("silenced")
+
+            async with (
+                asyncio.timeout(2 * SOON),
+                SagaOrchestrator(wire.dsn, lease=timedelta(seconds=15)) as orchestrator,
+            ):
+                handle = orchestrator.register("shop", saga_of(silenced, book))
+                run = await handle.start(Order("o1"))
+                assert isinstance(await run.outcome(), Completed)
+                kinds = [each.kind for each in (await SagaAdmin(orchestrator).get_saga(run.id)).step_history]
+            assert wire.silences == 1
+        assert calls == (1 if (which, marker) == ("answer", b"COMMIT;") else 2)
+        assert kinds.count("step_succeeded") == 2
+        assert await entries(rows) == [f"call {calls}", "s1 o1"]
+        await no_transaction_is_left(rows)
 
 
 class TestRefused:

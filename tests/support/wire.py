@@ -21,6 +21,7 @@ class Wire:
         self._marker: tuple[bytes, Literal["request", "answer"]] | None = None
         self._port = 0
         self._silenced: set[asyncio.Event] = set()
+        self._silencing: tuple[bytes, Literal["request", "answer"]] | None = None
         self.down = False
         """While it is, every new connection is refused."""
         self.silent = False
@@ -29,6 +30,8 @@ class Wire:
         """Seconds by which everything is late, in both directions."""
         self.cuts = 0
         """How often a marked conversation was cut."""
+        self.silences = 0
+        """How often one has fallen silent."""
 
     @property
     def dsn(self) -> str:
@@ -49,6 +52,10 @@ class Wire:
     def lose(self, which: Literal["request", "answer"], marker: bytes) -> None:
         """Break the next connection that sends this marker: before the server hears of it, or after it has answered."""
         self._marker = (marker, which)
+
+    def silence_at(self, which: Literal["request", "answer"], marker: bytes) -> None:
+        """Let the next connection that sends this marker fall silent, open as it is: before the server hears of it, or after."""
+        self._silencing = (marker, which)
 
     async def serve(self) -> asyncio.Server:
         """Open the wire."""
@@ -107,6 +114,13 @@ class Wire:
         heard = b""
         while data := await _read(reader):
             await asyncio.sleep(self.delay)
+            if self._silencing is not None and self._silencing[0] in data:
+                which = self._silencing[1]
+                self._silencing = None
+                self.silences += 1
+                silenced.set()
+                if which == "answer":
+                    server.write(data)
             if silenced.is_set():
                 continue
             heard = (heard + data)[-2 * _CHUNK :]

@@ -119,8 +119,11 @@ class Transactional(msgspec.Struct, frozen=True):
         run = execute_watched if self.observers.listens else execute
         clock = msgspec.structs.replace(self.clock, connection=opened.connection)
         done = await run(self.saga, self.action, clock, self.observers)
+        opened.leave()
         if is_failure(done.event):
             await asyncio.sleep(0)  # a connection that has just broken says so in the next turn of the loop
+            if await opened.has_ended():
+                return self._failed(FailureKind.UNKNOWN, TransactionEndedError())
             return self._judged(done, opened)
         within = Within()
         self.take(msgspec.structs.replace(done, within=within))
