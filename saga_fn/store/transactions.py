@@ -114,7 +114,7 @@ class PostgresTransaction:
         return bool(self._own.is_closed())
 
     async def has_ended(self) -> bool:
-        """Whether the step has ended it by itself. Of one that is aborted, or whose connection is gone, nobody can tell.
+        """Whether the step has ended it by itself. Nobody can tell of one that is aborted, or whose connection is gone.
 
         The server tells each change of the application's name by itself, so that it is asked only if that is another one.
         """

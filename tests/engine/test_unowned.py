@@ -294,3 +294,32 @@ async def test_a_saga_that_is_never_at_rest_is_judged_as_it_was_read(make: Make)
             if not between.reached:
                 return
         raise AssertionError("looking comes to no end")
+
+
+async def test_a_verb_that_ended_the_saga_between_two_looks_at_its_answer_is_told_as_applied(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = asyncio.Event()
+    shop = Shop(hold=hold)
+    async with make() as owner, make(concurrency=0) as other, asyncio.timeout(SOON):
+        run = await owner.register("shop", make_saga(shop)).start(Order("1"))
+        other.register("shop", make_saga(Shop()))
+        while not shop.keys:
+            await asyncio.sleep(0.01)
+        store, looks = other.engine.store, 0
+        look = store.read_answer
+
+        async def looked_before_it_ended(saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+            nonlocal looks
+            looks += 1
+            if looks > 1:
+                return await look(saga_id, message_id, to_verb=to_verb)
+            hold.set()
+            while not (await run.snapshot()).status.is_terminal:
+                await asyncio.sleep(0.01)
+            return None
+
+        monkeypatch.setattr(store, "read_answer", looked_before_it_ended)
+        await SagaAdmin(other).cancel(run.id)
+        assert looks == 2
+        assert (await run.snapshot()).status.value == "COMPENSATED"
