@@ -39,7 +39,15 @@ from saga_fn.engine.around import Around, AroundStart, StartCall, StepCall
 from saga_fn.engine.instrument import Instrument
 from saga_fn.engine.observe.fact import Line, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observer
-from saga_fn.engine.observe.of_process import BatchCommitted, ClaimRound, LateWriteRefused, SentEventDropped, StatsRead
+from saga_fn.engine.observe.of_process import (
+    BatchCommitted,
+    ClaimRound,
+    LateWriteRefused,
+    MessageDied,
+    MessagesTried,
+    SentEventDropped,
+    StatsRead,
+)
 from saga_fn.engine.observe.of_sagas import (
     AttemptBegun,
     AttemptFailed,
@@ -68,6 +76,8 @@ __all__ = [
     "Instrument",
     "LateWriteRefused",
     "Line",
+    "MessageDied",
+    "MessagesTried",
     "Observer",
     "Phase",
     "ResultDropped",

@@ -1,6 +1,6 @@
 """The metrics, as data, and how they follow from facts. Each exporter, the page of the docs and the dashboard go by this table.
 
-Labels are names of sagas, versions, steps and outcomes, all of which the code of the service has written: never an id.
+Labels are names of sagas, versions, steps, outcomes and publishers, all of which the code of the service has written: never an id.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from saga_fn.engine.observe.of_process import (
     ClaimRoundFailed,
     LateWriteRefused,
     LoopBlocked,
+    MessagesTried,
     SagasDeleted,
     StatsRead,
 )
@@ -186,6 +187,13 @@ DELETED: Final = Metric(
     "Sagas that were deleted, because their retention was over.",
     (*_SAGA, "outcome"),
 )
+MESSAGES_TRIED: Final = Metric(
+    "saga_fn.messages.attempts",
+    MetricKind.COUNTER,
+    "{message}",
+    "Attempts of this process to publish messages, by the key of the publisher or the name of the hook: `published` or `failed`.",
+    ("topics", "outcome"),
+)
 SLOTS: Final = Metric(
     "saga_fn.slots", MetricKind.PROCESS_GAUGE, "{saga}", "How many sagas this process runs at once at most."
 )
@@ -222,6 +230,15 @@ PROCESSES: Final = Metric(
     "saga_fn.processes", MetricKind.GAUGE, "{process}", "Processes seen lately that work on a version.", _SAGA
 )
 PAUSED: Final = Metric("saga_fn.paused", MetricKind.GAUGE, "{pause}", "1 while the name is paused, else 0.", _SAGA)
+MESSAGES_WAITING: Final = Metric(
+    "saga_fn.messages.waiting", MetricKind.GAUGE, "{message}", "Messages that are not published, and not dead."
+)
+MESSAGES_DEAD: Final = Metric(
+    "saga_fn.messages.dead", MetricKind.GAUGE, "{message}", "Messages that are not tried any more: a person decides."
+)
+OLDEST_MESSAGE: Final = Metric(
+    "saga_fn.messages.oldest.age", MetricKind.GAUGE, "s", "For how long the oldest message has waited to be published."
+)
 STATS_AT: Final = Metric(
     "saga_fn.stats.time",
     MetricKind.GAUGE,
@@ -245,6 +262,7 @@ METRICS: Final = (
     CLAIMS_FAILED,
     BLOCKED,
     DELETED,
+    MESSAGES_TRIED,
     SLOTS,
     SLOTS_USED,
     LIVE,
@@ -255,6 +273,9 @@ METRICS: Final = (
     UNOWNED,
     PROCESSES,
     PAUSED,
+    MESSAGES_WAITING,
+    MESSAGES_DEAD,
+    OLDEST_MESSAGE,
     STATS_AT,
 )
 """All metrics."""
@@ -296,6 +317,10 @@ def measured(fact: Fact) -> Iterator[Measured]:
             yield Measured(BLOCKED, seconds)
         case SagasDeleted(name=name, version=version, status=status, sagas=sagas):
             yield Measured(DELETED, sagas, (name, str(version), status.lower()))
+        case MessagesTried(topics=topics, published=published, failed=failed):
+            for outcome, messages in (("published", published), ("failed", failed)):
+                if messages:
+                    yield Measured(MESSAGES_TRIED, messages, (topics, outcome))
         case StatsRead():
             yield from _gauges(fact)
         case _:
@@ -324,6 +349,9 @@ def _gauges(read: StatsRead) -> Iterator[Measured]:
     yield Measured(SLOTS, read.slots)
     yield Measured(SLOTS_USED, read.slots_used)
     yield Measured(STATS_AT, read.stats.at.timestamp())
+    yield Measured(MESSAGES_WAITING, read.messages_waiting)
+    yield Measured(MESSAGES_DEAD, read.messages_dead)
+    yield Measured(OLDEST_MESSAGE, _age(read.oldest_message, read.stats.at))
     for each in read.stats.definitions:
         yield from _of_definition(each, read.stats.at)
 
@@ -342,13 +370,16 @@ def _of_definition(each: DefinitionStats, at: datetime) -> Iterator[Measured]:
     )
     for reason, count in reasons:
         yield Measured(WAITING, count.sagas, (*labels, reason))
-    age = 0.0 if each.oldest_due is None else max(0.0, (at - each.oldest_due).total_seconds())
     yield Measured(FAILED, each.failed.sagas, labels)
     yield Measured(OVERDUE, each.overdue.sagas, labels)
-    yield Measured(OLDEST_DUE, age, labels)
+    yield Measured(OLDEST_DUE, _age(each.oldest_due, at), labels)
     yield Measured(UNOWNED, each.overdue.sagas if each.is_unowned else 0, labels)
     yield Measured(PROCESSES, each.processes, labels)
     yield Measured(PAUSED, each.paused, labels)
+
+
+def _age(since: datetime | None, at: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (at - since).total_seconds())
 
 
 def _saga(saga: SagaIdentity) -> tuple[str, str]:
@@ -364,6 +395,7 @@ _MEASURED: Final = frozenset(
         ClaimRoundFailed,
         LateWriteRefused,
         LoopBlocked,
+        MessagesTried,
         ResultDropped,
         SagaClaimed,
         SagaEnded,

@@ -208,6 +208,12 @@ def hook_in(topic: str) -> tuple[str, int, Hook] | None:
     return name, int(version), Hook(hook)
 
 
+def shown_topic(topic: str) -> str:
+    """The topic as a person is told it: of a hook's the hook's name."""
+    hook = hook_in(topic)
+    return topic if hook is None else hook[2].value
+
+
 def is_topic(topic: object) -> TypeIs[str]:
     """Whether it can be a topic: such a string prints, and no topic of a hook does."""
     return isinstance(topic, str) and 0 < len(topic) <= _LONGEST_TOPIC and topic.isprintable()

@@ -11,8 +11,9 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_process import StatsRead
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.engine.views.stats import read_stats
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, StoreRefusedError
 from saga_fn.stats import SagaStats
+from saga_fn.store.records import OutgoingCounts
 
 
 @final
@@ -40,11 +41,22 @@ class Gauges:
         if last is not None:  # whoever adds the slots of several orchestrators up must not count these any more
             self._engine.observers.tell(StatsRead(last, 0, 0, self._engine.owner))
 
+    async def _messages(self) -> OutgoingCounts:
+        """The counts of outgoing messages; none for a role that may not read them."""
+        try:
+            return await self._engine.store.outgoing.counts()
+        except StoreRefusedError:
+            return OutgoingCounts(0, None, 0)
+
     async def _read(self, every: float) -> None:
         engine = self._engine
         while True:
             with contextlib.suppress(StoreError):
                 stats = await engine.stats.get(False, lambda: read_stats(engine.store, ends=False), max_age=every / 2)
                 self._last = stats
-                engine.observers.tell(StatsRead(stats, engine.options.concurrency, len(engine.held), engine.owner))
+                counts = await self._messages()
+                slots, used = engine.options.concurrency, len(engine.held)
+                engine.observers.tell(
+                    StatsRead(stats, slots, used, engine.owner, counts.waiting, counts.dead, counts.oldest)
+                )
             await asyncio.sleep(every * random.uniform(0.8, 1.0))

@@ -30,8 +30,12 @@ from saga_fn import (
 )
 from saga_fn.observe import SagaEnded, StatsRead
 from saga_fn.otel import metrics
+from saga_fn.outgoing import FailedForNow, OutgoingOptions, Published, RefusedForGood
 from saga_fn.prometheus import alert_rules, collector, dashboard
 from saga_fn.telemetry import METRICS, MetricKind
+from tests.engine import test_outgoing as messages
+from tests.engine.test_outgoing import ordering
+from tests.support.broker import Broker
 from tests.support.observed import Observed
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
@@ -167,8 +171,43 @@ async def test_parked_sagas_and_what_nobody_works_on_are_gauges_that_fall_again(
     assert after["saga_fn_failed", ("shop", "1")] == 1
 
 
+async def test_messages_out_are_counted_as_they_are_tried_and_as_they_wait(make: Make) -> None:
+    registry, broker = CollectorRegistry(), Broker()
+    broker.answer = lambda message: Published() if message.attempt > 1 else FailedForNow("first")
+    instruments, publishers = [collector(registry=registry, stats_every=1)], {"orders.*": broker, "*": Broker()}
+    quick = OutgoingOptions(first_delay=timedelta(milliseconds=10))
+    async with make(instruments=instruments, publishers=publishers, outgoing=quick) as orchestrator:
+        told = Observed(orchestrator)
+        await orchestrator.register(ordering).start(messages.Order(7))
+        await broker.until(2)
+        broker.answer = lambda message: (
+            RefusedForGood("no") if message.topic == "orders.charged" else FailedForNow("later")
+        )
+        run = await orchestrator.handle(ordering).start(messages.Order(8))
+        admin = SagaAdmin(orchestrator)
+        async with asyncio.timeout(SOON):
+            while not await admin.outgoing():
+                await asyncio.sleep(0.01)
+        seen = len(told.all(StatsRead))
+        await told.until(StatsRead, times=seen + 2)
+        stuck = values(registry)
+        broker.answer = lambda _: Published()
+        await admin.redrive(run.id)
+        await broker.until(4)
+        seen = len(told.all(StatsRead))
+        await told.until(StatsRead, times=seen + 2)
+        after = values(registry)
+    assert stuck["saga_fn_messages_dead", ()] == stuck["saga_fn_messages_waiting", ()] == 1
+    assert stuck["saga_fn_messages_oldest_age_seconds", ()] > 0
+    assert stuck["saga_fn_messages_attempts_total", ("orders.*", "published")] == 2
+    assert stuck["saga_fn_messages_attempts_total", ("orders.*", "failed")] == 3
+    assert after["saga_fn_messages_attempts_total", ("orders.*", "published")] == 4
+    gauges = {"saga_fn_messages_dead", "saga_fn_messages_waiting", "saga_fn_messages_oldest_age_seconds"}
+    assert not gauges & {name for name, _ in after}, "they fall again"
+
+
 def test_no_label_is_an_id() -> None:
-    allowed = {"name", "version", "step", "phase", "outcome", "reason", "status", "takeover"}
+    allowed = {"name", "version", "step", "phase", "outcome", "reason", "status", "takeover", "topics"}
     assert {label for metric in METRICS for label in metric.labels} <= allowed
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     assert all(metric.buckets == tuple(sorted(metric.buckets)) for metric in METRICS)

@@ -16,6 +16,7 @@ from typing_extensions import TypeIs
 from saga_fn.backoff import Backoff
 from saga_fn.codec.containers import is_sequence
 from saga_fn.core.ids import Micros
+from saga_fn.definition.outgoing import shown_topic
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.topics import AnyPublisher
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, Publisher, PublishOutcome, RefusedForGood
@@ -51,7 +52,8 @@ class Lane:
 
     def __init__(self, pattern: str, publisher: AnyPublisher, *, timeout: float | None, room: int, batch: int) -> None:
         """`timeout`: how many seconds a call may take; None for a publisher that bounds its own."""
-        self.pattern = pattern
+        self.name: str = shown_topic(pattern)
+        """The pattern, or the name of the hook that it stands for."""
         self.publisher = publisher
         self.batch = batch
         self.waiting: deque[Line] = deque()

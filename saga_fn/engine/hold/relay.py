@@ -20,9 +20,16 @@ from saga_fn.backoff import Backoff
 from saga_fn.codec.message import headers_in
 from saga_fn.core.ids import Micros
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.outgoing import shown_topic
 from saga_fn.engine.hold.lane import Lane, Line, wish_of
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered, RelayHeldUp
+from saga_fn.engine.observe.of_process import (
+    MessageDied,
+    MessagesTried,
+    PublisherFailed,
+    PublisherRecovered,
+    RelayHeldUp,
+)
 from saga_fn.engine.topics import AnyPublisher, Topics
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown
@@ -345,6 +352,7 @@ class Relay:
                     failed.append(self._judged(message, outcome))
                     self._drop(line)
                     dropped.append(line)
+        self._count(lane, outcomes)
         self._note(lane, outcomes)
         await self._settle(confirmed, failed)
         for line in dropped:  # not before the failure is written, which only the holder may
@@ -386,7 +394,7 @@ class Relay:
             self._observers.tell(
                 MessageDied(
                     message.saga_id,
-                    message.topic,
+                    shown_topic(message.topic),
                     message_id(message.saga_id, message.rev, message.n),
                     message.attempts + 1,
                 )
@@ -395,15 +403,22 @@ class Relay:
             self._wake_in(later.total_seconds() + 0.01)
         return FailedMessage(message.saga_id, message.rev, message.n, later, reason, delay is None)
 
+    def _count(self, lane: Lane, outcomes: Sequence[PublishOutcome | None]) -> None:
+        """Tell how many were published, and how many were not."""
+        if self._observers.listens:
+            published = sum(isinstance(each, Published) for each in outcomes)
+            failed = sum(isinstance(each, RefusedForGood | FailedForNow) for each in outcomes)
+            self._observers.tell(MessagesTried(lane.name, published, failed))
+
     def _note(self, lane: Lane, outcomes: Sequence[PublishOutcome | None]) -> None:
         """Say once that the publisher fails, and once that it works again."""
         if lane.is_told and not lane.down:
             lane.is_told = False
-            self._observers.tell(PublisherRecovered(lane.pattern))
+            self._observers.tell(PublisherRecovered(lane.name))
         reason = next((each.reason for each in outcomes if isinstance(each, FailedForNow)), None)
         if lane.down and not lane.is_told and reason is not None:
             lane.is_told = True
-            self._observers.tell(PublisherFailed(lane.pattern, message_of(reason, _LONGEST_ERROR)))
+            self._observers.tell(PublisherFailed(lane.name, message_of(reason, _LONGEST_ERROR)))
 
     # The store.
 

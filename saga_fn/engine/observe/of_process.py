@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -51,12 +52,18 @@ class StatsRead(FactBase, frozen=True):
         slots: How many sagas this orchestrator runs at once at most; 0 when it is left.
         slots_used: How many it runs now.
         owner: The orchestrator's id, as in the `owner` of a saga that it works on.
+        messages_waiting: How many outgoing messages of all sagas are not published, and not dead.
+        messages_dead: How many are dead.
+        oldest_message: When the oldest of those that wait was written; None if none waits.
     """
 
     stats: SagaStats
     slots: int
     slots_used: int
     owner: UUID
+    messages_waiting: int = 0
+    messages_dead: int = 0
+    oldest_message: datetime | None = None
 
 
 class CommitsWait(FactBase, frozen=True):
@@ -317,6 +324,20 @@ class SentEventDropped(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.event, saga, self.why), logger=PROCESS)
 
 
+class MessagesTried(FactBase, frozen=True):
+    """A publisher was given outgoing messages, or a hook was called.
+
+    Attributes:
+        topics: The key that the publisher was given by, or the hook's name.
+        published: How many of them it has published.
+        failed: How many of them it has not.
+    """
+
+    topics: str
+    published: int
+    failed: int
+
+
 class MessageDied(FactBase, frozen=True):
     """An outgoing message is not tried any more: it was refused for good, or failed as often as it is tried.
 
@@ -504,6 +525,7 @@ ProcessFact: TypeAlias = (
     | AroundStartFailed
     | KeyNotHandedOver
     | SentEventDropped
+    | MessagesTried
     | MessageDied
     | PublisherFailed
     | PublisherRecovered

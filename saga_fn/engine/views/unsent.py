@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.codec.message import headers_in
-from saga_fn.definition.outgoing import hook_in
+from saga_fn.definition.outgoing import hook_in, shown_topic
 from saga_fn.outgoing import message_id
 from saga_fn.snapshot import UnsentMessage
 from saga_fn.store.records import OutgoingRecord
@@ -13,12 +13,11 @@ from saga_fn.store.records import OutgoingRecord
 
 def unsent_of(record: OutgoingRecord) -> UnsentMessage:
     """The message as a person is shown it."""
-    hook = hook_in(record.topic)
     return UnsentMessage(
         id=message_id(record.saga_id, record.rev, record.n),
         saga_id=record.saga_id,
-        topic=record.topic if hook is None else hook[2].value,
-        is_hook=hook is not None,
+        topic=shown_topic(record.topic),
+        is_hook=hook_in(record.topic) is not None,
         key=record.key,
         headers=headers_in(record.headers),
         payload=_plain(record.body),
