@@ -42,6 +42,7 @@ from saga_fn.console.pages.kept import discard_act, discard_page, kept
 from saga_fn.console.pages.many import many_act, many_page
 from saga_fn.console.pages.saga import saga
 from saga_fn.console.pages.sagas import find, sagas
+from saga_fn.console.pages.unsent import decide_act, decide_page
 from saga_fn.console.pages.verb import verb_act, verb_page
 from saga_fn.console.security import (
     COOKIE,
@@ -71,6 +72,7 @@ _PAGES: Final[tuple[tuple[str, View | None, Act | None], ...]] = (
     ("/sagas", sagas, None),
     ("/sagas/{saga_id}", saga, None),
     ("/sagas/{saga_id}/verbs/{verb}", verb_page, verb_act),
+    ("/sagas/{saga_id}/messages/{message_id}/{verb}", decide_page, decide_act),
     ("/many", many_page, many_act),
     ("/definitions", definitions, None),
     ("/definition", definition, None),

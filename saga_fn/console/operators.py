@@ -19,7 +19,7 @@ class Permission(enum.StrEnum):
     """A thing that an operator may do in the console. Each verb of one saga has the value of its `Verb`."""
 
     PAYLOADS = "payloads"
-    """See inputs, outputs, errors' messages, search attributes and kept events."""
+    """See inputs, outputs, errors' messages, search attributes, kept events and outgoing messages."""
     RETRY_STEP = "retry_step"
     """Ask for `retry_step`."""
     SKIP_STEP = "skip_step"
@@ -50,6 +50,8 @@ class Permission(enum.StrEnum):
     """Pause the sagas of a name, or all, and end such a pause."""
     KEPT_EVENTS = "kept_events"
     """Discard events that are kept for sagas that are not there yet."""
+    MESSAGES = "messages"
+    """Redrive outgoing messages that are dead, and discard those that are not published."""
 
 
 def _permissions(given: object) -> frozenset[Permission]:

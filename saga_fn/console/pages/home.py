@@ -13,6 +13,7 @@ from htpy import Node
 from saga_fn import Attention, AttentionKind, Health, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
 from saga_fn.console import html, paused
 from saga_fn.console.context import Context, Page
+from saga_fn.console.pages import unsent
 from saga_fn.console.pages.definitions import FRESH, overdue
 from saga_fn.diagram import Age, Column, ages, bars
 
@@ -25,7 +26,14 @@ _NARROW: Final = 340
 _PARKED: Final = {"waits": "parked"}
 _FAILED: Final = {"status": SagaStatus.FAILED.value, "acknowledged": "false"}
 _URGENT: Final = frozenset(
-    {AttentionKind.PARKED, AttentionKind.FAILED, AttentionKind.OVERDUE, AttentionKind.UNOWNED, AttentionKind.STILL}
+    {
+        AttentionKind.PARKED,
+        AttentionKind.FAILED,
+        AttentionKind.OVERDUE,
+        AttentionKind.UNOWNED,
+        AttentionKind.STILL,
+        AttentionKind.DEAD_MESSAGES,
+    }
 )
 
 
@@ -35,6 +43,7 @@ async def home(context: Context) -> Page:
     parked = await context.admin.list(SagaFilter(waits=WaitReason.PARKED), limit=_ROWS, oldest_first=True)
     failed = await context.admin.list(SagaFilter(status=SagaStatus.FAILED, acknowledged=False), limit=_ROWS)
     stats = await context.admin.stats(max_age=FRESH)
+    number, messages = await unsent.dead(context)
     problems = [h.div(".box.bad", role="alert")[html.text(each)] for each in health.problems]
     findings = sorted(health.attention, key=lambda each: each.kind not in _URGENT)
     pauses, alone = await context.admin.pauses(), await context.admin.count(SagaFilter(waits=WaitReason.PAUSED))
@@ -43,9 +52,10 @@ async def home(context: Context) -> Page:
         paused.boxes(pauses, " ", h.a(href=context.to("acts"))["Acts"]),
         paused.alone(context, alone),
         [_finding(context, each) for each in findings],
-        _nothing_found(health, seen=bool(findings or parked.rows or failed.rows)),
+        _nothing_found(health, seen=bool(findings or parked.rows or failed.rows or number)),
         _some(context, "Parked, the oldest first", parked.rows, "They wait for a person.", _PARKED),
         _some(context, "FAILED and not acknowledged", failed.rows, "Something of them is left in the world.", _FAILED),
+        messages,
         overdue(context, stats),
         html.section("Rates", _ends(stats), _oldest(stats)),
     ]

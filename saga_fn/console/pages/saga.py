@@ -13,6 +13,7 @@ from saga_fn import Explanation, HistoryEntry, LeftOver, SagaAdminSnapshot, Step
 from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html, paused
 from saga_fn.console.context import Context, Page
+from saga_fn.console.pages import unsent
 from saga_fn.console.veil import veiled
 from saga_fn.diagram import timeline
 
@@ -42,6 +43,7 @@ async def saga(context: Context) -> Page:
         _facts(seen, explained),
         _standing(context, explained),
         _verbs(context, explained),
+        unsent.of_saga(context, seen.outgoing),
         _left(seen.left_over),
         _failure(seen),
         html.section("Graph", html.picture(seen.diagram("svg", embedded=True))),
