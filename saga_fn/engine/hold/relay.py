@@ -296,8 +296,9 @@ class Relay:
         try:
             while lane.waiting and not self._stopping:
                 lines = self._next_of(lane)
-                if lines:
-                    await self._publish(lane, lines)
+                if not lines:  # their leases were over; a pause now would let those of the next ones run out, too
+                    continue
+                await self._publish(lane, lines)
                 if lane.down and not await self._pause(lane):
                     return
             if lane.has_more:
