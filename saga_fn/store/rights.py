@@ -90,7 +90,8 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_journal": "SELECT, INSERT (shard, era, saga_id, seq, writer, kind, process, event, input, payload)",
         "saga_plan": "SELECT, INSERT",
         "saga_attribute": "SELECT, INSERT",
-        "saga_outgoing": "SELECT, INSERT",
+        # No column by which a row that is new could be dead, or tried already.
+        "saga_outgoing": "SELECT, INSERT (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)",
     },
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (inbox_sent, due_at)",

@@ -528,6 +528,26 @@ async def test_a_function_of_a_declared_message_that_raises_never_takes_back_the
         assert (await run.snapshot()).status is SagaStatus.SUSPENDED
 
 
+async def test_a_step_that_a_person_settles_publishes_nothing(make: Make) -> None:
+    broker = Broker()
+
+    @step(on_unknown="park", publishes=Outgoing("orders.charged"))
+    async def lost(order: Order) -> int:
+        raise TimeoutError
+
+    @saga("order", on_completed=Outgoing("orders.done"))
+    def settled(order: StepRef[Order]) -> StepRef[int]:
+        return lost(order)
+
+    async with make(publishers={"*": broker}) as orchestrator:
+        run = await orchestrator.register(settled).start(Order(7))
+        await suspended(run)
+        await SagaAdmin(orchestrator).settle_done(run.id, "lost", 7)
+        await run.result(timeout=SOON)
+        await until_sent(orchestrator, run.id)
+    assert broker.topics == ["orders.done"]
+
+
 def test_what_is_no_message_and_no_publisher_is_refused() -> None:
     for topic in ("", "a" * 256, "line\nbreak", 7, None):
         with pytest.raises(SagaDefinitionError):

@@ -272,7 +272,7 @@ def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> No
 # What a role may make a worker do.
 
 _STARTS: dict[str, tuple[str, ...]] = {
-    "saga_outgoing": ("*",),
+    "saga_outgoing": ("shard", "saga_id", "rev", "n", "topic", "key", "headers", "body", "token", "due_at"),
     "saga": (
         *("shard", "era", "id", "name", "version", "aggregation_id", "trace_id", "request", "plan", "format", "status"),
         *("waits", "state", "rev", "token", "owner", "due_at", "keyed"),
