@@ -220,3 +220,14 @@ def named(option: str, value: object) -> str:
             f"{option} is the name of something at the broker, not {shown(value)}", hint=f'{option}="orders"'
         )
     return value
+
+
+def named_apart(option: str, value: object, source: str) -> str:
+    """The same for what must not be the source itself: a dead letter would come in again, for ever."""
+    name = named(option, value)
+    if name == source:
+        raise SagaError(
+            f"{option} is {shown(source)}, from which messages are taken",
+            hint=f'{option}="orders.dead", a place of its own',
+        )
+    return name

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from typing_extensions import override
 
-from saga_fn.brokers.consumer import PATIENCE, Consumer, Received, about_dead, named, of_texts
+from saga_fn.brokers.consumer import PATIENCE, Consumer, Received, about_dead, named, named_apart, of_texts
 from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import OnDropped
 from saga_fn.errors import SagaError, shown
@@ -81,7 +81,7 @@ class KafkaConsumer(Consumer):
         )
         self._servers = named("servers", servers).split(",")
         self._group = named("group", group)
-        self._dead_letters = named("dead_letters", dead_letters)
+        self._dead_letters = named_apart("dead_letters", dead_letters, self._source)
         self._make_consumer = make_consumer or self._consumer_by_address
         self._make_producer = make_producer or self._producer_by_address
         self._consumer: AIOKafkaConsumer | None = None

@@ -12,12 +12,13 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from typing_extensions import override
 
 from saga_fn.brokers.connecting import connector
-from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, of_texts
+from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, named_apart, of_texts
 from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import OnDropped
 from saga_fn.errors import shown
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.rabbitmq.connecting import by_address
+from saga_fn.rabbitmq.publisher import ROUTES
 
 
 @final
@@ -69,7 +70,7 @@ class RabbitConsumer(Consumer):
             grace=grace,
         )
         self._connect = connector(address, by_address, example='RabbitConsumer("amqp://localhost/", ...)')
-        self._dead_letters = None if dead_letters is None else named("dead_letters", dead_letters)
+        self._dead_letters = None if dead_letters is None else named_apart("dead_letters", dead_letters, self._source)
         self._connection: AbstractConnection | None = None
         self._queue: AbstractQueue | None = None
         self._graveyard: AbstractChannel | None = None
@@ -126,9 +127,11 @@ class RabbitConsumer(Consumer):
                 await arrived.reject(requeue=False)
                 return
             assert self._graveyard is not None
+            # The sender's CC would put the copy into the sender's queues once more, this one among them.
+            kept = {name: value for name, value in arrived.headers.items() if name.lower() not in ROUTES}
             copy = aio_pika.Message(
                 arrived.body,
-                headers={**arrived.headers, **about_dead(self._source, reason)},
+                headers={**kept, **about_dead(self._source, reason)},
                 content_type=arrived.content_type,
                 content_encoding=arrived.content_encoding,
                 delivery_mode=DeliveryMode.PERSISTENT,

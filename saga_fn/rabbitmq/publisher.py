@@ -23,7 +23,7 @@ from saga_fn.rabbitmq.connecting import by_address
 
 _LONGEST_NAME: Final = 255
 """Bytes of a routing key, and of an exchange's name."""
-_ROUTES: Final = frozenset({"cc", "bcc"})
+ROUTES: Final = frozenset({"cc", "bcc"})
 """Headers by which RabbitMQ sends a message to more queues than its exchange does."""
 
 
@@ -107,7 +107,7 @@ class RabbitPublisher:
 def _made(message: OutgoingMessage) -> aio_pika.Message:
     if len(message.topic.encode()) > _LONGEST_NAME:
         raise UnsendableError(f"its topic is longer than {_LONGEST_NAME} bytes, which is the longest routing key")
-    headers = headers_of(message, _ROUTES)
+    headers = headers_of(message, ROUTES)
     own = {"saga-id": str(message.saga_id), "saga-name": message.saga_name}
     if message.key is not None:
         own["message-key"] = message.key

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import aio_pika
 import msgspec
 import pytest
 from pamqp.commands import Basic
@@ -368,6 +369,29 @@ async def test_after_a_cut_the_queue_is_taken_from_again_and_what_was_in_hand_co
         await place.dead_letters(1)
     await wire.close()
     await place.close()
+
+
+async def test_a_dead_letter_goes_to_no_queue_that_its_sender_has_named_by_cc(rabbitmq: RabbitServer) -> None:
+    place = RabbitPlace(rabbitmq)
+    await place.open()
+    async with orders() as (orchestrator, _), place.consumer(orchestrator):
+        observed = Observed(orchestrator)
+        message = aio_pika.Message(b"no number", message_id="m", headers={"CC": [place.name]})
+        await place.channel.default_exchange.publish(message, "nowhere")
+        ((body, headers),) = await place.dead_letters(1)
+        await place.send(b"nor this")
+        ((after, _),) = await place.dead_letters(1)
+        assert len(observed.all(IncomingDead)) == 2, "the first has not come again"
+    assert (body, after, "CC" in headers) == (b"no number", b"nor this", False)
+    await place.close()
+
+
+def test_dead_letters_have_a_place_of_their_own() -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    with pytest.raises(SagaError, match="from which messages are taken"):
+        RabbitConsumer("amqp://localhost/", orchestrator, read, queue="orders", dead_letters="orders")
+    with pytest.raises(SagaError, match="from which messages are taken"):
+        KafkaConsumer("localhost:9092", orchestrator, read, topic="orders", group="saga", dead_letters="orders")
 
 
 async def test_the_queues_own_dead_letter_exchange_takes_what_cannot_be_read(rabbitmq: RabbitServer) -> None:
