@@ -63,11 +63,11 @@ async def stuck() -> AsyncGenerator[Stuck]:
     options = OutgoingOptions(first_delay=timedelta(milliseconds=10))
     async with SagaOrchestrator(MemoryStore(), publishers={"*": broker}, outgoing=options) as orchestrator:
         run = await orchestrator.register(telling).start("7")
-        found: tuple[UnsentMessage, ...] = ()
+        found: list[UnsentMessage] = []
         async with asyncio.timeout(SOON):
             while not any(each.dead_at for each in found):
                 await asyncio.sleep(0.005)
-                found = await SagaAdmin(orchestrator).outgoing(run.id)
+                found = list(await SagaAdmin(orchestrator).outgoing(run.id))
         yield Stuck(orchestrator, broker, run.id, found[0].id, found[1].id)
 
 
