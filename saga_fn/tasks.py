@@ -83,3 +83,9 @@ class Errands:
     async def stop(self, patience: float | None = None, *, first: float = 0.0) -> None:
         """End them as `cut_short` does."""
         await cut_short(self._tasks, patience, first=first)
+
+
+def cancellations() -> int:
+    """How often this task was asked to end: user code may raise CancelledError of its own, as of a task that it waits for."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

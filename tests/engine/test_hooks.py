@@ -262,3 +262,33 @@ def test_what_is_no_hook_is_refused() -> None:
     for wrong in ("topic", not_async, 7, Outgoing):
         with pytest.raises(SagaDefinitionError, match="on_failed must be an Outgoing message or an async function"):
             SagaBuilder(Order, on_failed=wrong)
+
+
+async def test_a_hook_that_ends_as_cancelled_by_itself_costs_the_hooks_of_other_sagas_nothing(make: Make) -> None:
+    tried: list[str | None] = []
+    free = asyncio.Event()
+
+    async def leaking(news: SagaNews) -> None:
+        tried.append(news.aggregation_id)
+        if news.aggregation_id == "bad":
+            raise asyncio.CancelledError
+        await free.wait()
+        await asyncio.sleep(0.01)  # the others of the call are not over when the bad one is
+
+    @saga("order", on_completed=leaking)
+    def ordering(order: StepRef[Order]) -> StepRef[str]:
+        return charge(order)
+
+    async with make(outgoing=msgspec.structs.replace(QUICK, max_attempts=2)) as orchestrator:
+        handle = orchestrator.register(ordering)
+        await handle.start(Order("pay"), aggregation_id="first")
+        await until(lambda: bool(tried))  # what comes now is called together, after it
+        runs = [await handle.start(Order("pay"), aggregation_id=key) for key in ("one", "bad", "two")]
+        for run in runs:
+            await run.result(timeout=SOON)
+        free.set()
+        async with asyncio.timeout(SOON):
+            while not (dead := await SagaAdmin(orchestrator).outgoing()):
+                await asyncio.sleep(0.005)
+    assert [(each.saga_id, each.attempts, each.error) for each in dead] == [(runs[1].id, 2, "CancelledError: ")]
+    assert sorted(map(str, tried)) == ["bad", "bad", "first", "one", "two"]

@@ -31,6 +31,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.engine.hold import lane, relay
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
@@ -312,6 +313,31 @@ async def test_a_publisher_that_hangs_is_cut_short_and_called_again(make: Make) 
         await broker.until(2)
         await until_sent(orchestrator, run.id)
     assert broker.topics == ["orders.charged", "orders.shipped"]
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+async def test_a_broker_that_is_back_is_given_what_waits_where_a_lease_is_shorter_than_a_pause(
+    how: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker()
+    if how == "raises":
+        broker.down = ConnectionError("no broker")
+    else:
+        broker.open.clear()
+    # Shortened by half at most: a pause is longer than the lease and a call together.
+    monkeypatch.setattr(lane, "_FIRST_PAUSE", 2.4)
+    monkeypatch.setattr(lane, "_LONGEST_PAUSE", 2.4)
+    monkeypatch.setattr(relay, "_POLL", 0.02)
+    options = msgspec.structs.replace(QUICK, timeout=timedelta(milliseconds=50), max_attempts=1000)
+    async with make(publishers={"*": broker}, outgoing=options, lease=timedelta(seconds=1)) as orchestrator:
+        handle = orchestrator.register(ordering)
+        for number in range(4):
+            await (await handle.start(Order(number))).result(timeout=SOON)
+        await broker.until_calls(2)
+        broker.down = None
+        broker.open.set()
+        await broker.until(8)
+    assert {len(each) for each in broker.by_saga.values()} == {2}
 
 
 class UnreadableError(Exception):

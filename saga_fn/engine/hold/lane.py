@@ -22,6 +22,7 @@ from saga_fn.engine.topics import AnyPublisher
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, Publisher, PublishOutcome, RefusedForGood
 from saga_fn.printable import message_of, name_of_type
 from saga_fn.store.records import HeldMessage
+from saga_fn.tasks import cancellations
 
 MOST_BYTES: Final = 16 * 2**20
 """Nor do more bytes wait in memory for one publisher."""
@@ -118,13 +119,13 @@ class Lane:
 
     async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
         """The outcomes; FailedForNow if the call has failed as a whole."""
-        asked = _cancellations()
+        asked = cancellations()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._enter()
                 outcomes: object = await self._publish_now(messages)
         except BaseException as error:  # whatever a publisher raises concerns its messages alone
-            if isinstance(error, asyncio.CancelledError) and _cancellations() > asked:
+            if isinstance(error, asyncio.CancelledError) and cancellations() > asked:
                 raise
             ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
             if ending is not None:
@@ -155,21 +156,15 @@ class Lane:
         entered, self._entered = self._entered, None
         if entered is None:
             return
-        asked = _cancellations()
+        asked = cancellations()
         try:
             async with asyncio.timeout(_CLEAN_UP):
                 await entered.__aexit__(None, None, None)
         except Exception:  # noqa: BLE001 - whatever it is: nothing can be done about it
             return
         except asyncio.CancelledError:
-            if _cancellations() > asked:
+            if cancellations() > asked:
                 raise
-
-
-def _cancellations() -> int:
-    """How often this task was asked to end: a publisher may raise CancelledError of its own, as of a task that it waits for."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _has_method(publisher: AnyPublisher) -> TypeIs[Publisher]:

@@ -296,8 +296,9 @@ class Relay:
         try:
             while lane.waiting and not self._stopping:
                 lines = self._next_of(lane)
-                if not lines:  # their leases were over; a pause now would let those of the next ones run out, too
-                    continue
+                if not lines:  # their leases are over, and the pause too: what is taken now is published at once
+                    lane.has_more = True
+                    break
                 await self._publish(lane, lines)
                 if lane.down and not await self._pause(lane):
                     return
@@ -521,7 +522,7 @@ class Relay:
         for shard, topic in await self._store.outgoing.due_topics():
             lane = self._lane(topic)
             while lane is not None and lane.room and not (lane.down and lane.waiting):
-                most = min(_AT_ONCE, lane.room)
+                most = 1 if lane.down else min(_AT_ONCE, lane.room)  # the leases of others would end before their turn
                 held, more = await self._store.outgoing.claim(
                     shard, topic, token=self.token, lease=self._topics.lease, most=most
                 )
@@ -529,7 +530,7 @@ class Relay:
                 self._hold(held)
                 if not more:
                     break
-            if lane is not None and not lane.room:
+            if lane is not None and (lane.down or not lane.room):
                 lane.has_more = True
         return taken
 

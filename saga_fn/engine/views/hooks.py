@@ -20,7 +20,7 @@ from saga_fn.engine.views.results import read_result
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishFunction, PublishOutcome
 from saga_fn.printable import message_of, name_of_type
 from saga_fn.store.ids import shard_of
-from saga_fn.tasks import spawn
+from saga_fn.tasks import cancellations, spawn
 
 _decode = msgspec.json.Decoder(SagaNews).decode
 
@@ -80,10 +80,10 @@ class _Calls:
                     await hook(_decode(message.body))
                     return Published()
                 draft = await self._draft(hook, message)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - user code may raise anything; the hook is called again
-            ending = None if isinstance(error, Exception) else program_end(error)
+        except BaseException as error:  # user code may raise anything; the hook is called again
+            if isinstance(error, asyncio.CancelledError) and cancellations():
+                raise
+            ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
