@@ -18,7 +18,7 @@ from saga_fn.brokers.sending import UnsendableError, headers_of, seconds_of, sen
 from saga_fn.nats.connecting import by_address
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishOutcome, RefusedForGood
 
-_SUBJECT: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*")
+_SUBJECT: Final = re.compile(r"(?!\$)[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*")
 _RESERVED: Final = frozenset({"status", "description"})
 _TOO_LARGE: Final = 10054
 """JetStream's code for a message that is larger than its stream takes."""
@@ -87,8 +87,12 @@ class NatsPublisher:
 
 
 def _headers(message: OutgoingMessage) -> dict[str, str]:
-    if not _SUBJECT.fullmatch(message.topic):
-        raise UnsendableError("its topic is no subject: words separated by dots, without spaces, * and >")
+    if not _SUBJECT.fullmatch(
+        message.topic
+    ):  # one that begins with $ is a command to the server, which answers as a stream does
+        raise UnsendableError(
+            "its topic is no subject: words separated by dots, without spaces, * and >, and without $ at its beginning"
+        )
     headers = headers_of(message, _RESERVED)
     if any(name.lower().startswith("nats-") for name in headers):
         raise UnsendableError("a header that begins with Nats- has a meaning of its own here: give it another name")

@@ -96,6 +96,17 @@ async def test_each_message_of_a_batch_has_a_fate_of_its_own(
     assert sorted(subject for subject, _, _ in await stored(client)) == ["orders.paid", "orders.paid", "orders.shipped"]
 
 
+@pytest.mark.parametrize("command", ["STREAM.DELETE.ORDERS", "STREAM.PURGE.ORDERS", "STREAM.INFO.ORDERS"])
+async def test_a_topic_is_no_command_to_the_server(
+    nats_server: NatsServer, client: Client, stream: JetStreamContext, command: str
+) -> None:
+    async with NatsPublisher(nats_server.url()) as publisher:
+        assert await publisher.publish([outgoing("orders.paid"), outgoing("orders.$JS")]) == [Published(), Published()]
+        outcomes = await publisher.publish([outgoing(f"$JS.API.{command}"), outgoing("$SYS.x"), outgoing("$")])
+    assert all("without $" in refused(each) for each in outcomes)
+    assert len(await stored(client)) == 2
+
+
 @pytest.mark.parametrize("headers", HOSTILE_HEADERS)
 async def test_a_header_smuggles_nothing_in(
     nats_server: NatsServer, client: Client, stream: JetStreamContext, headers: dict[str, str]
