@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Self, final
 
 import httpx
@@ -15,7 +16,7 @@ import msgspec
 from typing_extensions import override
 
 from saga_fn.arguments import check_whole
-from saga_fn.brokers.sending import headers_of, seconds_of, send_each, told
+from saga_fn.brokers.sending import UnsendableError, headers_of, seconds_of, send_each, told
 from saga_fn.errors import SagaError
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishOutcome, RefusedForGood
 from saga_fn.webhook.signing import Signer
@@ -99,8 +100,8 @@ class WebhookPublisher:
             messages: The messages.
 
         Returns:
-            An outcome for each, in order. A message is refused for good by 410 (gone) and 413 (too large), and for an unusable
-            header.
+            An outcome for each, in order. A message is refused for good by 410 (gone) and 413 (too large), for an unusable header,
+            and for a payload of bytes that is not one JSON value.
         """
         room = asyncio.Semaphore(self._concurrency)
 
@@ -116,7 +117,9 @@ class WebhookPublisher:
     async def _post(self, headers: dict[str, str], body: bytes) -> PublishOutcome:
         client = self._given or self._own
         if client is None:
-            client = self._own = httpx.AsyncClient(timeout=self._timeout)
+            # A cookie that one answer sets would travel with the messages of every other saga.
+            none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            client = self._own = httpx.AsyncClient(timeout=self._timeout, cookies=none)
         # The answer's body is not read: a receiver could send one without end.
         async with client.stream("POST", self._url, content=body, headers=headers, follow_redirects=False) as answer:
             return _outcome(answer)
@@ -133,6 +136,13 @@ def _checked(url: object) -> httpx.URL:
 
 
 def _body(message: OutgoingMessage) -> bytes:
+    try:
+        # It becomes a part of what is signed: with more than one value in it, it could name another type, or another time.
+        _ = msgspec.json.decode(message.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UnsendableError(
+            "its payload is not one JSON value: give a webhook a value, or bytes that hold one"
+        ) from None
     fields: dict[str, object] = {
         "type": message.topic,
         "timestamp": message.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),

@@ -207,6 +207,51 @@ async def test_a_topic_and_a_key_of_any_text_stay_inside_the_signed_body(
     assert json.loads(receiver.requests[0][2])["type"] == message.topic
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'1,"type":"order.refunded"',
+        b"",
+        b"no json",
+        b"\xff",
+        b'"\xff"',
+        b"1 2",
+        b'{"a":1}}',
+        b"NaN",
+        b"[" * 100_000,
+        b"'a'",
+    ],
+    ids=[
+        "another type",
+        "empty",
+        "text",
+        "no text",
+        "no text in one",
+        "two",
+        "one and a half",
+        "NaN",
+        "deep",
+        "quotes",
+    ],
+)
+async def test_a_payload_that_is_not_one_json_value_is_not_signed(
+    receiver: Receiver, publisher: WebhookPublisher, body: bytes
+) -> None:
+    bad, good = await publisher.publish([outgoing("order.paid", body), outgoing("order.paid", b" [1] ")])
+    assert "not one JSON value" in refused(bad)
+    assert good == Published()
+    assert [json.loads(body)["data"] for _, _, body in receiver.requests] == [[1]]
+
+
+async def test_a_cookie_of_one_answer_does_not_travel_with_the_next_message(
+    receiver: Receiver, publisher: WebhookPublisher
+) -> None:
+    receiver.answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: who=ann; Path=/\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(2):
+        assert all_published(await publisher.publish([outgoing("order.paid")]))
+    assert ["cookie" in headers for _, headers, _ in receiver.requests] == [False, False]
+
+
 async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with WebhookPublisher("http://ann:pa55word@127.0.0.1:1/hooks", secret=SECRET) as publisher:
