@@ -108,6 +108,8 @@ class KafkaConsumer(Consumer):
         lacking = sorted({self._source, self._dead_letters} - await self._consumer.topics())
         if lacking:
             raise SagaError(f"there is no topic {' and no topic '.join(map(shown, lacking))}")
+        for topic in self._consumer.subscription():  # a client of the caller's making may take more than one
+            _ = named_apart("dead_letters", self._dead_letters, topic)
 
     @override
     def _mend(self) -> str:

@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 from typing_extensions import override
 
 from saga_fn.brokers.connecting import connector
-from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, of_texts
+from saga_fn.brokers.consumer import Consumer, Received, about_dead, named, named_apart, of_texts
 from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import OnDropped
 from saga_fn.errors import shown
@@ -110,7 +110,17 @@ class NatsConsumer(Consumer):
             )
             found = await context.add_consumer(self._stream, wanted)
         self._ack_wait = found.config.ack_wait or _ACK_WAIT
+        await self._refuse_a_circle(context, found.config)
         self._messages = await context.pull_subscribe_bind(durable=self._durable, stream=self._stream)
+
+    async def _refuse_a_circle(self, context: JetStreamContext, config: ConsumerConfig) -> None:
+        taken = config.filter_subjects or ([config.filter_subject] if config.filter_subject else None)
+        if taken is None:
+            with contextlib.suppress(nats.errors.TimeoutError):  # the user may not be allowed to ask
+                taken = (await context.stream_info(self._stream)).config.subjects
+        for subject in taken or ():
+            if _takes(subject, self._dead_letters):
+                _ = named_apart("dead_letters", self._dead_letters, self._dead_letters)
 
     @override
     def _mend(self) -> str:
@@ -175,3 +185,14 @@ class NatsConsumer(Consumer):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def _takes(pattern: str, subject: str) -> bool:
+    """Whether a subject with wildcards takes this one."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted = wanted[:-1]
+        if len(given) <= len(wanted):
+            return False
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(want in ("*", word) for want, word in zip(wanted, given, strict=True))

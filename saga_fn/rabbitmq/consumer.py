@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import final
+from typing import Final, final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue, DeliveryMode
@@ -19,6 +19,9 @@ from saga_fn.errors import shown
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.rabbitmq.connecting import by_address
 from saga_fn.rabbitmq.publisher import ROUTES
+
+_OF_THE_BROKER: Final = ROUTES | {"x-death"}
+"""Headers by which RabbitMQ sends a copy elsewhere too, or takes it for one that goes in a circle, which it drops."""
 
 
 @final
@@ -128,7 +131,7 @@ class RabbitConsumer(Consumer):
                 return
             assert self._graveyard is not None
             # The sender's CC would put the copy into the sender's queues once more, this one among them.
-            kept = {name: value for name, value in arrived.headers.items() if name.lower() not in ROUTES}
+            kept = {name: value for name, value in arrived.headers.items() if name.lower() not in _OF_THE_BROKER}
             copy = aio_pika.Message(
                 arrived.body,
                 headers={**kept, **about_dead(self._source, reason)},

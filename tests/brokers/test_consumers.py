@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 import msgspec
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
@@ -407,6 +409,43 @@ async def test_the_queues_own_dead_letter_exchange_takes_what_cannot_be_read(rab
         assert len(observed.all(IncomingDead)) == 1
     assert body == b"no number"
     assert "rejected" in headers["x-death"]
+    await place.close()
+
+
+async def test_a_dead_letter_has_no_earlier_deaths_by_which_the_broker_would_drop_it(rabbitmq: RabbitServer) -> None:
+    place = RabbitPlace(rabbitmq)
+    await place.open()
+    async with orders() as (orchestrator, _), place.consumer(orchestrator):
+        deaths: list[FieldValue] = [{"queue": place.dead, "reason": "expired", "count": 1}]
+        message = aio_pika.Message(b"no number", message_id="m", headers={"x-death": deaths, "x": "y"})
+        await place.channel.default_exchange.publish(message, place.name)
+        ((_, headers),) = await place.dead_letters(1)
+    assert set(headers) == {"x", "dead-letter-source", "dead-letter-reason"}
+    await place.close()
+
+
+async def test_dead_letters_of_a_stream_are_no_subject_that_its_consumer_takes(nats_server: NatsServer) -> None:
+    place = NatsPlace(nats_server)
+    await place.open()
+    async with orders() as (orchestrator, _):
+        await place.context.update_stream(StreamConfig(name=place.name, subjects=[place.name, f"{place.name}.*"]))
+        inside = f"{place.name}.dead"
+        with pytest.raises(SagaError, match="from which messages are taken"):
+            await place.consumer(orchestrator, dead_letters=inside).__aenter__()
+        for subject, dead, refused in [
+            (place.name, inside, False),
+            (place.name, place.name, True),
+            (f"{place.name}.>", inside, True),
+        ]:
+            config = ConsumerConfig(durable_name=uuid4().hex, ack_policy=AckPolicy.EXPLICIT, filter_subject=subject)
+            await place.context.add_consumer(place.name, config)
+            consumer = place.consumer(orchestrator, durable=config.durable_name, dead_letters=dead)
+            if refused:
+                with pytest.raises(SagaError, match="from which messages are taken"):
+                    await consumer.__aenter__()
+            else:
+                async with consumer:
+                    pass  # it takes other subjects of the stream
     await place.close()
 
 

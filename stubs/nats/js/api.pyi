@@ -41,6 +41,7 @@ class RawStreamMsg:
     headers: dict[str, str] | None
 
 class ConsumerConfig:
+    durable_name: str | None
     ack_wait: float | None
     def __init__(
         self,
