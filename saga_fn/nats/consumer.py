@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Final, final
 from urllib.parse import unquote
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, Header
 from nats.js.errors import NotFoundError
@@ -29,6 +31,11 @@ _ACK_WAIT: Final = 30.0
 """Seconds after which JetStream sends a message again that was neither acknowledged nor said to be worked at, where we say so."""
 _ASK: Final = 1.0
 """Seconds that one request for messages waits."""
+_PAUSE: Final = 0.1
+"""Seconds between two requests, where the server refuses one at once."""
+_NEXT: Final = "$JS.API.CONSUMER.MSG.NEXT"
+_ACKNOWLEDGE: Final = "$JS.ACK."
+_TIMED_OUT: Final = "408"
 
 
 @final
@@ -90,7 +97,9 @@ class NatsConsumer(Consumer):
         self._dead_letters = named("dead_letters", dead_letters)
         self._subject = subject
         self._client: Client | None = None
-        self._messages: JetStreamContext.PullSubscription | None = None
+        self._inbox: Subscription | None = None
+        self._prefix = ""
+        self._asked = 0
         self._ack_wait = _ACK_WAIT
         self._held: dict[int, Msg] = {}
 
@@ -111,7 +120,8 @@ class NatsConsumer(Consumer):
             found = await context.add_consumer(self._stream, wanted)
         self._ack_wait = found.config.ack_wait or _ACK_WAIT
         await self._refuse_a_circle(context, found.config)
-        self._messages = await context.pull_subscribe_bind(durable=self._durable, stream=self._stream)
+        self._prefix = self._client.new_inbox()
+        self._inbox = await self._client.subscribe(f"{self._prefix}.*")
 
     async def _refuse_a_circle(self, context: JetStreamContext, config: ConsumerConfig) -> None:
         taken = config.filter_subjects or ([config.filter_subject] if config.filter_subject else None)
@@ -129,7 +139,6 @@ class NatsConsumer(Consumer):
     @override
     async def _take(self) -> None:
         assert self._client is not None
-        assert self._messages is not None
         context = self._client.jetstream()
         touching = asyncio.create_task(self._touch())
         try:
@@ -139,15 +148,38 @@ class NatsConsumer(Consumer):
                 if (room := self._concurrency - len(self._held)) <= 0:
                     await asyncio.wait(self._in_hand.tasks, return_when=asyncio.FIRST_COMPLETED)
                     continue
-                try:
-                    found = await self._messages.fetch(room, timeout=_ASK)
-                except nats.errors.TimeoutError:
-                    _ = await self._messages.consumer_info()  # raises if it was deleted, which no request says
-                    continue
-                for msg in found:
-                    self._hold(context, msg)
+                if not await self._ask(context, room):
+                    _ = await context.consumer_info(self._stream, self._durable)  # raises if it was deleted
         finally:
             touching.cancel()
+
+    async def _ask(self, context: JetStreamContext, most: int) -> bool:
+        """Ask for so many messages, and take those that come in time; says whether any did.
+
+        The client's own `fetch` takes a stored message with a header `Status` for the server's word on the request: it drops it, or
+        raises, and what came with it is lost to this process. Only the server's messages have no subject for their acknowledgement.
+        """
+        assert self._client is not None
+        assert self._inbox is not None
+        request = msgspec.json.encode({"batch": most, "expires": int(_ASK * 1_000_000_000)})
+        self._asked += 1
+        reply = f"{self._prefix}.{self._asked}"
+        await self._client.publish(f"{_NEXT}.{self._stream}.{self._durable}", request, reply=reply)
+        taken = 0
+        late = asyncio.get_running_loop().time() + 2 * _ASK
+        while taken < most:
+            try:
+                msg = await self._inbox.next_msg(late - asyncio.get_running_loop().time())
+            except nats.errors.TimeoutError:
+                break
+            if msg.reply.startswith(_ACKNOWLEDGE):
+                self._hold(context, msg)
+                taken += 1
+            elif msg.subject == reply:  # and not the end of an earlier request
+                if (msg.headers or {}).get(Header.STATUS.value) != _TIMED_OUT:
+                    await asyncio.sleep(_PAUSE)  # it says no at once, and would say it again
+                break
+        return taken > 0
 
     def _hold(self, context: JetStreamContext, msg: Msg) -> None:
         self._held[id(msg)] = msg
@@ -173,7 +205,7 @@ class NatsConsumer(Consumer):
         )
 
         async def bury(reason: str) -> None:
-            kept = {name: value for name, value in headers.items() if not name.lower().startswith("nats-")}
+            kept = {name: value for name, value in headers.items() if not _is_for_the_server(name.lower())}
             copy = {**kept, **about_dead(self._stream, reason), Header.MSG_ID.value: f"dead:{self._stream}:{place}"}
             _ = await context.publish(self._dead_letters, msg.data, headers=copy)
             await msg.term()
@@ -185,6 +217,11 @@ class NatsConsumer(Consumer):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def _is_for_the_server(header: str) -> bool:
+    """Whether it has a meaning of its own in a copy: to the server, or to clients that read one with it."""
+    return header.startswith("nats-") or header in ("status", "description")
 
 
 def _takes(pattern: str, subject: str) -> bool:

@@ -100,8 +100,8 @@ class WebhookPublisher:
             messages: The messages.
 
         Returns:
-            An outcome for each, in order. A message is refused for good by 410 (gone) and 413 (too large), for an unusable header,
-            and for a payload of bytes that is not one JSON value.
+            An outcome for each, in order. A message is refused for good by 410 (gone) and 413 (too large), and for an unusable
+            header. So is a payload of bytes that is not one JSON value.
         """
         room = asyncio.Semaphore(self._concurrency)
 

@@ -327,6 +327,23 @@ async def test_a_consumer_that_was_deleted_at_the_server_is_made_again(nats_serv
     await place.close()
 
 
+@pytest.mark.parametrize("status", ["100", "404", "408", "409", "503", "x"])
+async def test_a_stored_message_with_a_status_is_a_message_as_any_other(nats_server: NatsServer, status: str) -> None:
+    place = NatsPlace(nats_server)
+    await place.open()
+    async with orders("a", "b") as (orchestrator, runs):
+        for _ in range(60):  # more than are in hand at once
+            await place.send(b"no number", headers={"Status": status, "Description": "Idle Heartbeat"})
+        await place.send(b"a:1", headers={"Status": status})
+        await place.send(b"b:2")
+        async with place.consumer(orchestrator):
+            assert await runs["a"].result(timeout=SOON) == 1
+            assert await runs["b"].result(timeout=SOON) == 2
+            assert all("Status" not in headers for _, headers in await place.dead_letters(60))
+            await place.emptied()
+    await place.close()
+
+
 async def test_a_message_that_takes_longer_than_the_server_waits_does_not_come_again_meanwhile(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@ from nats.js.api import SequencePair
 
 class Msg:
     subject: str
+    reply: str
     data: bytes
     headers: dict[str, str] | None
     class Metadata:

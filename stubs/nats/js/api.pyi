@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 class Header(str, enum.Enum):
     MSG_ID = ...
+    STATUS = ...
 
 class AckPolicy(str, enum.Enum):
     EXPLICIT = ...
@@ -22,9 +23,11 @@ class StreamState:
     last_seq: int
 
 class StreamInfo:
+    config: StreamConfig
     state: StreamState
 
 class StreamConfig:
+    subjects: list[str] | None
     def __init__(
         self,
         *,
@@ -43,6 +46,8 @@ class RawStreamMsg:
 class ConsumerConfig:
     durable_name: str | None
     ack_wait: float | None
+    filter_subject: str | None
+    filter_subjects: list[str] | None
     def __init__(
         self,
         *,

@@ -1,0 +1,6 @@
+from nats.aio.msg import Msg
+
+class Subscription:
+    @property
+    def subject(self) -> str: ...
+    async def next_msg(self, timeout: float | None = ...) -> Msg: ...
