@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -30,12 +30,14 @@ from saga_fn import (
     SagaStatus,
     StepContext,
     StepRef,
+    StoreUnavailableError,
     WaitReason,
     any_of,
     saga,
     step,
 )
 from saga_fn.core.events import WaitDefaulted
+from saga_fn.engine.options import EngineOptions
 from saga_fn.store.memory import StoredMessage  # written behind the store's back
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import (
@@ -771,6 +773,35 @@ async def test_a_flood_of_events_for_a_full_inbox_makes_its_saga_due_now_and_the
             with pytest.raises(SagaStateError, match="as many unread"):
                 await webhook.to(run.id, approval).send(Approval("ann"))
         assert 1 <= len(roused) < 20
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_an_event_that_waits_long_for_its_turn_is_sent_though_its_saga_is_locked_for_a_moment(
+    is_kept: bool, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(concurrency=0) as webhook:
+        run = await webhook.register("approved", approved(Shop())).start(Order("1"))
+        store = webhook.engine.store
+        send_many, tries = store.send_many, [0]
+
+        async def late(
+            shard: int, events: Sequence[EventToSend], *, owner: UUID, lease: timedelta
+        ) -> Mapping[UUID, Sent]:
+            tries[0] += 1
+            if tries[0] == 1:
+                await asyncio.sleep(0.6)  # as behind many others
+            if is_kept or tries[0] < 3:
+                return {event.saga_id: Sent(SendStatus.LOCKED) for event in events}
+            return await send_many(shard, events, owner=owner, lease=lease)
+
+        monkeypatch.setattr(EngineOptions, "time_limit", 0.5)
+        monkeypatch.setattr(store, "send_many", late)
+        if is_kept:
+            with pytest.raises(StoreUnavailableError, match="keeps the row"):
+                await webhook.to(run.id, approval).send(Approval("ann"))
+        else:
+            assert await webhook.to(run.id, approval).send(Approval("ann")) in (Delivery.ACCEPTED, Delivery.BUFFERED)
+            assert tries[0] == 3
 
 
 async def taken(sender: SagaOrchestrator, saga_id: UUID) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Self
@@ -493,7 +494,13 @@ def publish_many(ctx: StepContext) -> None:
         ctx.publish("orders.x", number)
 
 
+def publish_and_go_on(ctx: StepContext) -> None:
+    with contextlib.suppress(PayloadError):
+        ctx.publish("orders.x", object())
+
+
 UNFIT: dict[str, tuple[Callable[[StepContext], None], str]] = {
+    "an object, and the step goes on": (publish_and_go_on, "cannot be written as JSON"),
     "an object": (lambda ctx: ctx.publish("orders.x", object()), "cannot be written as JSON"),
     "NaN": (lambda ctx: ctx.publish("orders.x", float("nan")), "nan"),
     "too large": (lambda ctx: ctx.publish("orders.x", "x" * 2000), "1,000"),

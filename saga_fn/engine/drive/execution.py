@@ -124,6 +124,8 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
     if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
         return _with_input(saga, action, _refused(clock, action, failure, binding.error_policy))
+    if said is not None and said.refused is not None:  # the step has caught it: it would be done without its message
+        return _with_input(saga, action, _lost(clock, action, said.refused))
     if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
@@ -198,6 +200,8 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
             step_error = StepError.of(returned.error, step=action.step)
             return _failed(clock, action, FailureKind.UNREADABLE, step_error, returned)
         return _failed(clock, action, returned.kind, StepError.of(returned.error, step=action.step), returned)
+    if said is not None and said.refused is not None:
+        return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(said.refused, step=action.step))
     drafts = () if said is None else tuple(said.drafts)
     if isinstance(returned, WaitFor):
         return _waiting(clock, action, returned, binding, drafts)

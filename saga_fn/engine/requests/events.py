@@ -173,8 +173,11 @@ async def _sent(
     fits: frozenset[Definition],
     to_key: KeyedEvent | None = None,
 ) -> Sent:
-    """Send it with others; again while another session has the saga's row locked, no longer than a statement may take."""
-    give_up = time.monotonic() + engine.options.time_limit
+    """Send it with others; again while another session has the saga's row locked, no longer than a statement may take.
+
+    The time that it waits for its turn behind others does not count: they may be the events of this process for the same saga.
+    """
+    left = engine.options.time_limit
     backoff = Backoff(0.002, 0.1)
     names = {name for name, _, _ in fits}
     reads = engine.reads_for_owners and fits <= engine.registry.definitions
@@ -184,9 +187,11 @@ async def _sent(
         sent = await engine.sends.send(
             EventToSend(saga_id, message, fits, token, to_key, _GRACE if reads else NO_PAUSE)
         )
-        if sent.status is not SendStatus.LOCKED or time.monotonic() >= give_up:
+        if sent.status is not SendStatus.LOCKED or left <= 0:
             return sent
+        began = time.monotonic()
         await backoff.pause()
+        left -= time.monotonic() - began
 
 
 def _fitting(engine: SagaEngine, event: OutsideEvent) -> frozenset[Definition]:
