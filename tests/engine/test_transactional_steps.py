@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -24,12 +24,15 @@ from saga_fn import (
     SagaDefinition,
     SagaDefinitionError,
     SagaOrchestrator,
+    SagaStateError,
     TransactionalContext,
     TransactionalStep,
     step,
 )
 from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.observe.of_sagas import AttemptFailed
+from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.records import Standing
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order
@@ -355,6 +358,50 @@ async def test_an_answer_to_commit_that_was_lost_is_looked_up(
     assert await entries(rows) == ["cut", "s1 o1"]
 
 
+@pytest.mark.parametrize("cuts", [1, 2])
+@pytest.mark.parametrize("silent", [False, True], ids=["answer lost", "no answer yet"])
+async def test_a_saga_that_is_lost_while_its_commit_is_looked_up_is_given_up(
+    silent: bool, cuts: int, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, looks, look_on = 0, asyncio.Event(), asyncio.Event()
+    standing = PostgresStore.standing
+
+    async def slow_standing(store: PostgresStore, saga_id: UUID, seq: int) -> Standing | None:
+        looks.set()
+        await look_on.wait()
+        return await standing(store, saga_id, seq)
+
+    async with wired(dsn) as wire:
+
+        @step(transactional=True, unknown_retry_policy=AT_ONCE)
+        async def cut(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await write(ctx, "cut")
+            if calls == 1:
+                monkeypatch.setattr(PostgresStore, "standing", slow_standing)
+                (wire.silence_at if silent else wire.lose)("request", b"COMMIT;")
+            return Done("cut")
+
+        async with SagaOrchestrator(wire.dsn, lease=timedelta(seconds=2)) as orchestrator:
+            engine = orchestrator.engine
+            run = await orchestrator.register("shop", saga_of(cut)).start(Order("o1"))
+            await until(lambda: bool(wire.cuts + wire.silences))
+            if not silent:
+                await looks.wait()
+            interpreter = engine.held[run.id]
+            engine.lose(run.id)
+            await looks.wait()
+            if cuts == 2:
+                for task in interpreter.stopping:
+                    task.cancel()
+            await asyncio.sleep(0)
+            look_on.set()
+            await until(lambda: interpreter.over)
+            assert isinstance(await run.outcome(), Completed)
+    assert await entries(rows) == ["cut"]
+
+
 async def test_a_message_that_comes_meanwhile_is_read_and_the_transaction_goes_on(
     dsn: str, rows: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -574,6 +621,38 @@ class TestIsolation:
             assert (await run.snapshot()).parked == "conflicts"
         assert calls == 6
         assert await entries(rows) == []
+
+    @pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+    async def test_a_message_that_was_read_after_its_snapshot_costs_a_repeat(
+        self, isolation: Any, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+    ) -> None:
+        begun, go_on, calls = asyncio.Event(), asyncio.Event(), 0
+
+        @step(transactional=True, isolation=isolation, timeout=timedelta(seconds=7))
+        async def isolated(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await write(ctx, f"call {calls}")
+            begun.set()
+            await go_on.wait()
+            return Done("isolated")
+
+        async with SagaOrchestrator(dsn) as orchestrator, SagaOrchestrator(dsn, concurrency=0) as other:
+            definition = saga_of(isolated, book)
+            handle = orchestrator.register("shop", definition)
+            other.register("shop", definition)
+            run = await handle.start(Order("o1"))
+            await begun.wait()
+            with pytest.raises(SagaStateError):  # read, refused and noted: the saga itself is as before
+                await SagaAdmin(other).resume_saga(run.id)
+            interpreter = orchestrator.engine.held[run.id]
+            interpreter.recheck_inbox(1)  # as a renewal of the lease says it
+            await until(lambda: interpreter.saga.inbox_seen == 1)
+            go_on.set()
+            async with asyncio.timeout(10):  # later the server would end the transaction by itself
+                assert isinstance(await run.outcome(), Completed)
+        assert calls > 1
+        assert await entries(rows) == [f"call {calls}", "s1 o1"]
 
 
 async def test_what_a_step_leaves_behind_cannot_use_its_connection(

@@ -22,6 +22,7 @@ from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.event_kinds import is_failure
 from saga_fn.core.events import FailureKind
 from saga_fn.definition.steps.clients import causes
+from saga_fn.definition.steps.transactions import READ_COMMITTED
 from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
 from saga_fn.engine.drive.execution import Clock, Incoming, execute, execute_watched, failed_within
@@ -43,6 +44,7 @@ from saga_fn.store.errors import (
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import OpenTransaction, Store
 from saga_fn.store.records import SagaWrite
+from saga_fn.tasks import spawn
 
 MOST_REPEATS: Final = 5
 """How often an execution is repeated because its transaction met a conflict with another one."""
@@ -105,14 +107,18 @@ class Transactional(msgspec.Struct, frozen=True):
             await backoff.pause()
 
     async def _open(self, stack: AsyncExitStack) -> OpenTransaction:
-        binding = self.saga.binding(self.action.step)
-        forward = isinstance(self.action, RunStep)
-        isolation = binding.isolation if forward else binding.undo_isolation
-        assert isolation is not None, "it is transactional"
         assert self.store.transactions is not None, "else it could not be registered"
-        seconds = binding.timeout if forward else binding.compensation_timeout
-        opening = self.store.transactions.open(isolation=isolation, seconds=seconds, name=self.action.step)
+        binding = self.saga.binding(self.action.step)
+        seconds = binding.timeout if isinstance(self.action, RunStep) else binding.compensation_timeout
+        opening = self.store.transactions.open(isolation=self._isolation, seconds=seconds, name=self.action.step)
         return await stack.enter_async_context(opening)
+
+    @property
+    def _isolation(self) -> str:
+        binding = self.saga.binding(self.action.step)
+        isolation = binding.isolation if isinstance(self.action, RunStep) else binding.undo_isolation
+        assert isolation is not None, "it is transactional"
+        return isolation
 
     async def _in(self, opened: OpenTransaction) -> _End:
         """Run it in this transaction, and commit that if it gives a result."""
@@ -155,7 +161,10 @@ class Transactional(msgspec.Struct, frozen=True):
         return done
 
     async def _settled(self, opened: OpenTransaction, write: SagaWrite, settle: Settle) -> tuple[Outcome, _End]:
-        """Write it, and commit. Cut short before that, nothing has happened: whoever waits for the write is told so."""
+        """Write it, and commit. Cut short before that, nothing has happened: whoever waits for the write is told so.
+
+        Where it raises, `settle` was called.
+        """
         sent = False
         try:
             written = await self._written(opened, write)
@@ -163,11 +172,14 @@ class Transactional(msgspec.Struct, frozen=True):
                 return written, None
             sent = True
             await opened.commit()
-        except asyncio.CancelledError:
-            settle(await self._looked_up(write) if sent else RolledBack())
+        except asyncio.CancelledError as cut:
+            if sent:
+                await self._fate(write, settle, cut)
+            else:
+                settle(RolledBack())
             raise
         except AnswerLostError as error:
-            fate = await self._looked_up(write)
+            fate = await self._fate(write, settle)
             return fate, self._failed(FailureKind.INTERRUPTED, error) if isinstance(fate, RolledBack) else None
         except CommitRefusedError as error:
             return RolledBack(), self._refused(error.cause)
@@ -180,6 +192,9 @@ class Transactional(msgspec.Struct, frozen=True):
         except StoreError as error:
             is_over = opened.is_broken or not is_an_answer(error)
             return RolledBack(), self._failed(FailureKind.INTERRUPTED if is_over else FailureKind.ERROR, error)
+        except BaseException as error:  # whatever it is: the interpreter waits for the write's fate
+            settle(Unsettled(error))
+            raise
         return written, None
 
     def _refused(self, cause: Exception) -> _End:
@@ -192,7 +207,10 @@ class Transactional(msgspec.Struct, frozen=True):
         return failed_within(self.saga, self.action, self.clock, kind, error)
 
     async def _written(self, opened: OpenTransaction, write: SagaWrite) -> Applied | Unread | Lost:
-        """Write it in the transaction. A write that matches nothing is looked up, and fails nothing."""
+        """Write it in the transaction. A write that matches nothing is looked up, and fails nothing.
+
+        Raises StoreBusyError where its transaction is too old to see the saga's row as it is.
+        """
         while True:
             await opened.check()
             committed = await opened.write(write)
@@ -205,9 +223,31 @@ class Transactional(msgspec.Struct, frozen=True):
                 return Lost()
             if write.inbox_seen not in (None, stands.inbox_sent):
                 return Unread(stands.inbox_sent)
+            if self._isolation != READ_COMMITTED:  # it sees the row as of its begin, however often it looks
+                raise StoreBusyError("the saga's row has changed since the step's transaction began")
             await asyncio.sleep(
                 random.uniform(0.001, 0.02)
             )  # it was changed, and changed back: by nobody that is known
+
+    async def _fate(self, write: SagaWrite, settle: Settle, cut: asyncio.CancelledError | None = None) -> Outcome:
+        """Look it up in a task of its own, which no cancellation of this one ends: else nobody would be told of it.
+
+        If this task was cut short, before or meanwhile, `settle` is called here, and then the cancellation goes on.
+        """
+        look = spawn(self._looked_up(write))
+        while not look.done():
+            try:
+                await asyncio.wait((look,))
+            except asyncio.CancelledError as error:
+                cut = error
+        try:
+            fate = look.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the saga is left to its lease
+            fate = Unsettled(error)
+        if cut is not None:
+            settle(fate)
+            raise cut
+        return fate
 
     async def _looked_up(self, write: SagaWrite) -> Outcome:
         """Whether the transaction was committed whose answer to COMMIT was lost.
@@ -230,6 +270,8 @@ class Transactional(msgspec.Struct, frozen=True):
                     return Lost()
                 if is_over:
                     return RolledBack()
+                if not self.is_wanted():  # whoever takes the saga over finds out
+                    return Unsettled(AnswerLostError("the answer to COMMIT was lost"))
                 held = {write.id: write.token}
                 renewed = await self.store.renew(shard, held, owner=self.saga.owner, lease=self.clock.lease)
                 is_over = write.id in renewed.inbox_sent
