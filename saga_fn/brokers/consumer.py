@@ -24,6 +24,8 @@ from saga_fn.tasks import Errands, cut_short, spawn
 PATIENCE: Final = 10.0
 """Seconds that each answer to a broker may take."""
 
+_AHEAD: Final = 4
+"""How many times as many messages as are sent at once are in hand: those for one busy saga wait there, and others pass them."""
 _LAST_LOOK: Final = 2.0
 """Seconds that a look for messages that goes on may take at the end: what it brings would else lie about until it comes again."""
 
@@ -76,7 +78,10 @@ class Consumer(ABC):
         self._source = source
         self._concurrency = concurrency
         self._grace = seconds_of(grace, "grace")
-        self._intake = Intake(orchestrator, read, on_dropped=on_dropped, max_attempts=max_attempts, source=source)
+        self._most_in_hand = _AHEAD * concurrency
+        self._intake = Intake(
+            orchestrator, read, on_dropped=on_dropped, max_attempts=max_attempts, source=source, concurrency=concurrency
+        )
         self._in_hand = Errands()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()

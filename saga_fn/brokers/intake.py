@@ -13,7 +13,7 @@ import attrs
 from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import AnyEventFor, EventFor, IncomingMessage, Read
 from saga_fn.engine.observe.of_messages import IncomingDropped, IncomingTaken, IncomingWaits
-from saga_fn.engine.requests.events import Delivery
+from saga_fn.engine.requests.events import INBOX_FULL, Delivery
 from saga_fn.errors import (
     PayloadError,
     SagaDefinitionError,
@@ -71,6 +71,7 @@ class Intake:
         on_dropped: The caller's hook for messages that came too late.
         max_attempts: How often a message is tried that its saga, or the lack of one, refuses.
         source: The queue, stream or topic.
+        concurrency: How many are sent at once. Those that wait for another of their saga are not among them.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Intake:
         on_dropped: OnDropped | None,
         max_attempts: int,
         source: str,
+        concurrency: int,
     ) -> None:
         self._orchestrator = orchestrator
         self._read = read
@@ -88,6 +90,7 @@ class Intake:
         self._max_attempts = max_attempts
         self._source = source
         self._lanes = _Lanes()
+        self._room = asyncio.Semaphore(concurrency)
 
     async def take(self, message: IncomingMessage) -> Unreadable | None:
         """Return once the fate of the message is known. Where the store does not answer, that is when it does again."""
@@ -107,7 +110,7 @@ class Intake:
         event_id = found.event_id if found.event_id is not None else message.id
         if event_id is None:
             return Unreadable("it has no id, so that a repeat of it would count twice: let read give event_id=")
-        async with self._lanes.turn(found.target):
+        async with self._lanes.turn(found.target), self._room:
             return await self._insist(message, found, event_id)
 
     async def _insist(self, message: IncomingMessage, found: AnyEventFor, event_id: str) -> Unreadable | None:
@@ -121,7 +124,10 @@ class Intake:
             except (PayloadError, SagaDefinitionError) as error:
                 return Unreadable(_reason(error))
             except (SagaNotFoundError, SagaNotRegisteredError, SagaStateError) as error:
-                refusals += 1
+                if isinstance(error, SagaStateError) and error.refusal == INBOX_FULL:  # it takes the message later
+                    self._orchestrator.engine.observers.tell(IncomingWaits(self._source, _reason(error)))
+                else:
+                    refusals += 1
                 if refusals >= self._max_attempts:
                     return Unreadable(_reason(error))
             except Exception as error:  # noqa: BLE001 - the store, this orchestrator or the hook: not the message's fault

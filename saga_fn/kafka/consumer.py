@@ -44,7 +44,8 @@ class KafkaConsumer(Consumer):
             before its offset is committed; again if it raises. Default: None, the log tells it.
         concurrency: How many records are in hand at once, 1 to 10,000. Default: 50.
         max_attempts: How often a record is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
-            to the dead letters. Default: 5, which takes some 2 seconds.
+            to the dead letters. One whose saga has too many unread events waits instead. Default: 5, which takes
+            some 2 seconds.
         grace: How long leaving waits for what is in hand, as a timedelta. Default: 10 seconds.
 
     Raises:

@@ -58,9 +58,11 @@ class NatsConsumer(Consumer):
         subject: The subjects of the stream to take, where the consumer is created. Default: None, all.
         on_dropped: An async function that is told of each message that came too late, with `Delivery.ENDED` or `Delivery.EXPIRED`,
             before it is acknowledged; again if it raises. Default: None, the log tells it.
-        concurrency: How many messages are in hand at once, 1 to 10,000. Default: 50.
+        concurrency: How many messages are sent at once, 1 to 10,000. Up to four times as many are in hand, so that others pass
+            those for a busy saga. More than these for one saga hold up all. Default: 50.
         max_attempts: How often a message is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
-            to the dead letters. Default: 5, which takes some 2 seconds.
+            to the dead letters. One whose saga has too many unread events waits instead. Default: 5, which takes
+            some 2 seconds.
         grace: How long leaving waits for what is in hand, as a timedelta. Default: 10 seconds.
 
     Raises:
@@ -115,7 +117,7 @@ class NatsConsumer(Consumer):
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=_ACK_WAIT,
                 filter_subject=self._subject,
-                max_ack_pending=max(1000, self._concurrency),
+                max_ack_pending=max(1000, self._most_in_hand),
             )
             found = await context.add_consumer(self._stream, wanted)
         self._ack_wait = found.config.ack_wait or _ACK_WAIT
@@ -145,7 +147,7 @@ class NatsConsumer(Consumer):
             while not self._stopping.is_set():
                 if self._client.is_closed:
                     raise ConnectionError("the connection was lost")
-                if (room := self._concurrency - len(self._held)) <= 0:
+                if (room := self._most_in_hand - len(self._held)) <= 0:
                     await asyncio.wait(self._in_hand.tasks, return_when=asyncio.FIRST_COMPLETED)
                     continue
                 if not await self._ask(context, room):

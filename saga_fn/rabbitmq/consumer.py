@@ -41,9 +41,11 @@ class RabbitConsumer(Consumer):
             rejects the message instead, for the dead-letter exchange of the queue itself; a queue that has none would drop it.
         on_dropped: An async function that is told of each message that came too late, with `Delivery.ENDED` or `Delivery.EXPIRED`,
             before it is acknowledged; again if it raises. Default: None, the log tells it.
-        concurrency: How many messages are in hand at once, 1 to 10,000. Default: 50.
+        concurrency: How many messages are sent at once, 1 to 10,000. Up to four times as many are in hand, so that others pass
+            those for a busy saga. More than these for one saga hold up all. Default: 50.
         max_attempts: How often a message is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
-            to the dead letters. Default: 5, which takes some 2 seconds.
+            to the dead letters. One whose saga has too many unread events waits instead. Default: 5, which takes
+            some 2 seconds.
         grace: How long leaving waits for what is in hand, as a timedelta. Default: 10 seconds.
 
     Raises:
@@ -84,7 +86,7 @@ class RabbitConsumer(Consumer):
         self._gone = asyncio.Event()
         self._connection = await self._connect()
         channel = await self._connection.channel()
-        await channel.set_qos(prefetch_count=self._concurrency)
+        await channel.set_qos(prefetch_count=self._most_in_hand)
         self._queue = await channel.get_queue(self._source)
         channel.close_callbacks.add(self._lost)
         # If the queue is deleted, the broker ends the consumer and leaves the channel open.

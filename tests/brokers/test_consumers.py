@@ -20,6 +20,7 @@ from pamqp.common import FieldValue
 from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUnavailableError
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.engine.observe.of_messages import IncomingDead, IncomingTaken, IncomingWaits
+from saga_fn.engine.requests.events import too_many_unread
 from saga_fn.kafka import KafkaConsumer
 from saga_fn.rabbitmq import RabbitConsumer
 from saga_fn.sender import EventSender
@@ -216,6 +217,69 @@ async def test_while_the_store_does_not_answer_messages_wait_and_none_is_lost(
         assert await runs["a"].result(timeout=SOON) == 1
         assert len(observed.all(IncomingWaits)) == 3
         await place.emptied()
+
+
+async def test_while_its_saga_has_too_many_unread_events_a_message_waits_and_is_no_dead_letter(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = 3
+    original = EventSender[int].send
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise too_many_unread(runs["a"].id)
+        return await original(self, payload, **options)  # type: ignore[arg-type] # as they came
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders("a") as (orchestrator, runs), place.consumer(orchestrator, max_attempts=1):
+        observed = Observed(orchestrator)
+        await place.send(b"a:1")
+        assert await runs["a"].result(timeout=SOON) == 1
+        assert len(observed.all(IncomingWaits)) == 3
+        assert not observed.all(IncomingDead)
+        await place.emptied()
+
+
+@pytest.mark.parametrize(
+    "place", ["nats", "rabbitmq"], indirect=True
+)  # Kafka knows no later record before an earlier one
+async def test_messages_of_other_sagas_pass_those_of_a_busy_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = EventSender[int].send
+    free = asyncio.Event()
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        if payload:
+            return await original(self, payload, **options)  # type: ignore[arg-type] # as they came
+        await free.wait()
+        return Delivery.BUFFERED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders("b") as (orchestrator, runs), place.consumer(orchestrator, concurrency=5):
+        await place.send(*[b"a:0"] * 15, b"b:1")
+        assert await runs["b"].result(timeout=SOON) == 1
+        free.set()
+        await place.emptied()
+
+
+async def test_no_more_messages_are_sent_at_once_than_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = most = 0
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+        return Delivery.BUFFERED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders() as (orchestrator, _):
+        await place.send(*(b"s%d:1" % saga for saga in range(20)))
+        async with place.consumer(orchestrator, concurrency=3):
+            await place.emptied()
+    assert 1 <= most <= 3
 
 
 async def test_leaving_gives_back_what_is_not_finished_and_another_takes_it(

@@ -743,8 +743,9 @@ async def test_a_saga_whose_inbox_is_full_of_what_nobody_counted_reads_it_when_a
         run = await worker.register("approved", approved(Shop())).start(Order("1"))
         await suspended(run)
         await forge(webhook, run.id, MOST_UNREAD)
-        with pytest.raises(SagaStateError, match="as many unread events as it may"):
+        with pytest.raises(SagaStateError, match="as many unread events as it may") as caught:
             await webhook.to(run.id, approval).send(Approval("ann"), event_id="m1")
+        assert caught.value.refusal == "inbox_full"
         async with asyncio.timeout(SOON):
             while not await taken(webhook, run.id):
                 await asyncio.sleep(0.05)

@@ -55,6 +55,8 @@ from saga_fn.store.records import (
     Sought,
 )
 
+INBOX_FULL: Final = "inbox_full"
+"""Why an event is refused whose saga has too many that it has not read: it takes the event later."""
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 _SOON = 0.25
@@ -395,6 +397,7 @@ def too_many_unread(saga_id: UUID) -> SagaStateError:
     return SagaStateError(
         f"saga {saga_id} has as many unread events as it may",
         saga_id=saga_id,
+        refusal=INBOX_FULL,
         hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
     )
 
