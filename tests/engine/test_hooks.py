@@ -292,3 +292,20 @@ async def test_a_hook_that_ends_as_cancelled_by_itself_costs_the_hooks_of_other_
                 await asyncio.sleep(0.005)
     assert [(each.saga_id, each.attempts, each.error) for each in dead] == [(runs[1].id, 2, "CancelledError: ")]
     assert sorted(map(str, tried)) == ["bad", "bad", "first", "one", "two"]
+
+
+async def test_a_hook_that_takes_too_long_says_how_long_it_had(make: Make) -> None:
+    async def hanging(_: SagaNews) -> None:
+        await asyncio.Event().wait()
+
+    @saga("order", on_completed=hanging)
+    def ordering(order: StepRef[Order]) -> StepRef[str]:
+        return charge(order)
+
+    options = msgspec.structs.replace(QUICK, max_attempts=1, timeout=timedelta(milliseconds=50))
+    async with make(outgoing=options) as orchestrator:
+        await orchestrator.register(ordering).start(Order("pay"))
+        async with asyncio.timeout(SOON):
+            while not (dead := await SagaAdmin(orchestrator).outgoing()):
+                await asyncio.sleep(0.005)
+    assert [each.error for each in dead] == ["TimeoutError: not over within 0.05 s"]

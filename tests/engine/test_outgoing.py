@@ -378,12 +378,17 @@ async def test_an_answer_that_makes_no_sense_counts_as_an_attempt_and_is_told(wh
     assert [(each.saga_id, each.attempts, bool(each.error)) for each in dead] == [(run.id, 1, True)]
 
 
-async def test_a_publisher_whose_leaving_is_cancelled_by_itself_keeps_nobody_from_leaving(make: Make) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("two", [ValueError(1), asyncio.CancelledError()])],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_publisher_whose_leaving_raises_keeps_nobody_from_leaving(error: BaseException, make: Make) -> None:
     class Leaving(Broker):
         @override
         async def __aexit__(self, *_: object) -> None:
             await super().__aexit__()
-            raise asyncio.CancelledError
+            raise error
 
     brokers = Leaving(), Leaving()
     async with make(publishers={"orders.charged": brokers[0], "*": brokers[1]}) as orchestrator:

@@ -160,11 +160,12 @@ class Lane:
         try:
             async with asyncio.timeout(_CLEAN_UP):
                 await entered.__aexit__(None, None, None)
-        except Exception:  # noqa: BLE001 - whatever it is: nothing can be done about it
-            return
-        except asyncio.CancelledError:
-            if cancellations() > asked:
+        except BaseException as error:  # nothing can be done about what a publisher raises here
+            if isinstance(error, asyncio.CancelledError) and cancellations() > asked:
                 raise
+            ending = program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
 
 
 def _has_method(publisher: AnyPublisher) -> TypeIs[Publisher]:

@@ -74,8 +74,9 @@ class _Calls:
         hook = self._hook
         if hook is None:
             return Published()
+        limit = asyncio.timeout(self._engine.options.outgoing.timeout.total_seconds())
         try:
-            async with asyncio.timeout(self._engine.options.outgoing.timeout.total_seconds()):
+            async with limit:
                 if not isinstance(hook, Outgoing):
                     await hook(_decode(message.body))
                     return Published()
@@ -86,6 +87,10 @@ class _Calls:
             ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+            if isinstance(error, TimeoutError) and limit.expired():
+                return FailedForNow(
+                    f"TimeoutError: not over within {self._engine.options.outgoing.timeout.total_seconds():g} s"
+                )
             return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
         headers = {**message.headers, **headers_in(draft.headers)}
         made = msgspec.structs.replace(
