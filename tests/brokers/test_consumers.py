@@ -13,6 +13,7 @@ from uuid import uuid4
 import aio_pika
 import msgspec
 import pytest
+from aiokafka import AIOKafkaConsumer
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
@@ -31,13 +32,14 @@ from tests.brokers.consuming import (
     Place,
     RabbitPlace,
     approval,
+    impatient,
     order_saga,
     orders,
     read,
     refusing,
 )
 from tests.support.brokers import NatsServer, RabbitServer
-from tests.support.kafka import UNKNOWN_TOPIC
+from tests.support.kafka import UNKNOWN_TOPIC, KafkaBroker
 from tests.support.observed import Observed
 from tests.support.until import SOON, until
 from tests.support.wire import Wire
@@ -527,6 +529,21 @@ async def test_dead_letters_of_a_stream_are_no_subject_that_its_consumer_takes(n
             else:
                 async with consumer:
                     pass  # it takes other subjects of the stream
+    await place.close()
+
+
+async def test_dead_letters_are_no_topic_that_a_client_of_the_callers_making_takes_too(kafka: KafkaBroker) -> None:
+    place = KafkaPlace(kafka)
+    await place.open()
+
+    def make() -> AIOKafkaConsumer:
+        client = impatient(place.address, place.name)
+        client.subscribe([place.name, place.dead])
+        return client
+
+    async with orders() as (orchestrator, _):
+        with pytest.raises(SagaError, match="from which messages are taken"):
+            await place.consumer(orchestrator, make_consumer=make).__aenter__()
     await place.close()
 
 
