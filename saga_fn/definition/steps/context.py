@@ -95,7 +95,8 @@ class StepContext(HidingStruct, frozen=True):
 
         The message is written by the commit that makes the success durable, and given to a broker after it. A failed attempt
         publishes nothing. Messages are judged, and written as JSON, at this call. If one is refused, the step is parked
-        (`output_lost`), for the attempt has begun and cannot be finished.
+        (`output_lost`), for the attempt has begun and cannot be finished; that holds, too, if the step catches the error. A call after
+        the step has returned publishes nothing.
 
         Args:
             topic: The topic, 1 to 255 printable characters. This process must have a publisher for it.
