@@ -58,7 +58,7 @@ CALLS: Final = {
     "list_outgoing": {"saga_id": SAGA, "most": str(SOME)},
     "list_dead_outgoing": {"most": str(SOME)},
     "redrive_outgoing": {"saga_id": SAGA, "revs": "ARRAY[1]", "ns": "ARRAY[0]", **LIMIT},
-    "discard_outgoing": {"saga_id": SAGA, "revs": "ARRAY[1]", "ns": "ARRAY[0]", **LIMIT},
+    "discard_outgoing": {"saga_id": SAGA, "revs": "ARRAY[1]", "ns": "ARRAY[0]", "waiting": "true", **LIMIT},
     "wake_outgoing": {"saga_id": SAGA, **LIMIT},
     "count_outgoing": {"shards": "'{0}'", "most": str(SOME)},
 }
