@@ -168,8 +168,8 @@ def parts_of_object(given: AnyStep) -> StepParts:
             hint="wrap a function with step(...), and give a step object, not its class",
         )
     cls = type(given)
-    base = next(base for base in (BaseStep, ContextStep, TransactionalStep) if isinstance(given, base))
-    within = base is TransactionalStep
+    within = isinstance(given, TransactionalStep)
+    base = TransactionalStep if within else BaseStep if isinstance(given, BaseStep) else ContextStep
     types = type_arguments(cls, base)
     if len(types) != 2:  # noqa: PLR2004 - input and output
         raise TypeValidationError(
