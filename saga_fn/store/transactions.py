@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 import asyncpg
 
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn.store._lent import LentConnection
 from saga_fn.store.connection import Connection
 from saga_fn.store.connections import APPLICATION_NAME, Connections, OwnConnections, terminate
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.errors import AnswerLostError, CommitRefusedError, StatementFailedError, TransactionEndedError
-from saga_fn.store.lent import LentConnection
 from saga_fn.store.records import Committed, SagaWrite
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class PostgresTransaction:
         name: str,
         time_limit: float,
     ) -> None:
-        self.connection: LentConnection = LentConnection(connection)
-        """The step's way to the connection, until `leave`."""
+        self._lent: LentConnection = LentConnection(connection)
         # Not what a pool hands out: that is out of use as soon as the connection breaks.
         self._own: Any = getattr(connection, "_con", connection)
         self._write = write
@@ -84,6 +83,11 @@ class PostgresTransaction:
         self._name = name
         self._time_limit = time_limit
         self._transaction: Transaction | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The step's way to the connection, until `leave`."""
+        return self._lent
 
     async def begin(self, isolation: str, limit: str) -> None:
         """Begin it; nothing in it takes longer than this, in milliseconds, and nothing is left idle for longer."""
@@ -99,14 +103,14 @@ class PostgresTransaction:
 
         A statement of theirs would come into the next step's transaction, or be committed by itself.
         """
-        self.connection.leave()
+        self._lent.leave()
         if self._transaction is not None:
             LentConnection.outdate(self._transaction)
 
     @property
     def is_retyped(self) -> bool:
         """Whether the step has changed how its connection writes and reads values."""
-        return self.connection.is_retyped
+        return self._lent.is_retyped
 
     @property
     def is_broken(self) -> bool:
