@@ -57,9 +57,11 @@ def handed_back(fold: Fold, event: HandedBack) -> None:
     for step in fold.before.steps:
         if not isinstance(step, Running) or step.step in event.begun:
             continue
-        if fold.goal is Goal.FORWARD:
+        if step.attempts.doubt:  # of an attempt before it, which is settled as the plan says by then
+            fold.put(cut_short(fold, step) if step.transactional else Unknown(step.step, step.attempts))
+        elif fold.goal is Goal.FORWARD:
             fold.put(Retrying(step.step, step.attempts, fold.at, fold.at))
-        elif not step.attempts.doubt:
+        else:
             fold.put(FailedForGood(step.step, step.attempts))
 
 
