@@ -34,7 +34,7 @@ TRANSITIONS: Final = {
     "takeover": 5,
     "operators' verbs": 3,
 }
-"""Of each path: the durable transitions of a saga that are measured. A claim's is one of them."""
+"""The durable transitions of a saga that are measured, by path. A claim's is one of them."""
 STRAIGHT: Final = TRANSITIONS["straight with maps"]
 
 
@@ -84,7 +84,7 @@ def _columns(name: str, found: Sequence[tuple[Spent, Spent]]) -> list[Value]:
 async def measured(
     dsn: str, name: str, load: Load, *, rounds: int, tree: Path = ROOT, schema: str = "paths", beside: Path = ROOT
 ) -> list[tuple[Spent, Spent]]:
-    """What a process of that tree spends on a path, and on straight sagas beside it. The programs are those of `beside`."""
+    """The time that a process of that tree spends on a path, and on straight sagas beside it. The programs are those of `beside`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.bench.path_load", name, dsn, schema, msgspec.json.encode(load).decode(), str(rounds)),

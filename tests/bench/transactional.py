@@ -1,4 +1,4 @@
-"""What a transactional step costs, beside the user's own transaction with the bare statements that nobody could do without."""
+"""The cost of a transactional step, beside the user's own transaction with the bare statements that nobody could do without."""
 
 from __future__ import annotations
 

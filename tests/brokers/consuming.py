@@ -103,7 +103,7 @@ class NatsPlace(Place):
         self.context = self.client.jetstream()
         for name in (self.name, self.dead):
             await self.context.add_stream(StreamConfig(name=name, subjects=[name], duplicate_window=WINDOW))
-        # What a consumer had in hand that died comes again soon.
+        # The messages in hand of a consumer that has died come again soon.
         config = ConsumerConfig(durable_name="saga", ack_policy=AckPolicy.EXPLICIT, ack_wait=1)
         await self.context.add_consumer(self.name, config)
 

@@ -1,4 +1,4 @@
-"""Whatever a message holds, each publisher gives it a fate: it is sent as it is, or refused for good with a reason. None raises."""
+"""Each publisher gives each message a fate, with anything in it: sent as it is, or refused for good with a reason. None raises."""
 
 from __future__ import annotations
 
