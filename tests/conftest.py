@@ -31,6 +31,7 @@ from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedd
 from tests.support.tools import left_out
 
 __all__ = ["consumer"]
+pytest_plugins = ["tests.support.hang"]
 
 # How long an example takes says nothing on a machine that is busy with other tests.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
