@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -119,6 +120,18 @@ class Batcher(Generic[T]):
         if queue:
             self._waiting[shard] = queue
         return [batch[saga_id] for saga_id in sorted(batch)]
+
+
+@contextmanager
+def telling_all(batch: Iterable[R], fail: Callable[[R, BaseException], None]) -> Generator[None]:
+    """Tell each of the batch if this fails: whatever happened, nobody may wait for ever. Only what is no Exception goes on."""
+    try:
+        yield
+    except BaseException as error:
+        for each in batch:
+            fail(each, error)
+        if not isinstance(error, Exception):
+            raise
 
 
 async def by_halves(

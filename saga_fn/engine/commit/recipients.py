@@ -8,7 +8,7 @@ from functools import partial
 from typing import final
 from uuid import UUID
 
-from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import new_uuid, shard_of_key
@@ -53,13 +53,8 @@ class Recipients:
 
     async def _send(self, shard: int, batch: list[_Look]) -> None:
         refusals = (RowRejectedError, StoreBusyError, StoreRefusedError, StatementFailedError)
-        try:
+        with telling_all(batch, _Look.fail):
             await by_halves(batch, partial(self._ask, shard), _Look.fail, may_be_about_some=refusals)
-        except BaseException as error:
-            for look in batch:  # whatever happened, nobody may wait for ever
-                look.fail(error)
-            if not isinstance(error, Exception):
-                raise
 
     async def _ask(self, shard: int, batch: Sequence[_Look]) -> None:
         found = await self._store.kept_events.recipients(shard, [look.sought for look in batch])

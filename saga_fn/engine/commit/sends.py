@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final, TypeAlias, final
 from uuid import UUID
 
-from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of
@@ -95,19 +95,14 @@ class Sends:
         await self._errands.stop(patience, first=patience)
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
+        refusals = (RowRejectedError, RowLockedError, StoreRefusedError, StatementFailedError)
         try:
-            await by_halves(
-                batch,
-                partial(self._post, shard),
-                _Pending.fail,
-                may_be_about_some=(RowRejectedError, RowLockedError, StoreRefusedError, StatementFailedError),
-            )
-        except BaseException as error:
-            self._give_back(shard, batch)
-            for pending in batch:  # whatever happened, nobody may wait for ever
-                pending.fail(error)
-            if not isinstance(error, Exception):
-                raise
+            with telling_all(batch, _Pending.fail):
+                try:
+                    await by_halves(batch, partial(self._post, shard), _Pending.fail, may_be_about_some=refusals)
+                except BaseException:
+                    self._give_back(shard, batch)
+                    raise
         finally:
             for pending in batch:
                 if pending.event.token is not None and not pending.has_claimed:

@@ -37,7 +37,7 @@ def _at_start(settings: Sequence[Setting], initial_data: object) -> Attributes:
         except PayloadError:
             raise
         except BaseException as error:
-            if not isinstance(error, Exception) and program_end(error) is not None:
+            if program_end(error) is not None:
                 raise
             raise PayloadError(
                 f"attribute {shown(setting.attribute.name)} cannot be computed of these initial data ({type(error).__name__})",
@@ -82,7 +82,7 @@ def _texts(outputs: Iterable[tuple[Setting, bytes]]) -> tuple[Attributes, tuple[
         try:
             text = setting.text(setting.gives.decode(payload))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the step was done all the same
-            ending = None if isinstance(error, Exception) else program_end(error)
+            ending = program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             faults.append(Unknown(name, setting.source, error))

@@ -162,7 +162,7 @@ def _declared(saga: OwnedSaga, binding: CompiledStep, output: object) -> tuple[D
     try:
         return Context().run(drafts)
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; the step was done all the same
-        ending = None if isinstance(error, Exception) else program_end(error)
+        ending = program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
         return error
@@ -328,7 +328,7 @@ async def _call(
         around = raised if isinstance(raised, AroundError) else None
         error = raised if around is None else around.cause
         expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
-        ending = None if isinstance(error, Exception) else program_end(error)
+        ending = program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
         # A caller that cancels this task means the execution; a step may raise CancelledError by itself.

@@ -254,7 +254,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
                 return Declined(step), None
             data = self.encoded("the input", step, binding.input_type.encode, value)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
-            ending = None if isinstance(error, Exception) else program_end(error)
+            ending = program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), StepError.of(

@@ -153,7 +153,7 @@ async def keep_safe(archive: Archive, sagas: Sequence[ArchivedSaga]) -> None:
             await archive(sagas)
         # User code may raise anything: a CancelledError of its own must not look like ours.
         except BaseException as error:  # noqa: BLE001 - as just said
-            ending = None if isinstance(error, Exception) else program_end(error)
+            ending = program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             raised.append(error)

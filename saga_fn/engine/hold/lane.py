@@ -127,7 +127,7 @@ class Lane:
         except BaseException as error:  # whatever a publisher raises concerns its messages alone
             if isinstance(error, asyncio.CancelledError) and cancellations() > asked:
                 raise
-            ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
+            ending = program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return self._failed(error)

@@ -22,7 +22,7 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
 from saga_fn.engine.around import StartCall
-from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -360,19 +360,14 @@ class Starter:
     async def _send(self, shard: int, batch: list[_Pending], lock_timeout: timedelta) -> None:
         starting_of = self._engine.starting_of
         try:
-            free = self._not_awaited(batch)
-            await by_halves(
-                free,
-                partial(self._insert, shard, lock_timeout),
-                _blame,
-                again=partial(self._insert, shard, min(lock_timeout, _GLANCE)),
-                may_be_about_some=(RowRejectedError, RowLockedError, StoreRefusedError, StatementFailedError),
-            )
-        except BaseException as error:
-            for pending in batch:  # whatever happened, nobody may wait for ever
-                pending.fail(error)
-            if not isinstance(error, Exception):
-                raise
+            with telling_all(batch, _Pending.fail):
+                await by_halves(
+                    self._not_awaited(batch),
+                    partial(self._insert, shard, lock_timeout),
+                    _blame,
+                    again=partial(self._insert, shard, min(lock_timeout, _GLANCE)),
+                    may_be_about_some=(RowRejectedError, RowLockedError, StoreRefusedError, StatementFailedError),
+                )
         finally:
             self._engine.starting -= sum(pending.live is not None for pending in batch)
             for name in [pending.new.name for pending in batch if pending.live is not None] if starting_of else ():

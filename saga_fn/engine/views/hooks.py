@@ -34,22 +34,23 @@ class HookCalls:
 
     def knows(self, topic: str) -> bool:
         """Whether a topic stands for a hook that this process can call, or can let go: its definition does not have it."""
-        found = hook_in(topic)
-        registered = None if found is None else self._engine.registry.find(found[0], found[1])
-        if found is None or registered is None:
-            return False
-        hooks = registered.definition.hooks
-        given = None if hooks is None else hooks.of(found[2])
-        return given is None or self._engine.topics.can_call(given)
+        found = self._of(topic)
+        return found is not None and (found[1] is None or self._engine.topics.can_call(found[1]))
 
     def publisher(self, topic: str) -> PublishFunction:
         """The publisher of that topic."""
-        found = hook_in(topic)
-        registered = None if found is None else self._engine.registry.find(found[0], found[1])
+        found = self._of(topic)
         assert found is not None, "it is asked for what it knows"
-        assert registered is not None, "it is asked for what it knows"
+        return _Calls(self._engine, *found).publish
+
+    def _of(self, topic: str) -> tuple[Registered, GivenHook | None] | None:
+        """The definition that a topic names, and its hook; None where this process does not have that definition."""
+        named = hook_in(topic)
+        registered = None if named is None else self._engine.registry.find(named[0], named[1])
+        if named is None or registered is None:
+            return None
         hooks = registered.definition.hooks
-        return _Calls(self._engine, registered, None if hooks is None else hooks.of(found[2])).publish
+        return registered, None if hooks is None else hooks.of(named[2])
 
 
 class _Calls:
@@ -84,7 +85,7 @@ class _Calls:
         except BaseException as error:  # user code may raise anything; the hook is called again
             if isinstance(error, asyncio.CancelledError) and cancellations():
                 raise
-            ending = None if isinstance(error, Exception | asyncio.CancelledError) else program_end(error)
+            ending = program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             if isinstance(error, TimeoutError) and limit.expired():
