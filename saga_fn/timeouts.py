@@ -13,8 +13,9 @@ import itertools
 import math
 from collections.abc import Callable, Hashable
 from contextvars import Context
-from time import monotonic as _now  # by this name alone: each step of each saga asks
 from typing import Any, Final, Generic, TypeVar, final
+
+from saga_fn import steady
 
 _Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
 T = TypeVar("T", bound=Hashable)
@@ -42,7 +43,7 @@ class TimeLimits(Generic[T]):
 
     def watch(self, what: T, seconds: float) -> None:
         """Cut this in so many seconds, unless `end` comes first."""
-        over = _now() + seconds
+        over = steady.now() + seconds
         queue = self._queues.get(seconds)
         if queue is None:
             queue = self._queues[seconds] = {}
@@ -79,13 +80,13 @@ class TimeLimits(Generic[T]):
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        wait = max(0.0, when - _now())
+        wait = max(0.0, when - steady.now())
         self._timer, self._next = asyncio.get_running_loop().call_later(wait, self._fire, context=_EMPTY), when
 
     def _fire(self) -> None:
         """Cut what is over, and look again when the next is; nothing is watched where there is nothing."""
         self._timer, self._next = None, math.inf
-        now = _now()
+        now = steady.now()
         following: float | None = None
         for seconds, queue in list(self._queues.items()):
             for what in [what for what, _ in itertools.takewhile(lambda each: each[1] <= now, queue.items())]:

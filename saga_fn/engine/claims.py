@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, final
@@ -12,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.room import rooms as rooms_of
 from saga_fn.engine.observe.of_process import ClaimRound
@@ -79,7 +79,7 @@ class Claims:
             claims: Sequence[ClaimedSaga] = []
             driven: Sequence[asyncio.Future[None]] = []
             if asked > 0 and pairs:
-                sent = time.monotonic()
+                sent = steady.now()
                 claims = await self._take(shard, pairs, rooms, asked)
                 driven = await self._drive(claims, sent)
             full = len(claims) == max(asked, 0)
@@ -137,7 +137,7 @@ class Claims:
     def _passed_over(self) -> list[UUID]:
         if not self._refused:
             return []
-        now = time.monotonic()
+        now = steady.now()
         return [saga for saga, (until, _) in self._refused.items() if until > now]
 
     async def _one_by_one(
@@ -179,7 +179,7 @@ class Claims:
     def _pass_over(self, saga_id: UUID, error: StoreError) -> None:
         _, seconds = self._refused.pop(saga_id, (0.0, _PASSED_OVER / 2))
         seconds = min(seconds * 2, _LONGEST_PASSED_OVER)
-        self._refused[saga_id] = time.monotonic() + seconds, seconds
+        self._refused[saga_id] = steady.now() + seconds, seconds
         if len(self._refused) > _MOST_PASSED_OVER:
             del self._refused[next(iter(self._refused))]
         self._engine.observers.tell(SagaNotClaimable(saga_id, seconds, error))
@@ -230,7 +230,7 @@ async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     """Claim and drive one saga until it is given up; False if it could not be claimed."""
     await engine.roster.beat()
     await engine.pauses.look()
-    sent = time.monotonic()
+    sent = steady.now()
     claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, skip_locked=True)
     if claim is None:
         return False

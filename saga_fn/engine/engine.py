@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import timedelta
@@ -18,6 +17,7 @@ from uuid import UUID
 import msgspec
 from returns.result import Success
 
+from saga_fn import steady
 from saga_fn.core.effects import Action
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.events import PlanChanged, SagaParked
@@ -459,7 +459,7 @@ class SagaEngine:
         if before is not None:  # its row was locked for longer than its lease, and free before it could be renewed
             before.lose()
         self.held[interpreter.saga.id] = interpreter
-        self.last_taken = time.monotonic()
+        self.last_taken = steady.now()
         self._leases.ensure_running()
         return interpreter
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar, final
 from uuid import UUID
+
+from saga_fn import steady
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Seldom:
 
     def lets(self, id: UUID) -> bool:
         """Whether it is let through now."""
-        now = time.monotonic()
+        now = steady.now()
         since = self._since.get(id)
         if since is not None and now < since + self._seconds:
             return False
@@ -79,11 +80,11 @@ class Shared(Generic[K, T]):
 
     async def get(self, question: K, ask: Callable[[], Awaitable[T]], *, max_age: float) -> T:
         """An answer that was asked for no more than so many seconds ago."""
-        wanted = time.monotonic() - max_age
+        wanted = steady.now() - max_age
         async with self._asking:
             asked, answer = self._known.get(question, (None, None))
             if asked is None or answer is None or asked < wanted:
-                asked = time.monotonic()
+                asked = steady.now()
                 answer = await ask()
                 self._known[question] = asked, answer
             return answer

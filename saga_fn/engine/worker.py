@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 
+from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.claims import Claims
@@ -190,7 +190,7 @@ class Worker:
         engine = self._engine
         if not self.running or len(engine.held) - engine.suspects.waiting < engine.options.concurrency:
             return 0.0
-        held = time.monotonic() - engine.last_taken
+        held = steady.now() - engine.last_taken
         return held if held > SLOTS_HELD else 0.0
 
     def _watch_slots(self) -> None:
@@ -216,16 +216,16 @@ class Worker:
 
         Beside the looks: whoever keeps the table of events locked keeps no saga waiting.
         """
-        if time.monotonic() >= self._next_sweep:
+        if steady.now() >= self._next_sweep:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
-            self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
+            self._next_sweep = steady.now() + every * random.uniform(0.5, 1.0)
             self._sweeping.start()
             self._carrying.start()
 
     def _delete(self) -> None:
         """Now and then: delete sagas whose retention is over, beside the looks and with a small share of the time."""
-        if time.monotonic() >= self._next_deletion and self._engine.deleting.wanted:
-            self._next_deletion = time.monotonic() + DELETE_EVERY * random.uniform(0.5, 1.0)
+        if steady.now() >= self._next_deletion and self._engine.deleting.wanted:
+            self._next_deletion = steady.now() + DELETE_EVERY * random.uniform(0.5, 1.0)
             self._deleting.start()
 
     async def _delete_once(self) -> None:
@@ -284,7 +284,7 @@ class Worker:
 
     def _polls_now(self) -> bool:
         """Whether it is time to ask every shard again."""
-        now = time.monotonic()
+        now = steady.now()
         if now < self._next_poll:
             return False
         self._next_poll = now + self._engine.options.poll_interval.total_seconds()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -12,6 +11,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn import steady
 from saga_fn.stats import WorkingProcess
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
@@ -55,7 +55,7 @@ class MemoryProcesses:
 
     async def note(self, process: Process) -> None:
         """Say that the process is there, and what it works on."""
-        self._seen[process.id] = _Seen(process, time.monotonic())
+        self._seen[process.id] = _Seen(process, steady.now())
 
     async def forget(self, process_id: UUID) -> None:
         """Forget the process."""
@@ -72,7 +72,7 @@ class MemoryProcesses:
         seen = self._seen.get(process_id)
         if seen is None:
             return None
-        ago = timedelta(seconds=time.monotonic() - seen.at)
+        ago = timedelta(seconds=steady.now() - seen.at)
         return SeenProcess(seen.process.host, time_of(self._store.now()) - ago)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
@@ -81,12 +81,12 @@ class MemoryProcesses:
         return frozenset(definition for process in others for definition in process.definitions)
 
     def _heard(self, within: timedelta) -> list[_Seen]:
-        since = time.monotonic() - within.total_seconds()
+        since = steady.now() - within.total_seconds()
         return [seen for seen in self._seen.values() if seen.at > since]
 
     async def seen(self, *, seen_within: timedelta, most: int) -> list[WorkingProcess]:
         """The processes that were seen within that time, the last seen first."""
-        now, clock = time_of(self._store.now()), time.monotonic()
+        now, clock = time_of(self._store.now()), steady.now()
         heard = sorted(self._heard(seen_within), key=lambda seen: -seen.at)[:most]
         return [
             WorkingProcess(

@@ -6,13 +6,13 @@ There is no timer. A write that is ready alone leaves alone, at the end of the p
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import RowLockedError, RowRejectedError
 from saga_fn.tasks import Errands
@@ -68,8 +68,8 @@ class Batcher(Generic[T]):
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
         await self._lanes.wait(patience)
-        give_up = time.monotonic() + _CLEAN_UP
-        while (self._lanes.running or self._waiting) and time.monotonic() < give_up:
+        give_up = steady.now() + _CLEAN_UP
+        while (self._lanes.running or self._waiting) and steady.now() < give_up:
             await asyncio.sleep(0)  # a task that never began could settle nothing
             await self._lanes.stop(_CLEAN_UP)
 

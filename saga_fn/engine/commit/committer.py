@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -16,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.answers import Answers
@@ -255,15 +255,15 @@ class Committer:
         latter are set aside. None if nothing is left to send. Raises RowLockedError for a row that cannot be passed over.
         """
         backoff, refusals = Backoff(0.02, _LONGEST_PAUSE), Backoff(0.02, _LONGEST_PAUSE_IF_REFUSED)
-        answers, since = 0, time.monotonic()
+        answers, since = 0, steady.now()
         while True:
-            wary = time.monotonic() < self._wary_until
+            wary = steady.now() < self._wary_until
             try:
                 committed = await self._store.commit(shard, [pending.write for pending in batch], skip_locked=wary)
             except RowRejectedError:
                 raise
             except RowLockedError:  # those who come next shall not wait for it, too
-                self._wary_until = time.monotonic() + _WARY
+                self._wary_until = steady.now() + _WARY
                 if wary:
                     raise
             except StoreError as error:
@@ -288,11 +288,11 @@ class Committer:
             else:
                 self._was_taken()
                 if self._observers.listens:
-                    self._observers.tell(BatchCommitted(shard, len(batch), time.monotonic() - since))
+                    self._observers.tell(BatchCommitted(shard, len(batch), steady.now() - since))
                 return committed
 
     def _was_taken(self) -> None:
-        self._taken_at = time.monotonic()
+        self._taken_at = steady.now()
         if self.trouble is not None:
             self.trouble = None
             self._observers.tell(CommitsRecovered())
@@ -305,7 +305,7 @@ class Committer:
         left = [pending for pending in batch if not pending.settled]
         if len(left) == 1:
             others_taken = self._taken_at > since
-            if not others_taken and time.monotonic() < since + _ALONE_FOR:
+            if not others_taken and steady.now() < since + _ALONE_FOR:
                 return False
             self._set_aside(shard, left[0], error, singled_out=others_taken)
             return True
@@ -344,7 +344,7 @@ class Committer:
     def _set_aside(self, shard: int, pending: _Pending, error: StoreError, *, singled_out: bool) -> None:
         """Send this write beside the lanes from now on, where it is in nobody's way."""
         self._observers.tell(WriteSetAside(pending.write.id, error))
-        self._aside[pending.id] = time.monotonic(), error
+        self._aside[pending.id] = steady.now(), error
         self._looks.add(self._look_up(shard, pending, singled_out=singled_out))
 
     def _note(self, error: StoreError) -> None:
@@ -371,9 +371,9 @@ class Committer:
     async def _settle_by_looks(self, shard: int, pending: _Pending, *, singled_out: bool) -> None:
         write = pending.write
         backoff, refused_backoff = Backoff(0.005, 0.25), Backoff(0.005, _LONGEST_PAUSE)
-        refusals, asked = 0, time.monotonic()
+        refusals, asked = 0, steady.now()
         while True:
-            others_taken, asked, is_refused = self._taken_at > asked, time.monotonic(), False
+            others_taken, asked, is_refused = self._taken_at > asked, steady.now(), False
             try:
                 outcome = await self._judge(write)
                 if outcome is None:  # the row was locked by somebody else, or the store has refused it

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias, final
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
@@ -109,7 +109,7 @@ class Sends:
                     self._take_slots(pending.event, -1)
 
     async def _post(self, shard: int, batch: Sequence[_Pending]) -> None:
-        began = time.monotonic()
+        began = steady.now()
         sent = await self._sent(shard, [pending.event for pending in batch])
         claims: list[ClaimedSaga] = []
         claiming: list[EventToSend] = []

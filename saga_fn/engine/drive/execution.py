@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from uuid import UUID
 import msgspec
 from returns.result import Failure, Success
 
+from saga_fn import steady
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import Phase
 from saga_fn.core.events import (
@@ -99,11 +99,11 @@ async def execute_watched(
     """The same, and those who listen are told when it begins and when it is over."""
     attempt = (saga.identity, action.step, action.attempt, _PHASE[type(action)])
     observers.tell(AttemptBegun(*attempt))
-    begun = time.monotonic()
+    begun = steady.now()
     try:
         return await execute(saga, action, clock, observers)
     finally:
-        observers.tell(AttemptOver(*attempt, time.monotonic() - begun))
+        observers.tell(AttemptOver(*attempt, steady.now() - begun))
 
 
 async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: Observers) -> Incoming:

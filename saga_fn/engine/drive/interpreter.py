@@ -13,13 +13,13 @@ in waiting for the next, and only user code and chores run in tasks.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context
 from functools import partial
 from typing import assert_never
 
+from saga_fn import steady
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.event_matching import has_more_to_read, takes_more
@@ -411,7 +411,7 @@ class Interpreter:
                 if self.saga.needs_journal(action):
                     await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
-            if self._stage.lost or time.monotonic() >= self.saga.deadline:
+            if self._stage.lost or steady.now() >= self.saga.deadline:
                 self._postpone(action)
                 return
             begun = True
@@ -447,7 +447,7 @@ class Interpreter:
             self._observers,
             take=self._take,
             is_wanted=self._is_wanted,
-            may_begin=lambda: not self._stage.lost and time.monotonic() < self.saga.deadline,
+            may_begin=lambda: not self._stage.lost and steady.now() < self.saga.deadline,
             postpone=partial(self._postpone, action),
             forget=partial(self._executions.forget, action.step),
         )

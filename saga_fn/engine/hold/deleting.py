@@ -6,7 +6,6 @@ One process at a time does so in a shard. It rests for nine times as long as eac
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.codec.searchable import value_in
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Micros, Moment, PlanId
@@ -248,7 +248,7 @@ def _entry(record: JournalRecord) -> dict[str, object]:
 
 async def _rest(began: float) -> None:
     """Leave the database alone after what began then."""
-    await asyncio.sleep(min(_LONGEST_REST, _REST * (time.monotonic() - began)))
+    await asyncio.sleep(min(_LONGEST_REST, _REST * (steady.now() - began)))
 
 
 @final
@@ -283,7 +283,7 @@ class Deleting:
     async def _drop_tombstones(self, shard: int) -> None:
         more = True
         while more:
-            began = time.monotonic()
+            began = steady.now()
             more = await self._store.deletion.drop_tombstones(shard) == DELETED_AT_ONCE
             if more:
                 await _rest(began)
@@ -299,7 +299,7 @@ class Deleting:
         try:
             for task in tasks_of(self._registry, definition, retention, self._store.now()):
                 while True:
-                    began = time.monotonic()
+                    began = steady.now()
                     gone = await batch.delete_some(self._store, shard, task)
                     if not gone:
                         break

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import LeasesRanOut, LoopBlocked, RenewalFailed
@@ -74,9 +74,9 @@ class LeaseKeeper:
         """Apart from renewal, so that a renewal that hangs cannot keep a lost saga running."""
         pause = self._lease.total_seconds() / 10
         while self._held:
-            asleep = time.monotonic()
+            asleep = steady.now()
             await asyncio.sleep(pause)
-            now = time.monotonic()
+            now = steady.now()
             if now - asleep - pause > self._lease.total_seconds() / 3:
                 blocked = now - asleep - pause
                 self._observers.tell(LoopBlocked(blocked))
@@ -102,7 +102,7 @@ class LeaseKeeper:
     async def _renew_half_spent(self) -> None:
         """Renew what has less than half of its lease left, the most urgent first; there are three more rounds for each."""
         self._found_locked = {saga: at for saga, at in self._found_locked.items() if saga in self._held}
-        half = time.monotonic() + self._lease.total_seconds() / 2
+        half = steady.now() + self._lease.total_seconds() / 2
         spent = [each for each in self._held.values() if each.saga.deadline < half and not each.lost]
         spent.sort(key=lambda each: each.saga.deadline)
         by_shard: dict[int, list[Interpreter]] = defaultdict(list)
@@ -118,10 +118,10 @@ class LeaseKeeper:
             await self._renew(shard_of(interpreter.saga.id, self._store.shards), [interpreter])
         except StoreError as error:
             self._observers.tell(LeaseNotRenewed(interpreter.saga.id, error))
-        return time.monotonic() < interpreter.saga.deadline
+        return steady.now() < interpreter.saga.deadline
 
     async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:
-        sent = time.monotonic()
+        sent = steady.now()
         tokens = {each.saga.id: each.saga.token for each in group if not each.over}
         try:
             renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)

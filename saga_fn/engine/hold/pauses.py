@@ -7,10 +7,10 @@ hands, and for what it starts.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Mapping
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.errors import StoreError
@@ -26,13 +26,13 @@ class Pauses:
         self._store = store
         self._held = held
         self._every = lease / 4
-        self._looked = time.monotonic()
+        self._looked = steady.now()
         self._found: list[PauseRecord] = []
 
     @property
     def is_stale(self) -> bool:
         """Whether the last look is so long ago that a pause may have begun a whole renewal before now."""
-        return time.monotonic() - self._looked > 2 * self._every
+        return steady.now() - self._looked > 2 * self._every
 
     def of(self, name: str) -> PauseRecord | None:
         """The pause of sagas of that name; None if they are not paused."""
@@ -45,12 +45,12 @@ class Pauses:
 
     async def look_if_due(self) -> None:
         """Look again if that was not done lately."""
-        if time.monotonic() - self._looked >= self._every:
+        if steady.now() - self._looked >= self._every:
             await self.look()
 
     async def look(self) -> None:
         """Look what is paused, and let no saga in hand go further that is."""
-        asked = time.monotonic()
+        asked = steady.now()
         self._found = await self._store.pauses.read()
         self._looked = asked
         if not self._found:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol, TypeVar, final
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.codec.message import headers_in
 from saga_fn.core.ids import Micros
@@ -236,7 +236,7 @@ class Relay:
             )
             line.messages.append(message)
             lane.add(message)
-            line.until = time.monotonic() + row.lease.total_seconds()
+            line.until = steady.now() + row.lease.total_seconds()
         if not line.messages:
             self._leave_behind(saga_id)
         elif was_empty:
@@ -320,7 +320,7 @@ class Relay:
     def _next_of(self, lane: Lane) -> list[Line]:
         """The lines whose first messages are published by the next call; one at a time while the publisher fails."""
         lines: list[Line] = []
-        now, most = time.monotonic(), 1 if lane.down else lane.batch
+        now, most = steady.now(), 1 if lane.down else lane.batch
         while lane.waiting and len(lines) < most:
             line = lane.waiting.popleft()
             if now >= line.until:
@@ -461,7 +461,7 @@ class Relay:
 
     def _hold(self, held: Iterable[HeldMessage]) -> None:
         """Publish messages that were taken: each is the first of its saga, which may have more."""
-        until = time.monotonic() + self._topics.lease.total_seconds()
+        until = steady.now() + self._topics.lease.total_seconds()
         for message in held:
             known = self._lines.get(message.saga_id)
             if known is not None:  # its lease had run out while it waited here
@@ -482,7 +482,7 @@ class Relay:
     async def _sweep(self) -> None:
         while True:
             self._wake.clear()
-            self._next_look = time.monotonic() + (_POLL if self.wanted else _SELDOM) * random.uniform(0.8, 1.2)
+            self._next_look = steady.now() + (_POLL if self.wanted else _SELDOM) * random.uniform(0.8, 1.2)
             if not self.wanted:
                 await self._rest()
             try:
@@ -497,7 +497,7 @@ class Relay:
             await self._rest()
 
     async def _rest(self) -> None:
-        while (left := self._next_look - time.monotonic()) > 0:
+        while (left := self._next_look - steady.now()) > 0:
             try:
                 async with asyncio.timeout(left):
                     await self._wake.wait()
@@ -511,7 +511,7 @@ class Relay:
 
     def _wake_in(self, seconds: float) -> None:
         """Look no later than that."""
-        at = time.monotonic() + seconds
+        at = steady.now() + seconds
         if at < self._next_look:
             self._next_look = at
             self._wake.set()

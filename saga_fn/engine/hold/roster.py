@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import socket
-import time
 from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
@@ -17,6 +16,7 @@ from uuid import UUID
 import msgspec
 from returns.result import Success
 
+from saga_fn import steady
 from saga_fn.core.events import PlanChanged
 from saga_fn.core.ids import Moment
 from saga_fn.core.transition import transition
@@ -81,7 +81,7 @@ class _Misfit(msgspec.Struct):
     def left(self) -> timedelta:
         """It is left to others once more, for longer each time; soon for those whose plan may fit."""
         self.times += 1
-        self.until = time.monotonic() + min(2.0 ** min(self.times, 10), _LONGEST_PAUSE)
+        self.until = steady.now() + min(2.0 ** min(self.times, 10), _LONGEST_PAUSE)
         return timedelta(seconds=_SOON * random.uniform(0.3, 1.0))
 
 
@@ -111,9 +111,9 @@ class Roster:
         A store that does not answer, or refuses, costs a warning and nothing else: sagas are worked on all the same.
         """
         mine = frozenset(self._definitions())
-        if not mine or (time.monotonic() < self._next_beat and mine == self._said):
+        if not mine or (steady.now() < self._next_beat and mine == self._said):
             return False
-        self._next_beat = time.monotonic() + BEAT * random.uniform(0.8, 1.0)
+        self._next_beat = steady.now() + BEAT * random.uniform(0.8, 1.0)
         self._noted = True
         try:
             await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
@@ -168,8 +168,8 @@ class Roster:
 
         Who else is there is asked for after the saga was met, for a process that has just come may have brought it.
         """
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), time.monotonic()))
-        if not self._has_another_plan(claim) and time.monotonic() > self._asked + _ASK_AGAIN:
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now()))
+        if not self._has_another_plan(claim) and steady.now() > self._asked + _ASK_AGAIN:
             await self._ask()
         none_has_one = not self._has_another_plan(claim) and self._asked > misfit.met
         if none_has_one or self._is_over(misfit):
@@ -178,14 +178,14 @@ class Roster:
 
     def pause_for_a_plan(self, claim: ClaimedSaga) -> timedelta:
         """For how long to leave a saga alone that is due, but was parked because no plan fitted it."""
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), time.monotonic()))
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now()))
         return misfit.left()
 
     def passed_over(self) -> list[UUID]:
         """The sagas that this process has handed back just now, so that another one may claim them."""
         if not self._misfits:
             return []
-        now = time.monotonic()
+        now = steady.now()
         return [saga for saga, misfit in self._misfits.items() if misfit.until > now][-_MOST_PASSED_OVER:]
 
     def _has_another_plan(self, claim: ClaimedSaga) -> bool:
@@ -197,7 +197,7 @@ class Roster:
 
     async def _ask(self) -> None:
         self._others = await self._store.processes.others(self._owner, seen_within=seen_within())
-        self._asked = time.monotonic()
+        self._asked = steady.now()
 
     def _is_over(self, misfit: _Misfit) -> bool:
         return self._store.now() - misfit.since > HANDED_BACK_FOR

@@ -12,13 +12,13 @@ two turns the process takes on other work for as long as the turn took, unless t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Final, final
 from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import SuspectsWait
@@ -79,7 +79,7 @@ class Suspects:
     @property
     def waited(self) -> float:
         """For how many seconds some have waited for their turn, if that is long enough to be told; else 0."""
-        waited = 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
+        waited = 0.0 if self._waits_since is None else steady.now() - self._waits_since
         return waited if waited > LONG_WAIT else 0.0
 
     @property
@@ -95,7 +95,7 @@ class Suspects:
         """Begin to run a suspect when it is its turn, and return when it no longer is."""
         suspect = _Suspect(interpreter, takeovers, begin)
         if not self._waiting:
-            self._waits_since, self._told = time.monotonic(), False
+            self._waits_since, self._told = steady.now(), False
         self._waiting.append(suspect)
         try:
             async with self._turn:
@@ -116,7 +116,7 @@ class Suspects:
             self._observers.tell(SuspectsWait(len(self._waiting), self.waited))
 
     async def _let_others_in(self) -> None:
-        left = self._next_turn - time.monotonic()
+        left = self._next_turn - steady.now()
         self._idle.clear()
         if left > 0:
             try:
@@ -126,7 +126,7 @@ class Suspects:
                 pass
 
     async def _take_turn(self, first: _Suspect) -> None:
-        began = time.monotonic()
+        began = steady.now()
         self.apart = True
         try:
             quiet = await self._wait_until_apart()
@@ -141,14 +141,14 @@ class Suspects:
                 await self._watch(together, isolated=isolated)
         finally:
             self.apart = False
-            self._next_turn = time.monotonic() + (time.monotonic() - began)
+            self._next_turn = steady.now() + (steady.now() - began)
             self._on_change()
 
     async def _wait_until_apart(self) -> bool:
         """Whether everything else in this process came to an end soon."""
-        give_up = time.monotonic() + self._patience
+        give_up = steady.now() + self._patience
         while len(self._held) > len(self._waiting):
-            if time.monotonic() > give_up:
+            if steady.now() > give_up:
                 return False
             await asyncio.sleep(0.02)
         return True

@@ -6,12 +6,12 @@ A sender, or a start, that dies between two statements leaves an event behind. E
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.core.acts import came_of
 from saga_fn.core.event_matching import Answer
 from saga_fn.engine.observe.observers import Observers
@@ -73,21 +73,21 @@ class Sweep:
 
     async def run(self) -> None:
         """Hand over events that a sender or a start has left behind, and forget those that have expired."""
-        give_up = time.monotonic() + _LONGEST
+        give_up = steady.now() + _LONGEST
         for shard in range(self._store.shards) if self._registry.awaits_events else ():
             await self._sweep_shard(shard, give_up)
         await self.forget_expired()
-        if time.monotonic() >= self._next_acts:
-            self._next_acts = time.monotonic() + _ACTS_EVERY * random.uniform(0.5, 1.0)
+        if steady.now() >= self._next_acts:
+            self._next_acts = steady.now() + _ACTS_EVERY * random.uniform(0.5, 1.0)
             await self.finish_acts(older=_LONG_AGO)
-        if self._keep_operations is not None and time.monotonic() >= self._next_drop:
-            self._next_drop = time.monotonic() + _DROP_EVERY * random.uniform(0.5, 1.0)
+        if self._keep_operations is not None and steady.now() >= self._next_drop:
+            self._next_drop = steady.now() + _DROP_EVERY * random.uniform(0.5, 1.0)
             while await self._store.operations.drop(kept=self._keep_operations) == OPERATIONS_AT_ONCE:
                 pass
 
     async def finish_acts(self, *, older: timedelta) -> None:
         """Write the outcomes of acts that their processes have not written: these have died, or were not answered in time."""
-        operations, after, give_up = self._store.operations, self._after_act, time.monotonic() + _LONGEST
+        operations, after, give_up = self._store.operations, self._after_act, steady.now() + _LONGEST
         self._after_act = None
         while found := await operations.unfinished(after=after, older=older, most=_ACTS_AT_ONCE):
             for act in found:
@@ -99,7 +99,7 @@ class Sweep:
                     done = outcome == Answer.APPLIED
                     await operations.close(act.id, Progress(done=1) if done else Progress(refusals={outcome: 1}))
             after = (found[-1].began_at, found[-1].id)
-            if time.monotonic() > give_up:
+            if steady.now() > give_up:
                 self._after_act = after
                 return
 
@@ -119,7 +119,7 @@ class Sweep:
             if len(page) < STRANDED_AT_ONCE:
                 break
             after = page[-1]
-            if time.monotonic() > give_up:
+            if steady.now() > give_up:
                 self._after[shard] = after
                 return
         of_shard = {key for key in self._refused if shard_of_key(key[1], self._store.shards) == shard}

@@ -7,13 +7,13 @@ The process that was the owner knows better. It remembers that for as long as it
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Set as AbstractSet
 from typing import Final, final
 from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.core.ids import StepId
 from saga_fn.core.owning import executing
 from saga_fn.core.state import SagaState
@@ -43,7 +43,7 @@ class TakenAway:
 
     def add(self, saga_id: UUID, state: SagaState, stopping: AbstractSet[asyncio.Task[None]]) -> None:
         """The saga is another's from now on."""
-        now = time.monotonic()
+        now = steady.now()
         for old in [each for each, cut in self._cut.items() if cut.forget < now]:
             del self._cut[old]
         steps = executing(state)

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.engine.observe.fact import LOG, PROCESS, Line
 from saga_fn.engine.observe.of_process import ProcessFact
 from saga_fn.engine.observe.of_sagas import AttemptFailed, SagaFact
@@ -50,7 +50,7 @@ class Observers:
         `log_repeats`: the most warnings that say the same within `SECONDS`; None says all.
         """
         self._tracebacks = tracebacks
-        self._repeats = Repeats(log_repeats, time.monotonic)
+        self._repeats = Repeats(log_repeats, lambda: steady.now())  # noqa: PLW0108 - the name is read at each call
         self._timer: asyncio.TimerHandle | None = None
         self._others: tuple[_Told, ...] = ()
         self.listens: bool = False

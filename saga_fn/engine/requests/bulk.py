@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import time
 from collections import Counter
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -19,6 +18,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.arguments import plain
 from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
@@ -154,7 +154,7 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
                 return
             progress = msgspec.structs.replace(progress, refusals=left)
         while True:
-            began = time.monotonic()
+            began = steady.now()
             if not progress.batch:
                 is_over = progress.is_last or not await _stands(engine, request)
                 planned = progress if is_over else await _planned(engine, request, progress)
@@ -170,7 +170,7 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
                     return
             served = len(progress.batch)
             progress = await _served(engine, operation, request, progress)
-            spent = max(served / request.per_second, time.monotonic() - began)
+            spent = max(served / request.per_second, steady.now() - began)
             progress = msgspec.structs.replace(progress, spent=progress.spent + int(spent * 1_000_000))
             if progress.is_last and await _took_too_long(engine, request, progress):
                 progress = Progress()
@@ -178,7 +178,7 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
                 await _end(engine, request)
             if await _advance(engine, operation, progress, is_done=progress.is_last) is not OperationState.RUNNING:
                 return
-            await asyncio.sleep(served / request.per_second - (time.monotonic() - began))
+            await asyncio.sleep(served / request.per_second - (steady.now() - began))
     except asyncio.CancelledError:
         with contextlib.suppress(StoreError):  # this process stops: another one need not wait for the end of the lease
             await _advance(engine, operation, progress, lease=timedelta(0))
@@ -213,8 +213,8 @@ async def _until_committed(engine: SagaEngine, operation: OperationRecord, reque
     Gives how many transactions are left open that may have started one, as refusals; None if the operation does not go on.
     """
     store, backoff = engine.store.pauses, Backoff(0.01, _LOOK_AGAIN)
-    left, give_up = await store.open_writers(), time.monotonic() + _LONGEST_OPEN
-    while left and time.monotonic() < give_up and await _stands(engine, request):
+    left, give_up = await store.open_writers(), steady.now() + _LONGEST_OPEN
+    while left and steady.now() < give_up and await _stands(engine, request):
         if await _advance(engine, operation, operation.progress) is not OperationState.RUNNING:
             return None
         await backoff.pause()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import time
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -18,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.arguments import check_key
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
@@ -191,9 +191,9 @@ async def _sent(
         )
         if sent.status is not SendStatus.LOCKED or left <= 0:
             return sent
-        began = time.monotonic()
+        began = steady.now()
         await backoff.pause()
-        left -= time.monotonic() - began
+        left -= steady.now() - began
 
 
 def _fitting(engine: SagaEngine, event: OutsideEvent) -> frozenset[Definition]:
@@ -291,7 +291,7 @@ async def follow(
     engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected, *, is_read: bool = False
 ) -> Delivery:
     """See to it that the stored message is read, and tell what became of it. `is_read`: this process owns the saga, and reads it."""
-    began = time.monotonic()
+    began = steady.now()
     give_up, ask_at = began + _PATIENCE, began + _SOON
     if is_read:
         engine.recheck_inbox(saga_id)
@@ -301,7 +301,7 @@ async def follow(
         engine.notify_processes(saga_id)
     backoff = Backoff(0.004, 0.1)
     first = True
-    while time.monotonic() < give_up:
+    while steady.now() < give_up:
         row = await read_row(engine, saga_id)
         has_ended, free = row.ended_at is not None, row.owner is None and row.ended_at is None
         left = await _read_for_owner(engine, row) if free else ()
@@ -313,7 +313,7 @@ async def follow(
             return told
         if has_ended:
             return Delivery.ENDED
-        if left is None and time.monotonic() > ask_at:
+        if left is None and steady.now() > ask_at:
             ask_at = give_up
             if await _is_read_by_nobody(engine, row):
                 break
@@ -326,11 +326,11 @@ async def follow(
 
 async def _told_here(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected) -> Delivery | None:
     """The outcome, as this process itself makes it durable; None if it works on the saga no more, or says nothing for long."""
-    look_at = time.monotonic() + _LONG
+    look_at = steady.now() + _LONG
     while True:
         if await expected.wait(_SOON) is not None:
             return await _answered(engine, saga_id, event, expected)
-        if saga_id not in engine.held or time.monotonic() >= look_at:
+        if saga_id not in engine.held or steady.now() >= look_at:
             return None
 
 

@@ -7,12 +7,12 @@ and the owner answers. `abort` alone takes a saga from an owner whose lease is r
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
@@ -201,8 +201,8 @@ async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float 
 
 async def ask_of(engine: SagaEngine, saga_id: UUID, act: Act | Moving, patience: float) -> None:
     """Have an act folded, whoever owns the saga; raises as `apply`."""
-    give_up = time.monotonic() + patience
-    while time.monotonic() < give_up:
+    give_up = steady.now() + patience
+    while steady.now() < give_up:
         row = await read_row(engine, saga_id)
         if await _applied(engine, row, act, give_up):
             return
@@ -372,7 +372,7 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
     engine.notify_processes(saga_id)
     backoff = Backoff(0.005, 0.25)
     is_left = False
-    while time.monotonic() < give_up:
+    while steady.now() < give_up:
         answer = await engine.store.read_answer(saga_id, message.id, to_verb=True)
         if answer == Answer.APPLIED:
             return True

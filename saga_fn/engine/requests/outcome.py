@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.arguments import check_id, seconds_to_wait
 from saga_fn.core.facts import is_final
 from saga_fn.definition import SagaDefinition
@@ -143,8 +143,8 @@ async def outcome_of(
 
 async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:
     """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
-    give_up = None if timeout is None else time.monotonic() + seconds_to_wait(timeout)
-    while give_up is None or time.monotonic() < give_up:
+    give_up = None if timeout is None else steady.now() + seconds_to_wait(timeout)
+    while give_up is None or steady.now() < give_up:
         await drive_one(engine, saga_id)
         row = await read_row(engine, saga_id)
         if row.ended_at is not None or row.due_at is None:

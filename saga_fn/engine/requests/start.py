@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.arguments import check_is, micros_of_delay
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Transition
@@ -285,11 +285,11 @@ class Starter:
         commits wait for it. Only the first of all that wait for one key looks, and the more keys there are, the less often.
         """
         engine = self._engine
-        give_up = time.monotonic() + engine.options.key_wait.total_seconds()
+        give_up = steady.now() + engine.options.key_wait.total_seconds()
         new, _, _ = first_row(engine, request, owned=False)
         keys = _keys(new)
         while (before := next((self._awaited[key] for key in keys if key in self._awaited), None)) is not None:
-            left = give_up - time.monotonic()
+            left = give_up - steady.now()
             if left <= 0:
                 raise busy(request, HELD)
             await asyncio.wait([before], timeout=left)
@@ -310,7 +310,7 @@ class Starter:
             try:
                 created, _ = await self._created(shard, [new], lock_timeout=_GLANCE)
             except RowLockedError as error:
-                left = give_up - time.monotonic()
+                left = give_up - steady.now()
                 if left <= 0:
                     raise busy(request, HELD) from error
                 crowd = min(len(self._awaited) * _A_KEY, _LONGEST_CROWDED)
@@ -387,7 +387,7 @@ class Starter:
         return free
 
     async def _insert(self, shard: int, lock_timeout: timedelta, batch: Sequence[_Pending]) -> None:
-        sent = time.monotonic()
+        sent = steady.now()
         created, at = await self._created(shard, [pending.new for pending in batch], lock_timeout=lock_timeout)
         is_due = False
         for pending in batch:
@@ -417,7 +417,7 @@ class Starter:
         Raises RowLockedError if none of them was inserted, for another transaction holds the key of one.
         """
         store = self._engine.store
-        give_up = time.monotonic() + self._engine.options.time_limit * 1.5  # once more than a silent connection takes
+        give_up = steady.now() + self._engine.options.time_limit * 1.5  # once more than a silent connection takes
         backoff = Backoff(0.01, _LONGEST_PAUSE)
         for attempt in range(_TRIES):
             try:
@@ -426,7 +426,7 @@ class Starter:
                     return inserted.ids, inserted.now
                 written = await store.writers(shard, [(new.id, 1) for new in sagas])
             except (StoreUnavailableError, StoreBusyError) as error:
-                over = attempt == _TRIES - 1 or time.monotonic() > give_up
+                over = attempt == _TRIES - 1 or steady.now() > give_up
                 answered = isinstance(error, StatementFailedError)  # nothing was inserted
                 if over or answered or (isinstance(error, RowLockedError) and not attempt):
                     raise

@@ -6,7 +6,6 @@ would not see what the transaction has written, and an insert by another one wou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.first_row import StartRequest, first_row
@@ -44,7 +44,7 @@ async def start_within(
     except StoreError as error:
         raise start_error(requests, error, aborted=True) from error
     left = [(place, each, _left_to_all(first_row(engine, each, owned=False)[0])) for place, each in enumerate(requests)]
-    give_up = time.monotonic() + engine.options.key_wait.total_seconds()
+    give_up = steady.now() + engine.options.key_wait.total_seconds()
     results: dict[int, StartedSaga | SagaError] = {}
     for _ in range(LOOKS):
         again: list[_Start] = []
@@ -75,7 +75,7 @@ def _left_to_all(new: NewSaga) -> NewSaga:
 async def _insert(
     engine: SagaEngine, shard: int, batch: Sequence[_Start], connection: CallerConnection, give_up: float
 ) -> Collection[UUID]:
-    lock_timeout = timedelta(seconds=max(0.0, give_up - time.monotonic()))
+    lock_timeout = timedelta(seconds=max(0.0, give_up - steady.now()))
     new = [each for _, _, each in batch]
     try:
         inserted = await engine.store.insert(
