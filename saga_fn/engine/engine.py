@@ -29,7 +29,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
-from saga_fn.engine.commit.recipients import Recipients
+from saga_fn.engine.commit.looks import Looks
 from saga_fn.engine.commit.sends import Sends
 from saga_fn.engine.drive.execution import Clock, Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
@@ -38,6 +38,7 @@ from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.hold.deleting import Deleting
+from saga_fn.engine.hold.elsewhere import Elsewhere
 from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.handing_over import HandingOver
 from saga_fn.engine.hold.leases import LeaseKeeper
@@ -61,7 +62,16 @@ from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, EventToSend, InboxMessage, Recorded, decode_state
+from saga_fn.store.records import (
+    ClaimedSaga,
+    EventToSend,
+    Fate,
+    InboxMessage,
+    Recipient,
+    Recorded,
+    Sought,
+    decode_state,
+)
 from saga_fn.tasks import Errands, cut_short, spawn
 
 _LANES = 2
@@ -146,6 +156,7 @@ class SagaEngine:
             store, self.observers, self.notify_processes, self.have_read, self.options.lease
         )
         """The way of events that were sent in callers' transactions."""
+        self.elsewhere: Elsewhere = Elsewhere(lambda name, version: self.registry.find(name, version) is not None)
         self.reads_for_owners: bool = True
         """Whether this process may read the messages of a saga without an owner; False once the store has refused that."""
         options = self.options
@@ -184,7 +195,14 @@ class SagaEngine:
             drive=self._drive_sends,
             take_slots=self._take_slots,
         )
-        self.recipients: Recipients = Recipients(self.store)
+        kept = self.store.kept_events
+        # What the store has at each call, which tests put another in the place of.
+        self.recipients: Looks[Sought, Recipient] = Looks(lambda shard, asked: kept.recipients(shard, asked))  # noqa: PLW0108
+        """The looks for the sagas of business keys."""
+        self.fates: Looks[tuple[UUID, UUID], Fate | None] = Looks(
+            lambda shard, asked: self.store.fates(shard, asked)  # noqa: PLW0108 - as above
+        )
+        """The looks for the answers to events, by their sagas and ids, where others give them."""
         self.pauses: Pauses = Pauses(self.store, self.held, lease=self.options.lease.total_seconds())
         """The names that are paused."""
         self._leases = LeaseKeeper(
@@ -544,6 +562,7 @@ class SagaEngine:
 
     async def _stop(self) -> None:
         await self.recipients.stop(_CLEAN_UP)
+        await self.fates.stop(_CLEAN_UP)
         await self.sends.stop(_CLEAN_UP)  # the sagas that they claim are handed back with the others
         for interpreter in list(self.held.values()):
             interpreter.drain()

@@ -37,6 +37,8 @@ _SWEEP_EVERY = 10
 """Poll intervals."""
 DELETE_EVERY: float = 60.0
 """Seconds."""
+PART_FOR_DUE: int = 16
+"""Starts leave one slot in so many to what is due."""
 
 
 class Worker:
@@ -140,12 +142,12 @@ class Worker:
     def slots_for_starts(self, name: str) -> int:
         """How many sagas of that name that start now may go on in this process at once.
 
-        Not past what is already due: a quarter of the slots never goes to starts, and none do while there is a backlog.
+        Not past what is already due: a sixteenth of the slots never goes to starts, and none do while there is a backlog.
         """
         pauses = self._engine.pauses
         if not self.running or self._behind or pauses.is_stale or pauses.of(name) is not None:
             return 0
-        free = max(0, self._free() - self._engine.options.concurrency // 4)
+        free = max(0, self._free() - self._engine.options.concurrency // PART_FOR_DUE)
         limit = self._engine.registry.limits.get(name)
         return free if limit is None else max(0, min(free, limit - self._engine.running_of((name,))[name]))
 

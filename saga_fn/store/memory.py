@@ -49,6 +49,7 @@ from saga_fn.store.records import (
     DueWork,
     Entry,
     EventToSend,
+    Fate,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -59,6 +60,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    SeenSaga,
     SendStatus,
     Sent,
     Standing,
@@ -352,20 +354,23 @@ class MemoryStore:
             row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
         )
         return ClaimedSaga(
-            id=row.id,
-            name=row.name,
-            version=row.version,
-            aggregation_id=row.aggregation_id,
-            trace_id=row.trace_id,
-            plan=row.plan,
-            state=row.state,
-            rev=row.rev,
-            token=token,
-            inbox_sent=row.inbox_sent,
-            last_error=row.last_error,
-            created_at=row.created_at,
-            takeover=row.owner is not None,
-            now=now,
+            **msgspec.structs.asdict(self._seen(saga.record)), token=token, takeover=row.owner is not None
+        )
+
+    def _seen(self, row: SagaRecord) -> SeenSaga:
+        return SeenSaga(
+            row.id,
+            row.name,
+            row.version,
+            row.aggregation_id,
+            row.trace_id,
+            row.plan,
+            row.state,
+            row.rev,
+            row.inbox_sent,
+            row.last_error,
+            row.created_at,
+            self.now(),
         )
 
     async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
@@ -533,6 +538,24 @@ class MemoryStore:
         """Leave events for many sagas, at most one a saga, each judged by itself."""
         return {event.saga_id: self._send(event, owner, lease) for event in events}
 
+    async def fates(self, shard: int, wanted: Sequence[tuple[UUID, UUID]]) -> list[Fate | None]:
+        """The fates of events, each by its saga and its id."""
+        return [self._fate(*each) for each in wanted]
+
+    def _fate(self, saga_id: UUID, message_id: UUID) -> Fate | None:
+        saga = self._sagas.get(saga_id)
+        if saga is None:
+            return None
+        row = saga.record
+        has_ended = row.ended_at is not None
+        return Fate(
+            next((each.answer for each in saga.inbox if each.message.id == message_id), None),
+            has_ended,
+            row.owner is None and not has_ended,
+            (row.name, row.version, row.plan),
+            row.wakes_on_message,
+        )
+
     def _send(self, event: EventToSend, owner: UUID, lease: timedelta) -> Sent:
         saga = self._sagas.get(event.saga_id)
         if saga is None:
@@ -566,7 +589,9 @@ class MemoryStore:
             saga.record = msgspec.structs.replace(
                 saga.record, due_at=due if row.due_at is None else min(due, row.due_at)
             )
-        return Sent(SendStatus.STORED, definition, claim, is_alone=not unread, is_owned=saga.record.owner is not None)
+        is_owned = saga.record.owner is not None
+        free = None if is_owned or unread else self._seen(saga.record)
+        return Sent(SendStatus.STORED, definition, claim, not unread, is_owned, free)
 
     def _post(self, saga_id: UUID, message: InboxMessage) -> bool:
         """Put a message into the inbox of a saga, and count it; False if it is there."""

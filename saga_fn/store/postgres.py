@@ -41,7 +41,7 @@ from saga_fn.store.postgres_operations import PostgresOperations
 from saga_fn.store.postgres_outgoing import PostgresOutgoing, outgoing_columns
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
-from saga_fn.store.postgres_sends import send_events_of
+from saga_fn.store.postgres_sends import fates_of, send_events_of
 from saga_fn.store.postgres_sent import PostgresSentEvents
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -61,6 +61,7 @@ from saga_fn.store.records import (
     DueWork,
     Entry,
     EventToSend,
+    Fate,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -712,6 +713,10 @@ class PostgresStore:
         """Leave events for many sagas, at most one a saga, each judged by itself."""
         sent = await send_events_of(self._database, shard, events, owner=owner, lease=lease)
         return {event.saga_id: sent.get(event.saga_id, NO_SAGA) for event in events}
+
+    async def fates(self, shard: int, wanted: Sequence[tuple[UUID, UUID]]) -> list[Fate | None]:
+        """The fates of events, each by its saga and its id."""
+        return await fates_of(self._database, shard, wanted)
 
     async def rouse(self, saga_id: UUID) -> None:
         """Have the saga's inbox read, though no message was stored."""

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from saga_fn.core.ids import Moment, PlanId
-from saga_fn.store._queries import EventsSentRow
+from saga_fn.store._queries import EventFateRow, EventsSentRow
 from saga_fn.store.connection import Connection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.journal_rows import sparse
-from saga_fn.store.records import KEPT_FOR, MOST_UNREAD, ClaimedSaga, Definition, EventToSend, SendStatus, Sent, time_of
+from saga_fn.store.records import (
+    KEPT_FOR,
+    MOST_UNREAD,
+    ClaimedSaga,
+    Definition,
+    EventToSend,
+    Fate,
+    SeenSaga,
+    SendStatus,
+    Sent,
+    time_of,
+)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -78,24 +89,41 @@ def _outcome(event: EventToSend, row: EventsSentRow, now: Moment) -> Sent:
     # Told and not stored: another session has stored it since the statement looked.
     status = SendStatus.STORED if row.stored else SendStatus.DUPLICATE
     token = event.token
-    claim = _claimed(row, token, now) if token is not None and row.token == token else None
-    return Sent(status, definition, claim, is_alone=row.stored and row.is_alone, is_owned=row.token is not None)
+    claim = ClaimedSaga(*_seen(row, now), token, False) if token is not None and row.token == token else None
+    is_alone = row.stored and row.is_alone
+    free = SeenSaga(*_seen(row, now)) if is_alone and row.token is None else None
+    return Sent(status, definition, claim, is_alone, row.token is not None, free)
 
 
-def _claimed(row: EventsSentRow, token: UUID, now: Moment) -> ClaimedSaga:
-    return ClaimedSaga(
-        id=row.saga_id,
-        name=row.name,
-        version=row.version,
-        aggregation_id=row.aggregation_id,
-        trace_id=row.trace_id,
-        plan=PlanId(row.plan),
-        state=row.state,
-        rev=row.rev,
-        token=token,
-        inbox_sent=row.inbox_sent,
-        last_error=row.last_error,
-        created_at=row.created_at,
-        takeover=False,
-        now=now,
+def _seen(
+    row: EventsSentRow, now: Moment
+) -> tuple[UUID, str, int, str | None, str, PlanId, bytes, int, int, str | None, datetime, Moment]:
+    return (
+        row.saga_id,
+        row.name,
+        row.version,
+        row.aggregation_id,
+        row.trace_id,
+        PlanId(row.plan),
+        row.state,
+        row.rev,
+        row.inbox_sent,
+        row.last_error,
+        row.created_at,
+        now,
     )
+
+
+async def fates_of(database: Database, shard: int, wanted: Sequence[tuple[UUID, UUID]]) -> list[Fate | None]:
+    """The fates of events, by their sagas and ids, in this order; None for a saga that is not there."""
+    async with database.work() as connection:
+        rows = await database.queries.read_event_fates(
+            connection, shard=shard, saga_ids=[saga for saga, _ in wanted], ids=[event for _, event in wanted]
+        )
+    found = {row.place: row for row in rows}
+    return [None if row is None else _fate(row) for row in map(found.get, range(1, len(wanted) + 1))]
+
+
+def _fate(row: EventFateRow) -> Fate:
+    definition = row.name, row.version, PlanId(row.plan)
+    return Fate(row.answer, row.ended, row.free, definition, row.wakes)

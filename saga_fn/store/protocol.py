@@ -36,6 +36,7 @@ from saga_fn.store.records import (
     EndedSaga,
     EventToSend,
     FailedMessage,
+    Fate,
     HeldMessage,
     InboxMessage,
     Inserted,
@@ -853,6 +854,13 @@ class Store(Protocol):
 
         One that is stored does what `send` does, or claims its saga for `owner`. No row is waited for that another session
         has locked.
+        """
+        ...
+
+    async def fates(self, shard: int, wanted: Sequence[tuple[UUID, UUID]]) -> Sequence[Fate | None]:
+        """The fates of events that were stored, each by its saga and its id, in the order of `wanted`; takes no lock.
+
+        None for one whose saga is not there.
         """
         ...
 

@@ -383,8 +383,8 @@ class Inserted(msgspec.Struct, frozen=True, gc=False):
     now: Moment
 
 
-class ClaimedSaga(msgspec.Struct, frozen=True):
-    """A saga this process now owns under `token`. `takeover`: from an owner whose lease had run out."""
+class SeenSaga(msgspec.Struct, frozen=True):
+    """A saga as one statement has seen it, at that moment."""
 
     id: UUID
     name: str
@@ -394,12 +394,17 @@ class ClaimedSaga(msgspec.Struct, frozen=True):
     plan: PlanId
     state: bytes
     rev: int
-    token: UUID
     inbox_sent: int
     last_error: str | None
     created_at: datetime
-    takeover: bool
     now: Moment
+
+
+class ClaimedSaga(SeenSaga, frozen=True):
+    """A saga this process now owns under `token`. `takeover`: from an owner whose lease had run out."""
+
+    token: UUID
+    takeover: bool
 
 
 class TakenSaga(msgspec.Struct, frozen=True):
@@ -618,9 +623,25 @@ class Sent(msgspec.Struct, frozen=True):
     """Whether the event is the one message of the saga that is unread."""
     is_owned: bool = False
     """Whether the saga has an owner now."""
+    free: SeenSaga | None = None
+    """The saga with the event, where nobody owns it and the event is the one message that is unread."""
 
 
 NO_SAGA: Final = Sent(SendStatus.NO_SAGA)
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """The answer to an event that was stored, and who could give one, as of one snapshot."""
+
+    answer: str | None
+    """None while nobody has read it."""
+    has_ended: bool
+    """Whether the saga has."""
+    is_free: bool
+    """Whether nobody owns the saga, which has not ended."""
+    definition: Definition
+    wakes_on_message: bool
+    """Whether a message makes the saga due: not if it waits for a person, and no message can change that."""
 
 
 class KeptEvent(msgspec.Struct, frozen=True):

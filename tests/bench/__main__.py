@@ -23,6 +23,7 @@ from tests.bench import (
     caller,
     claims,
     console,
+    lateness,
     latency,
     lists,
     memory,
@@ -42,6 +43,7 @@ PARTS = (
     "throughput",
     "paths",
     "latency",
+    "lateness",
     "wake",
     "storage",
     "transactional",
@@ -78,6 +80,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await paths.run(server, report, sagas=options.paths, rounds=options.rounds)
                 case "latency":
                     await latency.run(server, report)
+                case "lateness":
+                    await lateness.run(server, report, rounds=options.rounds)
                 case "wake":
                     await wake.run(server, report)
                 case "storage":

@@ -93,5 +93,5 @@ async def measure(
 
 
 def orchestrator(dsn: str, *, in_flight: int, schema: str = "saga_fn") -> SagaOrchestrator:
-    """One that runs what it starts: a quarter of its slots never goes to starts."""
+    """One that runs what it starts: a sixteenth of its slots never goes to starts."""
     return SagaOrchestrator(dsn, schema=schema, migrate=True, concurrency=in_flight * 2)

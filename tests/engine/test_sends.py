@@ -15,6 +15,7 @@ import pytest
 from returns.result import Success
 
 from saga_fn import (
+    Completed,
     Delivery,
     Event,
     PayloadError,
@@ -26,7 +27,9 @@ from saga_fn import (
     SagaRun,
     SagaStateError,
     StoreUnavailableError,
+    step,
 )
+from saga_fn.engine.claims import drive_one
 from saga_fn.engine.requests.events import OutsideEvent, id_of
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.records import MOST_UNREAD, EventToSend, Sent
@@ -65,7 +68,10 @@ class Counting:
     def __init__(self, orchestrator: SagaOrchestrator, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: Counter[str] = Counter()
         store = orchestrator.engine.store
-        for name in ("send_many", "send", "read", "read_answer", "messages", "commit", "claim_due", "claim", "results"):
+        for name in (
+            *("send_many", "send", "read", "read_answer", "messages", "commit", "claim_due", "claim", "results"),
+            *("fates", "plan", "standing"),
+        ):
             monkeypatch.setattr(store, name, self._counted(name, getattr(store, name)))
 
     def _counted(self, name: str, call: Any) -> Any:  # Any: whatever the store has by that name
@@ -108,6 +114,92 @@ async def test_senders_to_business_keys_share_their_statements_too(make: Make, m
             *[orchestrator.to(to, approval).send(Approval("bob"), event_id="m1") for to in targets]
         )
         assert again == [Delivery.DUPLICATE] * MANY
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+async def test_senders_of_a_process_without_slots_read_for_the_owner_by_shared_statements_alone(
+    make: Make, monkeypatch: pytest.MonkeyPatch, by_key: bool
+) -> None:
+    async with make() as worker, make(concurrency=0) as webhook:
+        runs = await waiting(worker, by_key=by_key)
+        webhook.register("approved", waits_for_approval())
+        counting = Counting(webhook, monkeypatch)
+        targets: list[Any] = [("approved", str(number)) if by_key else run.id for number, run in enumerate(runs)]
+        sent = await asyncio.gather(*[webhook.to(to, approval).send(Approval("ann")) for to in targets])
+        assert sent == [Delivery.ACCEPTED] * MANY
+        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "plan", "standing"}
+        assert counting.calls.total() <= MANY // 4, counting.calls
+        for run in runs:
+            assert await run.result(SOON) == Approval("ann")
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+async def test_senders_that_do_not_know_the_definition_share_their_looks(
+    make: Make, monkeypatch: pytest.MonkeyPatch, by_key: bool
+) -> None:
+    """Once one of them has read the plan, which never changes."""
+    async with make(concurrency=4 * MANY) as worker, make(concurrency=0) as webhook:
+        first, *runs = await waiting(worker, by_key=by_key)
+        targets: list[Any] = [("approved", str(number + 1)) if by_key else run.id for number, run in enumerate(runs)]
+        assert await webhook.to(first.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        if by_key:
+            assert await webhook.to(targets.pop(0), approval).send(Approval("ann")) is Delivery.ACCEPTED
+        counting = Counting(webhook, monkeypatch)
+        sent = await asyncio.gather(*[webhook.to(to, approval).send(Approval("ann")) for to in targets])
+        assert sent == [Delivery.ACCEPTED] * len(targets)
+        counts = counting.calls
+        assert counts["send_many"] + counts["fates"] <= MANY // 2, counts
+        assert not counts.keys() & {"send", "read", "read_answer", "plan"}
+        with pytest.raises(SagaStateError, match="never waits for"):
+            await webhook.to(runs[0].id, Event("unheard of", Approval)).send(Approval("ann"))
+
+
+async def test_senders_to_sagas_that_another_process_owns_share_their_looks(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(concurrency=4 * MANY) as worker, make(concurrency=0) as webhook:
+        go_on = asyncio.Event()
+
+        async def beside(_: Order) -> None:
+            await go_on.wait()
+
+        builder = SagaBuilder(Order, order="graph")
+        builder.add_event(approval)
+        builder.add_step(step(beside, step_id="beside"), depends_on=builder.initial)
+        definition = builder.build()
+        handle = worker.register("owned", definition)
+        webhook.register("owned", definition)
+        runs = await handle.start_many([Order(str(number)) for number in range(MANY)])
+        await until(lambda: len(worker.engine.held) == MANY)
+        counting = Counting(webhook, monkeypatch)
+        sent = await asyncio.gather(*[webhook.to(run.id, approval).send(Approval("ann")) for run in runs])
+        assert sent == [Delivery.ACCEPTED] * MANY
+        assert not counting.calls.keys() & {"send", "read", "read_answer", "plan"}
+        assert counting.calls["send_many"] + counting.calls["fates"] <= MANY // 2, counting.calls
+        go_on.set()
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
+
+
+async def test_a_sender_whose_saga_is_claimed_before_it_has_read_the_event_hears_what_the_owner_says(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as worker, make(concurrency=0) as webhook:
+        (run,) = await waiting(worker, 1)
+        webhook.register("approved", waits_for_approval())
+        store = webhook.engine.store
+        real = store.send_many
+
+        async def overtaken(*args: Any, **named: Any) -> Mapping[UUID, Sent]:  # Any: handed through
+            sent = await real(*args, **named)
+            assert sent[run.id].free is not None
+            assert await drive_one(worker.engine, run.id)
+            return sent
+
+        monkeypatch.setattr(store, "send_many", overtaken)
+        assert await webhook.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        history = (await SagaAdmin(worker).get_saga(run.id)).step_history
+        assert [entry.kind for entry in history].count("event_received") == 1
 
 
 async def test_an_owner_folds_an_event_and_the_resumption_in_one_commit(

@@ -22,6 +22,7 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     Definition,
     EventToSend,
+    Fate,
     InboxMessage,
     KeyedEvent,
     MessageStatus,
@@ -85,6 +86,46 @@ async def test_events_to_many_sagas_are_each_judged_by_itself(store: Store) -> N
         assert row is not None
         assert row.inbox_sent == count
     assert await store.due_shards(SHOP) == [0]
+
+
+async def test_a_saga_without_an_owner_comes_as_the_event_has_left_it(store: Store) -> None:
+    """So that its sender may fold the event without reading anything."""
+    free, crowded = await waiting(store), await waiting(store)
+    owned = await start(store)
+    await store.send(crowded.id, message())
+    sent = await send(store, *(EventToSend(saga, message(), HERE) for saga in (free.id, crowded.id, owned.id)))
+    assert [each.free is None for each in sent] == [False, True, True], "not if others wait, or somebody owns it"
+    seen, row = sent[0].free, await store.read(free.id)
+    assert seen is not None
+    assert row is not None
+    known = {name: value for name, value in msgspec.structs.asdict(seen).items() if name != "now"}
+    assert known == {name: getattr(row, name) for name in known}
+    assert seen.inbox_sent == 1
+    claimed = (await send(store, EventToSend((await waiting(store)).id, message(), HERE, uuid4())))[0]
+    assert claimed.claim is not None
+    assert claimed.free is None
+
+
+async def test_the_fates_of_many_events_come_in_one_look(store: Store) -> None:
+    read, unread = message(), message()
+    ended, owned, free = await start(store), await start(store), await waiting(store, WaitReason.PARKED)
+    for saga in (ended.id, owned.id, free.id):
+        await store.send(saga, unread)
+    await store.send(owned.id, read)
+    await store.answer(owned.id, read.id, "accepted")
+    first = ended.succeeded()
+    await store.commit(0, [first])
+    await store.commit(0, [msgspec.structs.replace(ended.after(first).succeeded(B), inbox_seen=1)])
+    shop = ("shop", 1, PLAN.id)
+    wanted = [(ended.id, unread.id), (uuid4(), read.id), (owned.id, read.id), (owned.id, unread.id), (free.id, read.id)]
+    assert await store.fates(0, wanted) == [
+        Fate(None, has_ended=True, is_free=False, definition=shop, wakes_on_message=True),
+        None,
+        Fate("accepted", has_ended=False, is_free=False, definition=shop, wakes_on_message=True),
+        Fate(None, has_ended=False, is_free=False, definition=shop, wakes_on_message=True),
+        Fate(None, has_ended=False, is_free=True, definition=shop, wakes_on_message=True),
+    ]
+    assert await store.fates(0, []) == []
 
 
 async def test_an_event_is_for_the_definitions_alone_that_its_sender_has_judged_it_by(store: Store) -> None:

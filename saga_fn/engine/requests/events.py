@@ -24,12 +24,13 @@ from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.plan import Plan
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.commit.answers import Expected
 from saga_fn.engine.drive.message import UNREADABLE, event_message
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
-from saga_fn.engine.requests.inbox import read_inbox
+from saga_fn.engine.requests.inbox import known_here, read_inbox, read_only_message
 from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import (
@@ -41,15 +42,17 @@ from saga_fn.errors import (
     shown,
 )
 from saga_fn.store.connection import CallerConnection
-from saga_fn.store.ids import new_uuid, shard_of_key
+from saga_fn.store.ids import new_uuid, shard_of, shard_of_key
 from saga_fn.store.records import (
     NO_PAUSE,
     Definition,
     EventToSend,
+    Fate,
     InboxMessage,
     KeyedEvent,
     MessageStatus,
     SagaRecord,
+    SeenSaga,
     SendStatus,
     Sent,
     Sought,
@@ -139,7 +142,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
     Raises SagaNotFoundError, SagaStateError if the saga waits for no such event, PayloadError for a payload that it could
     not read.
     """
-    fits = _fitting(engine, event)
+    fits = _fitting(engine, event) or engine.elsewhere.awaiting(event.name)
     if event.expires is not None and event.expires <= engine.store.now():
         await check_event(engine, await read_row(engine, saga_id), event)
         return Delivery.EXPIRED
@@ -148,16 +151,19 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
             sent = await _sent(engine, saga_id, event, fits)
             match sent.status:
                 case SendStatus.STORED:
-                    is_read = sent.claim is not None or saga_id in engine.held
-                    return await follow(engine, saga_id, event, expected, is_read=is_read)
+                    return await follow(engine, saga_id, event, expected, sent)
                 case SendStatus.DUPLICATE:
                     return Delivery.DUPLICATE
                 case SendStatus.ENDED:
                     return Delivery.ENDED
+                case SendStatus.UNFIT if (found := _awaited_elsewhere(engine, event, sent)) is not None:
+                    fits = frozenset({found})
                 case SendStatus.UNFIT | SendStatus.NO_SAGA:
                     row = await read_row(engine, saga_id)
-                    await check_event(engine, row, event)
-                    fits = frozenset({(row.name, row.version, row.plan)})
+                    plan = await check_event(engine, row, event)
+                    definition = row.name, row.version, row.plan
+                    engine.elsewhere.learn(definition, plan)
+                    fits = frozenset({definition})
                 case SendStatus.FULL:
                     await engine.have_read(saga_id)
                     raise too_many_unread(saga_id)
@@ -182,10 +188,12 @@ async def _sent(
     left = engine.options.time_limit
     backoff = Backoff(0.002, 0.1)
     names = {name for name, _, _ in fits}
-    reads = engine.reads_for_owners and fits <= engine.registry.definitions
+    is_known = bool(fits) and fits <= engine.registry.definitions
+    reads = engine.reads_for_owners and is_known
     message = event.message()
     while True:
-        token = new_uuid() if names and all(engine.slots(name) > 0 for name in names) else None
+        claims = is_known and all(engine.slots(name) > 0 for name in names)
+        token = new_uuid() if claims else None
         sent = await engine.sends.send(
             EventToSend(saga_id, message, fits, token, to_key, _GRACE if reads else NO_PAUSE)
         )
@@ -194,6 +202,12 @@ async def _sent(
         began = steady.now()
         await backoff.pause()
         left -= steady.now() - began
+
+
+def _awaited_elsewhere(engine: SagaEngine, event: OutsideEvent, sent: Sent) -> Definition | None:
+    """The saga's definition, if it was found before, this process does not know it by itself, and it waits for the event."""
+    definition = sent.definition
+    return definition if definition in engine.elsewhere.awaiting(event.name) else None
 
 
 def _fitting(engine: SagaEngine, event: OutsideEvent) -> frozenset[Definition]:
@@ -254,32 +268,47 @@ async def _sent_to_active(engine: SagaEngine, key: tuple[str, str], event: Outsi
     None if it has to wait for a saga, or for others that wait for the key, or if this process does not know the saga: then
     nothing was stored.
     """
-    recipient = await engine.recipients.find(Sought(*key, event.id))
+    recipient = await engine.recipients.find(shard_of_key(key[1], engine.store.shards), Sought(*key, event.id))
     if recipient.known:
         return Delivery.DUPLICATE
     if recipient.saga_id is None or recipient.has_kept:
         return None
     saga_id, to_key = recipient.saga_id, KeyedEvent(event.name, event.expires)
+    fits = _fitting(engine, event) or engine.elsewhere.awaiting(event.name)
     with engine.committer.answers.expected(saga_id, event.id) as expected:
-        sent = await _sent(engine, saga_id, event, _fitting(engine, event), to_key)
-        match sent.status:
-            case SendStatus.STORED:
-                is_read = sent.claim is not None or saga_id in engine.held
-                return await follow(engine, saga_id, event, expected, is_read=is_read)
-            case SendStatus.DUPLICATE:  # the saga had got it by its own id
-                return Delivery.DUPLICATE
-            case _:  # it has ended, has no room, or has another definition: the key decides
-                return None
+        while True:
+            sent = await _sent(engine, saga_id, event, fits, to_key)
+            match sent.status:
+                case SendStatus.STORED:
+                    return await follow(engine, saga_id, event, expected, sent)
+                case SendStatus.DUPLICATE:  # the saga had got it by its own id
+                    return Delivery.DUPLICATE
+                case SendStatus.UNFIT if (found := await _found_elsewhere(engine, event, sent)) is not None:
+                    fits = frozenset({found})
+                case _:  # it has ended, has no room, or has a definition that this process knows by another plan: the key decides
+                    return None
 
 
-async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID] | None:
+async def _found_elsewhere(engine: SagaEngine, event: OutsideEvent, sent: Sent) -> Definition | None:
+    """The saga's definition, if this process does not know it by itself, and it waits for the event; its plan is read once."""
+    definition = sent.definition
+    if definition is None or engine.registry.find(*definition[:2]) is not None:
+        return None
+    if not engine.elsewhere.knows(definition) and (plan := await engine.store.plan(definition[2])) is not None:
+        engine.elsewhere.learn(definition, plan)
+    return _awaited_elsewhere(engine, event, sent)
+
+
+async def _read_for_owner(engine: SagaEngine, saga_id: UUID, fate: Fate) -> Collection[UUID] | None:
     """Read the inbox in the owner's stead: the messages that the saga has no room for.
 
     None if that is left to the workers: the sender does not know the saga, or has no right to change sagas.
     """
-    registered = engine.registry.find(row.name, row.version)
-    if registered is None or registered.definition.plan.id != row.plan:
+    if known_here(engine, fate.definition) is None:
         return None
+    row = await read_row(engine, saga_id)
+    if row.owner is not None or row.ended_at is not None:
+        return ()
     try:
         return await read_inbox(engine, row)
     except StoreRefusedError:
@@ -288,70 +317,90 @@ async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUI
 
 
 async def follow(
-    engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected, *, is_read: bool = False
+    engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected, sent: Sent | None = None
 ) -> Delivery:
-    """See to it that the stored message is read, and tell what became of it. `is_read`: this process owns the saga, and reads it."""
+    """See to it that the stored message is read, and tell what became of it. `sent`: how the saga stood when it was stored."""
     began = steady.now()
     give_up, ask_at = began + _PATIENCE, began + _SOON
-    if is_read:
+    told: Delivery | None = None
+    if sent is not None and (sent.claim is not None or saga_id in engine.held):
         engine.recheck_inbox(saga_id)
-        if (told := await _told_here(engine, saga_id, event, expected)) is not None:
-            return told
+        told = await _told_here(engine, saga_id, event, expected)
     else:
-        engine.notify_processes(saga_id)
+        if sent is not None and sent.free is not None:
+            told = await _told_at_once(engine, sent.free, event, expected)
+        if told is None:
+            engine.notify_processes(saga_id)
+    if told is not None:
+        return told
+    shard = shard_of(saga_id, engine.store.shards)
     backoff = Backoff(0.004, 0.1)
-    first = True
-    while steady.now() < give_up:
-        row = await read_row(engine, saga_id)
-        has_ended, free = row.ended_at is not None, row.owner is None and row.ended_at is None
-        left = await _read_for_owner(engine, row) if free else ()
-        if left is not None and event.id in left:
-            return Delivery.BUFFERED
-        # While others are to read it, the answer is asked for after each pause, and the row only if there is none yet.
-        by_now = first or has_ended or (free and left is not None)
-        if by_now and (told := await _answered(engine, saga_id, event, expected)) is not None:
-            return told
-        if has_ended:
-            return Delivery.ENDED
-        if left is None and steady.now() > ask_at:
-            ask_at = give_up
-            if await _is_read_by_nobody(engine, row):
-                break
-        first = False
+    if sent is not None and sent.is_owned:  # its owner has just heard of it
         await expected.wait(backoff.next())
-        if (told := await _answered(engine, saga_id, event, expected)) is not None:
-            return told
+    while steady.now() < give_up:
+        fate = await engine.fates.find(shard, (saga_id, event.id))
+        if fate is None:
+            await read_row(engine, saga_id)  # raises, for it was deleted
+        answer = expected.answer or (None if fate is None else fate.answer)
+        if answer is not None:
+            return await _told(engine, saga_id, event, answer)
+        if fate is not None and fate.has_ended:
+            return Delivery.ENDED
+        if fate is not None and fate.is_free:
+            left = await _read_for_owner(engine, saga_id, fate)
+            if left is not None and event.id in left:
+                return Delivery.BUFFERED
+            if left is None and steady.now() > ask_at:
+                ask_at = give_up
+                if await _is_read_by_nobody(engine, fate):
+                    break
+        if (answer := await expected.wait(backoff.next())) is not None:
+            return await _told(engine, saga_id, event, answer)
     return Delivery.BUFFERED
+
+
+async def _told_at_once(engine: SagaEngine, free: SeenSaga, event: OutsideEvent, expected: Expected) -> Delivery | None:
+    """Read the event in the owner's stead, as the statement that stored it has left the saga; None if that settles nothing."""
+    if not engine.reads_for_owners:
+        return None
+    try:
+        left = await read_only_message(engine, free, event.message())
+    except StoreRefusedError:
+        engine.reads_for_owners = False
+        return None
+    if left is not None and event.id in left:
+        return Delivery.BUFFERED
+    return None if expected.answer is None else await _told(engine, free.id, event, expected.answer)
 
 
 async def _told_here(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected) -> Delivery | None:
     """The outcome, as this process itself makes it durable; None if it works on the saga no more, or says nothing for long."""
     look_at = steady.now() + _LONG
     while True:
-        if await expected.wait(_SOON) is not None:
-            return await _answered(engine, saga_id, event, expected)
+        answer = await expected.wait(_SOON)
+        if answer is not None:
+            return await _told(engine, saga_id, event, answer)
         if saga_id not in engine.held or steady.now() >= look_at:
             return None
 
 
-async def _answered(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected) -> Delivery | None:
-    """The outcome of the stored message, once it was read. Raises for one that was refused."""
-    answer = expected.answer or await engine.store.read_answer(saga_id, event.id)
+async def _told(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
+    """The meaning of an answer to the stored message. Raises for one that was refused."""
     if answer == Refusal.UNKNOWN_EVENT:
         plan = await require_plan(engine, await read_row(engine, saga_id))
         raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
-    return None if answer is None else _delivery(saga_id, event, answer)
+    return _delivery(saga_id, event, answer)
 
 
-async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
+async def _is_read_by_nobody(engine: SagaEngine, fate: Fate) -> bool:
     """Whether no process is known that will read the messages of a saga without an owner: then its sender waits for nothing."""
-    if not row.wakes_on_message:
+    if not fate.wakes_on_message:
         return True
     try:
         known = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())
     except StoreRefusedError:  # a sender without the right to look
         return False
-    return not any((name, version) == (row.name, row.version) for name, version, _ in known)
+    return not any((name, version) == fate.definition[:2] for name, version, _ in known)
 
 
 def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
@@ -414,11 +463,13 @@ async def require_known(
     engine: SagaEngine, name: str, *, may_be_new: bool, connection: CallerConnection | None = None
 ) -> None:
     """Raise SagaNotRegisteredError for a name that nobody knows: no saga of it with a business key is, or was, in the store."""
-    if may_be_new or engine.registry.versions(name):
+    if may_be_new or engine.registry.versions(name) or engine.elsewhere.has_name(name):
         return
     store = engine.store
     for shard in range(store.shards):
         if await store.kept_events.knows(shard, name, connection=connection):
+            if connection is None:  # else it may be a saga that is not committed
+                engine.elsewhere.learn_name(name)
             return
     raise SagaNotRegisteredError(
         name,
@@ -442,10 +493,11 @@ def check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
 
 async def check_event(
     engine: SagaEngine, row: SagaRecord, event: OutsideEvent, connection: CallerConnection | None = None
-) -> None:
-    """Judge an event that is sent to a saga: it has to wait for such a one, and be able to read it."""
+) -> Plan:
+    """Judge an event that is sent to a saga: it has to wait for such a one, and be able to read it. Gives the saga's plan."""
     registered = engine.registry.find(row.name, row.version)
-    names = (await require_plan(engine, row, connection=connection)).events
+    plan = await require_plan(engine, row, connection=connection)
+    names = plan.events
     if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
         names |= registered.definition.plan.events
     if event.name not in names:
@@ -455,3 +507,4 @@ async def check_event(
         flaw = registered.definition.unreadable(event.name, event.payload, just_sent=True)
     if flaw is not None:
         raise _unreadable_event(row.id, event.name, flaw)
+    return plan

@@ -45,6 +45,7 @@ from saga_fn.store.records import (
     OutgoingRow,
     SagaRecord,
     SagaWrite,
+    SeenSaga,
     moment_of,
 )
 
@@ -126,6 +127,22 @@ async def change(
 def identity_of(row: SagaRecord) -> SagaIdentity:
     """The saga, as facts name it."""
     return SagaIdentity(row.id, row.name, row.version, row.trace_id, row.created_at)
+
+
+def seen_free(free: SeenSaga, plan: Plan) -> UnownedSaga:
+    """A saga that has no owner, as a statement has seen it; `plan` is its own. Raises StoredDataError."""
+    return UnownedSaga(
+        identity=SagaIdentity(free.id, free.name, free.version, free.trace_id, free.created_at),
+        plan=plan,
+        state=usable_state(plan, free.state, free.rev, ended=None),
+        token=None,
+        inbox_sent=free.inbox_sent,
+        last_error=free.last_error,
+        now=free.now,
+        lease_end=free.now,
+        orphaned=False,
+        aggregation_id=free.aggregation_id,
+    )
 
 
 async def read_unowned(engine: SagaEngine, row: SagaRecord) -> UnownedSaga:

@@ -33,6 +33,7 @@ from saga_fn.store.records import (
     Committed,
     DueWork,
     EventToSend,
+    Fate,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -231,6 +232,10 @@ class CountingStore:
     ) -> Mapping[UUID, Sent]:
         self.calls["send_many"] += 1
         return await self._inner.send_many(shard, events, owner=owner, lease=lease)
+
+    async def fates(self, shard: int, wanted: Sequence[tuple[UUID, UUID]]) -> Sequence[Fate | None]:
+        self.calls["fates"] += 1
+        return await self._inner.fates(shard, wanted)
 
     async def rouse(self, saga_id: UUID) -> None:
         self.calls["rouse"] += 1
