@@ -196,7 +196,7 @@ class SagaEngine:
             take_slots=self._take_slots,
         )
         kept = self.store.kept_events
-        # What the store has at each call, which tests put another in the place of.
+        # Asked of the store at each call: tests put other methods in the place of these.
         self.recipients: Looks[Sought, Recipient] = Looks(lambda shard, asked: kept.recipients(shard, asked))  # noqa: PLW0108
         """The looks for the sagas of business keys."""
         self.fates: Looks[tuple[UUID, UUID], Fate | None] = Looks(
