@@ -26,6 +26,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.consumer import consumer
+from tests.support.driver import remember_types
 from tests.support.durations import FILE, PROCESSOR, durations, processor_now, table
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 from tests.support.tools import left_out
@@ -36,6 +37,7 @@ pytest_plugins = ["tests.support.hang"]
 # How long an example takes says nothing on a machine that is busy with other tests.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+remember_types()
 
 
 MANY = 1000

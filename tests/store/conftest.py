@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 
 from saga_fn.store import Store
 from tests.store.traps import lay_traps
+from tests.support.driver import ask_again
 from tests.support.stores import MARKED, STORES
 
 
@@ -20,7 +21,14 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def trapped(any_dsn: str) -> AsyncIterator[str]:
+def types_are_asked() -> Iterator[None]:
+    """The driver asks for types on each connection, as it does where the library is used."""
+    with ask_again():
+        yield
+
+
+@pytest.fixture
+async def trapped(any_dsn: str, types_are_asked: None) -> AsyncIterator[str]:
     """A database with such traps, which only who asks for its settings falls into."""
     await lay_traps(any_dsn)
     yield any_dsn

@@ -18,6 +18,7 @@ from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 
 NEVER = timedelta(seconds=20 * SOON)
+pytestmark = pytest.mark.usefixtures("types_are_asked")
 
 
 @pytest.fixture
