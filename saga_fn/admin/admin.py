@@ -6,6 +6,7 @@ from typing import TypeVar, final
 from uuid import UUID
 
 from saga_fn.admin.explain import AdminExplain
+from saga_fn.admin.exporting import AdminExporting
 from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.operations import AdminOperations
@@ -33,6 +34,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 class SagaAdmin(
     AdminLists,
     AdminExplain,
+    AdminExporting,
     AdminDecisions,
     AdminSleeping,
     AdminPausing,

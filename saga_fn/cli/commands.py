@@ -10,7 +10,7 @@ from cyclopts import App, Group
 from saga_fn.admin.filter_fields import FILTER_FIELDS
 from saga_fn.admin.text_fields import FieldKind
 from saga_fn.admin.verb_fields import VERB_FORMS, VerbForm
-from saga_fn.cli import keeping, kept, looking, recorded, unsent, working
+from saga_fn.cli import keeping, kept, looking, recorded, replaying, unsent, working
 from saga_fn.cli.acting import bulk_command, verb_command
 from saga_fn.cli.doctor import doctor
 from saga_fn.cli.options import with_fields
@@ -34,6 +34,7 @@ def add_commands(app: App) -> None:
     """Add them all."""
     filtered = with_fields(looking.list_sagas, {"wanted": FILTER_FIELDS}, name="list")
     verified = with_fields(looking.verify, {"wanted": FILTER_FIELDS}, name="verify")
+    exported = with_fields(replaying.export, {"wanted": FILTER_FIELDS}, name="export")
     _add(
         app,
         _LOOK,
@@ -54,6 +55,8 @@ def add_commands(app: App) -> None:
         "diagram shipping --app shop.main:orchestrator --format mermaid",
     )
     _add(app, _LOOK, "verify", verified, f"verify {_ID}", "verify --active --name shipping")
+    _add(app, _LOOK, "export", exported, f"export {_ID} -o saga.jsonl", "export --active --output live.jsonl")
+    _add(app, _LOOK, "replay", replaying.replay, "replay live.jsonl --app shop.main:orchestrator")
     _add(app, _LOOK, "stats", looking.stats, "stats --json")
     _add(app, _LOOK, "watch", watch, f"watch {_ID}", "watch --every 5s")
     _add(app, _LOOK, "doctor", doctor, "doctor --dsn postgresql://user@host/database")

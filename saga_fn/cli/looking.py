@@ -142,7 +142,7 @@ async def verify(
             raise BadInputError("ids and a filter are given", hint="give one of them")
         number = SagaCount(len(named), is_more=False) if named else await place.admin.count(chosen)
         with session.output.bar("sagas verified") as bar:
-            async for saga_id in _each(named) if named else _found(place, chosen):
+            async for saga_id in each_of(named) if named else found_by(place, chosen):
                 try:
                     found[str(saga_id)] = await place.admin.verify(saga_id)
                 except SagaNotFoundError:
@@ -156,12 +156,14 @@ async def verify(
     return Answer(data, (*parts, lines(told)), ExitCode.FOUND if found else ExitCode.DONE)
 
 
-async def _each(saga_ids: list[UUID]) -> AsyncGenerator[UUID]:
+async def each_of(saga_ids: list[UUID]) -> AsyncGenerator[UUID]:
+    """The sagas that are named."""
     for each in saga_ids:
         yield each
 
 
-async def _found(place: Place, chosen: SagaFilter) -> AsyncGenerator[UUID]:
+async def found_by(place: Place, chosen: SagaFilter) -> AsyncGenerator[UUID]:
+    """The sagas that the filter finds."""
     async for row in place.admin.list_all(chosen):
         yield row.id
 

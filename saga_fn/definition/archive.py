@@ -21,7 +21,8 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.errors import SagaDefinitionError, StoreError, is_a, shown
 from saga_fn.printable import HidingStruct
 
-_FORMAT: Final = 1
+EXPORT_FORMAT: Final = 1
+"""The number of the format of a line."""
 _PATIENCE: Final = 10.0
 """Seconds that a file may be locked by somebody else."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -40,7 +41,7 @@ class ArchivedSaga(HidingStruct, frozen=True):
         trace_id: The id for logs that it was started with.
         created_at: The time of its start.
         ended_at: The time of its end.
-        data: The plan, the state, the search attributes, the journal, and the records beside it. Payloads are JSON values; bytes
+        data: The plans, the state, the search attributes, the journal, and the records beside it. Payloads are JSON values; bytes
             are base64 text.
     """
 
@@ -62,20 +63,22 @@ class ArchivedSaga(HidingStruct, frozen=True):
         Returns:
             The line, without its end.
         """
-        return _encode(
-            {
-                "format": _FORMAT,
-                "id": self.id,
-                "saga_name": self.saga_name,
-                "version": self.version,
-                "status": self.status,
-                "aggregation_id": self.aggregation_id,
-                "trace_id": self.trace_id,
-                "created_at": self.created_at,
-                "ended_at": self.ended_at,
-                **self.data,
-            }
-        ).decode()
+        return line_of(
+            self.data,
+            id=self.id,
+            saga_name=self.saga_name,
+            version=self.version,
+            status=self.status,
+            aggregation_id=self.aggregation_id,
+            trace_id=self.trace_id,
+            created_at=self.created_at,
+            ended_at=self.ended_at,
+        )
+
+
+def line_of(data: Mapping[str, object], **columns: object) -> str:
+    """A saga as one line of JSON, without its end."""
+    return _encode({"format": EXPORT_FORMAT, **columns, **data}).decode()
 
 
 def json_of(payload: bytes | None) -> object:

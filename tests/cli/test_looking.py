@@ -109,6 +109,23 @@ async def test_pictures_are_drawn_and_written(cli: Cli, seeded: Seeded, tmp_path
     assert failed.code == 2
 
 
+async def test_sagas_are_exported_and_replayed_against_a_build(cli: Cli, seeded: Seeded, tmp_path: Path) -> None:
+    file = tmp_path / "live.jsonl"
+    told = await cli("export", "--dsn", seeded.dsn, "-o", file)
+    assert (told.code, told.out) == (0, f"3 sagas exported to {file}.\n")
+    one = await cli("export", seeded.ended, "--output", file, "--json", "--dsn", seeded.dsn)
+    assert one.data == {"exported": 1, "output": str(file)}
+    assert len(file.read_text("utf-8").splitlines()) == 4
+    found = await cli("replay", file, "--app", APP)
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith("3 sagas with ")
+    assert "0 findings" in found.out
+    file.write_text('{"format": 1}\n', "utf-8")
+    damaged = await cli("replay", file, "--app", APP, "--json")
+    assert (damaged.code, [each["kind"] for each in damaged.data["findings"]]) == (1, ["damaged"])
+    assert "HINT: export the saga again" in (await cli("replay", file, "--app", APP)).out
+
+
 async def test_sagas_are_verified(cli: Cli, seeded: Seeded) -> None:
     told = await cli("verify", "--dsn", seeded.dsn)
     assert (told.code, told.out) == (0, "3 sagas verified; 0 differ from their journals.\n")

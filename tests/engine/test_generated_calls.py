@@ -45,6 +45,7 @@ from saga_fn.errors import shown
 from saga_fn.guard import Guard
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.migrate import check_schema, migrate
+from saga_fn.testing import replay
 
 CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
 SEED: Final = int(os.environ.get("SAGA_FN_SEED", "1"))
@@ -242,6 +243,7 @@ class Stage:
             "tombstone": [None, timedelta(days=1)],
             "archive": [None, saga_fn.JsonlArchive("generated.jsonl")],
             "path": ["generated.jsonl"],
+            "export": ["generated.jsonl", [], ["{}", '{"format": 1}']],
             "dry_run": [False, True],
             "extend": [False, True],
             "attribute": [None, size.equals(1), size.at_least(5)],
@@ -284,6 +286,7 @@ class Stage:
             ("EmbeddedPostgres", EmbeddedPostgres),
             ("Guard", Guard),
             ("console", console),
+            ("replay", replay),
             ("Operator", Operator),
         ]
         if self.connections:

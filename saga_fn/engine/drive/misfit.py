@@ -18,10 +18,11 @@ _HINT = (
 def misfit_of(rejection: Rejection, registered: Registered) -> StepError:
     """The fault of a saga that was refused because of the plan of what is registered here: which step, and how."""
     hint = _HINT.format(registered.version + 1)
-    return StepError("PlanChanged", f"{_told(rejection)}. {hint}", rejection.step)
+    return StepError("PlanChanged", f"{told_of_misfit(rejection)}. {hint}", rejection.step)
 
 
-def _told(rejection: Rejection) -> str:
+def told_of_misfit(rejection: Rejection) -> str:
+    """How the plan of the definition registered here does not fit what a saga has done."""
     step = f"step {shown(rejection.step)}"
     match rejection.misfit:
         case Misfit.GONE:

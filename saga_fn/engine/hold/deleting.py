@@ -15,30 +15,22 @@ from uuid import UUID
 import msgspec
 
 from saga_fn import steady
-from saga_fn.codec.searchable import value_in
-from saga_fn.core.events import name_of
 from saga_fn.core.ids import Micros, Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retention import Deletable, deletable
-from saga_fn.definition.archive import ArchivedSaga, json_of, text_of
+from saga_fn.definition.archive import ArchivedSaga
 from saga_fn.definition.retention import Archive, Retention
 from saga_fn.engine.drive.step_error import program_end
+from saga_fn.engine.hold.exporting import Exporter
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import RetentionFailed, SagasDeleted
 from saga_fn.engine.registry import Registered, Registry
-from saga_fn.errors import StoredDataError, StoreError, StoreUnavailableError
+from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.printable import name_of_type
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import (
-    DELETED_AT_ONCE,
-    KEPT_FOR,
-    LEAST_KEPT,
-    EndedSaga,
-    JournalRecord,
-    decode_event,
-)
+from saga_fn.store.records import DELETED_AT_ONCE, KEPT_FOR, LEAST_KEPT, EndedSaga
 from saga_fn.tasks import spawn
 
 ARCHIVED_AT_ONCE: Final = 100
@@ -184,14 +176,11 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
     """Those of the sagas that stand as they were found, or the first of them, and all that belongs to them."""
     taken: list[EndedSaga] = []
     sagas: list[ArchivedSaga] = []
-    size = 0
+    exporter = Exporter(store)
     for each in found:
         row = await store.read(each.id)
         if row is None or row.rev != each.rev or row.ended_at is None:
             continue
-        journal = await store.journal(each.id, last=each.rev)
-        records = await store.rejections(each.id)
-        attributes = (await store.lists.attributes([each.id]))[each.id]
         taken.append(each)
         sagas.append(
             ArchivedSaga(
@@ -203,47 +192,12 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
                 row.trace_id,
                 row.created_at,
                 row.ended_at,
-                {
-                    "plan": row.plan,
-                    "revision": row.rev,
-                    "state": text_of(row.state),
-                    "last_error": row.last_error,
-                    "attributes": {key: _value_in(text) for key, text in attributes.items()},
-                    "journal": [_entry(record) for record in journal],
-                    "records": [
-                        {"kind": record.kind, "detail": record.detail, "recorded_at": record.recorded_at}
-                        for record in records
-                    ],
-                },
+                await exporter.data_of(row),
             )
         )
-        size += len(row.state) + sum(len(entry.input or b"") + len(entry.payload or b"") for entry in journal)
-        if size > _ARCHIVED_BYTES:
+        if exporter.size > _ARCHIVED_BYTES:
             break
     return taken, sagas
-
-
-def _value_in(text: str) -> object:
-    try:
-        return value_in(text)
-    except StoredDataError:
-        return None
-
-
-def _entry(record: JournalRecord) -> dict[str, object]:
-    try:
-        kind = name_of(decode_event(record.event))
-    except StoredDataError:
-        kind = "unreadable"
-    return {
-        "seq": record.seq,
-        "kind": kind,
-        "event": text_of(record.event),
-        "writer": record.writer,
-        "process": record.process,
-        "input": json_of(record.input),
-        "payload": json_of(record.payload),
-    }
 
 
 async def _rest(began: float) -> None:
