@@ -22,7 +22,20 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn import brokers, console, diagram, kafka, nats, observe, otel, prometheus, rabbitmq, testing, webhook
+from saga_fn import (
+    brokers,
+    console,
+    diagram,
+    kafka,
+    nats,
+    observe,
+    otel,
+    prometheus,
+    rabbitmq,
+    testing,
+    tuning,
+    webhook,
+)
 from saga_fn.core.acts import NEVER_DONE, UNKNOWN
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
@@ -117,7 +130,7 @@ def test_they_import_only_public_names(page: Path) -> None:
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
     public = (
         *("brokers", "console", "diagram", "embedded", "guard", "kafka", "nats", "observe", "otel"),
-        *("outgoing", "prometheus", "rabbitmq", "sqlalchemy", "testing", "webhook"),
+        *("outgoing", "prometheus", "rabbitmq", "sqlalchemy", "testing", "tuning", "webhook"),
     )
     assert others <= {f"saga_fn.{name}" for name in public}
 
@@ -347,6 +360,7 @@ OUTSIDE_OF_THE_ROOT = {
     *prometheus.__all__,
     *rabbitmq.__all__,
     *testing.__all__,
+    *tuning.__all__,
     *webhook.__all__,
 }
 """Public names of the rooms that are public beside the root."""

@@ -35,6 +35,7 @@ from saga_fn import (
     rabbitmq,
     store,
     testing,
+    tuning,
     webhook,
 )
 from saga_fn.definition.steps.step_options import CommonOptions
@@ -75,6 +76,7 @@ def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all 
         observe,
         rabbitmq,
         testing,
+        tuning,
         webhook,
     ):
         for name in module.__all__:

@@ -50,6 +50,7 @@ LATE = {
     "saga_fn.store.postgres",
     "saga_fn.telemetry",
     "saga_fn.testing",
+    "saga_fn.tuning",
     "saga_fn.webhook",
 }
 """Rooms of the library that are imported when they are asked for."""
