@@ -9,11 +9,10 @@ import asyncio
 import gc
 import importlib
 from collections.abc import Callable, Coroutine
-from inspect import iscoroutine
 from typing import Any, Final, TypeVar, cast, final
 
 from saga_fn.arguments import check_is, check_whole
-from saga_fn.errors import SagaError
+from saga_fn.errors import SagaError, is_a
 
 __all__ = ["GcBefore", "run", "tune_gc"]
 
@@ -104,7 +103,7 @@ def run(
         if __name__ == "__main__":
             run(main())
     """
-    if not iscoroutine(main):
+    if not is_a(main, (Coroutine,)):
         raise SagaError(f"main must be a coroutine, not a {type(main).__name__}", hint=_CALL)
     try:
         check_is(
