@@ -169,6 +169,8 @@ class SagaEngine:
         self.relay: Relay = Relay(store, self.topics, options.outgoing, self.observers)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
+        self.on_awaited: Callable[[], None] | None = None
+        """Told when somebody begins to wait for the end of a saga, from the next life on."""
         self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
         self.slots: Callable[[str], int] = _no_slots
@@ -214,7 +216,7 @@ class SagaEngine:
             look=self.pauses.look_if_due,
         )
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
-        self.ends: Ends = Ends(self.store, self.held, self.observers)
+        self.ends: Ends = Ends(self.store, self.held, self.observers, self.on_awaited)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
         self.stats: Shared[bool, SagaStats] = Shared()

@@ -35,7 +35,7 @@ from saga_fn.store.memory_outgoing import MemoryOutgoing
 from saga_fn.store.memory_pauses import MemoryPauses
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.memory_sent import MemorySentEvents, refuse
-from saga_fn.store.protocol import KEY_WAIT
+from saga_fn.store.protocol import KEY_WAIT, Transactions
 from saga_fn.store.records import (
     ACKNOWLEDGED,
     ALL_ENTRIES,
@@ -139,11 +139,8 @@ class MemoryStore:
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
-
-    @property
-    def transactions(self) -> None:
-        """None: there is no database whose rows a step could write."""
-        return
+        self.transactions: Transactions | None = None
+        """None: there is no database whose rows a step could write. A test's World puts something in its place."""
 
     @property
     def shards(self) -> int:

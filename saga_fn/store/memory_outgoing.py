@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
 
@@ -78,6 +78,10 @@ class MemoryOutgoing:
     def holds(self, saga_id: UUID) -> bool:
         """Whether the saga has messages that are not published."""
         return bool(self._messages.get(saga_id))
+
+    def next_due(self) -> datetime | None:
+        """When the first of them may be taken, or could be already; for who moves the clock."""
+        return min((each.record.due_at for each in self._all() if each.record.dead_at is None), default=None)
 
     async def due_topics(self) -> list[tuple[int, str]]:
         """The shards and topics of which messages may be taken."""

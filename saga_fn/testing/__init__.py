@@ -1,19 +1,25 @@
-"""For the tests of your own sagas: every end that one may come to, and whether a build goes on with what production has begun.
+"""For the tests of your own sagas: a World to run them in, every end that one may come to, and replays of production.
 
 It needs no pytest, no database and nothing but this library.
 """
 
+from saga_fn.testing.calls import Call, Phase, WorldError
 from saga_fn.testing.ends import ForbiddenEndError, SagaEnd, SagaEnds, explore
 from saga_fn.testing.replay import Replayed, ReplayError, ReplayFinding, ReplayKind, replay
+from saga_fn.testing.world import World
 
 __all__ = [
+    "Call",
     "ForbiddenEndError",
+    "Phase",
     "ReplayError",
     "ReplayFinding",
     "ReplayKind",
     "Replayed",
     "SagaEnd",
     "SagaEnds",
+    "World",
+    "WorldError",
     "explore",
     "replay",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import TypeAlias
 from uuid import UUID
 
@@ -27,7 +27,10 @@ _Told: TypeAlias = asyncio.Future[OwnedSaga | None]
 class Ends:
     """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
 
-    def __init__(self, store: Store, held: Container[UUID], observers: Observers) -> None:
+    def __init__(
+        self, store: Store, held: Container[UUID], observers: Observers, on_wait: Callable[[], None] | None = None
+    ) -> None:
+        """`on_wait` is told when somebody begins to wait: in a test nothing would go on else."""
         self._store = store
         self._held = held
         self._waiting: dict[UUID, dict[_Told, bool]] = {}
@@ -35,6 +38,7 @@ class Ends:
         self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
         self._parked: set[UUID] = set()
         self._limits: TimeLimits[_Told] = TimeLimits(_give_up, _leave)
+        self._on_wait = on_wait
 
     def announce(self, saga: OwnedSaga) -> None:
         """The saga has ended here."""
@@ -48,6 +52,17 @@ class Ends:
         """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
         return saga_id in self._parked
 
+    @property
+    def awaited(self) -> tuple[UUID, ...]:
+        """The sagas that somebody waits for at this moment."""
+        return tuple(self._waiting)
+
+    def heard(self, saga_id: UUID, error: Exception | None = None) -> None:
+        """Have whoever waits for the saga read it now; or, where it will never end, hear that by this error."""
+        for told in list(self._waiting.get(saga_id, ())):
+            if not told.done():
+                told.set_result(None) if error is None else told.set_exception(error)
+
     async def wait(self, saga_id: UUID, seconds: float = math.inf, *, parked: bool = False) -> OwnedSaga | None:
         """Return when the saga has ended: with what this process knows, or None if the store is to be read.
 
@@ -60,6 +75,8 @@ class Ends:
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
         self._backoff.reset()
+        if self._on_wait is not None:
+            self._on_wait()
         is_over = False
         if seconds < math.inf:
             self._limits.watch(told, seconds)

@@ -1,0 +1,481 @@
+"""The machinery of a World: which processes there are, how the user's code is called, what befalls it, and how time goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar, final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.event_kinds import Phase as CorePhase
+from saga_fn.definition import AnySaga, CompiledStep, SagaDefinition
+from saga_fn.errors import shown
+from saga_fn.observe import AttemptSucceeded, Fact, SagaClaimed, SagaEnded, SagaParked
+from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.outgoing import OutgoingMessage, Published, PublishOutcome
+from saga_fn.snapshot import SagaSnapshot
+from saga_fn.store.memory import MemoryStore
+from saga_fn.store.records import SagaRecord, time_of
+from saga_fn.testing.calls import Call, Phase, Place, Record, WorldError
+from saga_fn.testing.clockwork import Clockwork, at_once
+from saga_fn.testing.fakes import At, Fakes, Faults, Named
+from saga_fn.testing.processes import Process, follow_virtual_time
+from saga_fn.testing.stand_ins import Through, through
+from saga_fn.testing.transactions import NoDatabase
+
+D = TypeVar("D")
+R = TypeVar("R")
+T = TypeVar("T")
+_AFTER: Final[dict[Phase, tuple[At, ...]]] = {
+    "execute": ("after",),
+    "compensate": ("in_undo",),
+    "probe": ("in_probe",),
+}
+_MOST_AT_ONCE: Final = 1000
+
+
+@attrs.define
+class Stop:
+    """Where a saga is to stand still: before a call of some steps."""
+
+    saga_id: UUID
+    named: Named
+    phase: Phase
+    reached: bool = False
+
+    def is_at(self, place: Place) -> bool:
+        """Whether that call is the one."""
+        context = place.context
+        return (context.saga_id, place.phase) == (self.saga_id, self.phase) and self.named.means(context.step_id)
+
+
+@final
+class Scene:
+    """All of a World but its face."""
+
+    def __init__(self, start: datetime, *, lease: timedelta, only_fakes: bool) -> None:
+        follow_virtual_time()
+        self.clock: Clockwork = Clockwork(start)
+        self.store: MemoryStore = MemoryStore(clock=self.clock.time.time)
+        self.store.transactions = NoDatabase(self.store)
+        self.store.attendants.add(self)
+        at_once(self.store.open(migrate=False, listen=self._heard))
+        self.front: SagaOrchestrator = SagaOrchestrator(self.store, concurrency=0)
+        """The orchestrator that the test sees. It runs nothing, so it outlives every crash."""
+        self.fakes: Fakes = Fakes()
+        self.faults: Faults = Faults()
+        self.messages: list[OutgoingMessage] = []
+        self.stop: Stop | None = None
+        self._lease = lease
+        self._only_fakes = only_fakes
+        self._definitions: list[tuple[str, int, AnySaga, AnySaga]] = []
+        """Name, version, the definition as it is, and the same with its code called through here."""
+        self._records: list[Record] = []
+        self._by_loop: dict[asyncio.AbstractEventLoop, Process] = {}
+        self._held: list[asyncio.Future[None]] = []
+        self._failure: BaseException | None = None
+        self.is_told: bool = False
+        """Whether somebody has heard of what has failed."""
+        self._tried: tuple[datetime, datetime] | None = None
+        """The moment at which what is due was last claimed, and since when it was."""
+        self._published: tuple[datetime, datetime] | None = None
+        """The same of messages."""
+        self._driving = False
+        self._driver: asyncio.Task[None] | None = None
+        self.clock.on_rest = self._rests
+        self.front.engine.on_awaited = self._awaited
+
+    # Opening and closing.
+
+    def open(self) -> None:
+        """Begin in the event loop that runs, if it has not begun."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WorldError(
+                "a World lives in an event loop, and none runs here", hint="use it inside of an `async def` test"
+            ) from None
+        if not self.clock.is_wound_up:
+            self.clock.wind_up(loop)
+            at_once(self.front.__aenter__())
+        elif loop is not self.clock.loop:
+            raise WorldError(
+                "this World was first used in another event loop", hint="make a World for each test, in the test itself"
+            )
+
+    def open_where_possible(self) -> None:
+        """Begin here, if an event loop runs; else later, as of a fixture that is not async."""
+        with contextlib.suppress(RuntimeError):
+            _ = asyncio.get_running_loop()
+            self.open()
+
+    def close(self) -> None:
+        """Let nothing go on."""
+        self.clock.on_rest = _nothing
+        for called in list(self.clock.out):
+            called.leave()
+        for process in self.clock.processes:
+            process.end()
+        if self._driver is not None:
+            self._driver.cancel()
+        self.clock.unwind()
+
+    def raise_failure(self) -> None:
+        """Raise what has failed of the test's own, or of this library."""
+        if self._failure is None:
+            for process in self.clock.processes:
+                for told in process.loop.unhandled:
+                    self._failure = self._failure or told.get("exception")
+        if self._failure is not None:
+            self.is_told = True
+            raise self._failure
+
+    # Definitions and processes.
+
+    @property
+    def definitions(self) -> list[AnySaga]:
+        """The definitions, as the test has given them."""
+        return [definition for _, _, definition, _ in self._definitions]
+
+    def through(self, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R]:
+        """The same definition, whose code is called through here."""
+        return through(definition, self._calls, self._call_hook)
+
+    def add(self, name: str, version: int, definition: AnySaga, stand_in: AnySaga) -> None:
+        """Have each process run this."""
+        self._definitions.append((name, version, definition, stand_in))
+        for process in self.clock.processes:
+            _ = process.orchestrator.register(name, stand_in, version=version)
+
+    def _worker(self) -> Process:
+        """The process that takes on what is due: the first that runs; where none does, a new one."""
+        return next((process for process in self.clock.processes if process.runs), None) or self._new_process()
+
+    def _new_process(self) -> Process:
+        number = len(self.clock.processes) + 1
+        process = Process(
+            number,
+            self.store,
+            self.clock.time,
+            lease=self._lease,
+            on_ready=self.clock.wake,
+            on_fact=self._hear,
+            publish=self._publish,
+        )
+        self._by_loop[process.loop] = process
+        self.clock.processes.append(process)
+        for name, version, _, stand_in in self._definitions:
+            _ = process.orchestrator.register(name, stand_in, version=version)
+        return process
+
+    def _heard(self, saga_id: UUID | None) -> None:
+        """Some saga is due, or has messages, as NOTIFY tells it."""
+        for process in self.clock.processes:
+            process.hear_of(saga_id)
+        self._tried = None
+        self.clock.wake()
+
+    def _hear(self, process: Process, fact: Fact) -> None:
+        match fact:
+            case AttemptSucceeded(step=step, phase=CorePhase.EXECUTE):
+                if self.faults.take("after_commit", "execute", step):
+                    self.kill(process)
+            case SagaClaimed(saga=saga):
+                for other in self.clock.processes:
+                    if other is not process and other.stands_still_for == saga.id:
+                        other.stands_still_for = None
+                        self.clock.wake()
+            case SagaEnded(saga=saga) | SagaParked(saga=saga):
+                self.front.engine.ends.heard(saga.id)
+            case _:
+                pass
+
+    def kill(self, process: Process) -> None:
+        """The process is gone: nothing of it runs any more."""
+        process.is_dead = True
+        for called in [each for each in self.clock.out if each.process is process]:
+            called.leave()
+        self._tried = None
+        self.clock.wake()
+
+    def lose_lease(self, saga_id: UUID) -> None:
+        """Have the process that works on this saga stand still until another has taken it."""
+        holder = next(
+            (each for each in self.clock.processes if each.runs and saga_id in each.orchestrator.engine.held), None
+        )
+        if holder is None:
+            raise WorldError(
+                f"no process works on saga {saga_id} at this moment, so there is no lease to lose",
+                hint='stop it in the middle first: await world.until(run, step="charge"); or call this in a fake',
+            )
+        holder.stands_still_for = saga_id
+        self.clock.wake()
+
+    async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
+        self.messages += messages
+        return [Published()] * len(messages)
+
+    # Calls of the user's code.
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls, in order."""
+        return tuple(record.call for record in self._records)
+
+    def _calls(self, step: CompiledStep) -> Through:
+        async def call(place: Place, real: Callable[[], Awaitable[object]]) -> object:
+            return await self._call(step, place, real)
+
+        return call
+
+    async def _call_hook(self, real: Callable[[], Awaitable[object]]) -> object:
+        return await self.clock.call(self._process(), real)
+
+    def _process(self) -> Process:
+        process = self._by_loop.get(asyncio.get_running_loop())
+        if process is None:
+            raise WorldError(
+                "a saga of a World is driven from outside of it",
+                hint="use the World inside of `async with`, or await world.until(run) before run() of a handle",
+            )
+        return process
+
+    async def _call(self, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]) -> object:
+        """Call the code of this place, with all that is to befall the call."""
+        process, step_id, phase = self._process(), place.context.step_id, place.phase
+        if self.stop is not None and not self.stop.reached and self.stop.is_at(place):
+            await self._stand_still(process, self.stop)
+        if self.faults.take("before", phase, step_id):
+            await self._die(process)
+        if self.faults.take("twice", phase, step_id):
+            with contextlib.suppress(Exception):  # the answer of the first is lost, whatever it was
+                _ = await self._made(process, step, place, real)
+        raised: Exception | None = None
+        returned: object = None
+        try:
+            returned = await self._made(process, step, place, real)
+        except Exception as error:  # noqa: BLE001 - it is raised again, if its process lives to hear it
+            raised = error
+        if any(self.faults.take(at, phase, step_id) for at in _AFTER[phase]):
+            await self._die(process)
+        if self.faults.take("late", phase, step_id):
+            await self._be_late(process, step, place)
+        if raised is not None:
+            raise raised
+        return returned
+
+    async def _stand_still(self, process: Process, stop: Stop) -> None:
+        stop.reached = True
+        held: asyncio.Future[None] = process.loop.create_future()
+        self._held.append(held)
+        self.clock.tell()
+        await held
+
+    async def _die(self, process: Process) -> None:
+        self.kill(process)
+        await process.never()
+
+    async def _be_late(self, process: Process, step: CompiledStep, place: Place) -> None:
+        """The answer is on its way for longer than anybody waits for it."""
+        timeouts = {"execute": step.timeout, "compensate": step.compensation_timeout, "probe": step.probe_timeout}
+        if timeouts[place.phase] is not None:
+            await process.never()
+        process.stands_still_for = place.context.saga_id
+        await asyncio.sleep(0)
+
+    async def _made(
+        self, process: Process, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]
+    ) -> object:
+        """Make the call, and note it."""
+        context = place.context
+        record = Record(
+            Call(
+                context.saga_id,
+                context.saga_name,
+                context.step_id,
+                place.phase,
+                place.given[0],
+                place.given[1] if place.phase == "compensate" else None,
+                context.attempt,
+                context.idempotency_key,
+                time_of(self.store.now()),
+                process.number,
+            )
+        )
+        self._records.append(record)
+        fake = self.fakes.stands_in(place, step)
+        try:
+            called = self.clock.call(process, fake or (_refused(place) if self._only_fakes else real))
+            returned = await called
+        except BaseException as error:
+            record.end(raised=error)
+            if _fails_the_test(error, faked=fake is not None):
+                self._failure = self._failure or error
+                self.clock.tell()
+                await process.never()
+            raise
+        record.end(returned)
+        return returned
+
+    # Time.
+
+    async def drive(
+        self, goal: Callable[[], T | None], *, limit: float | None = None, past_waits: bool = True
+    ) -> T | None:
+        """Go on until the goal gives something, moving time where nothing else can happen; None if nothing more can.
+
+        `limit` is the latest time to move to.
+        """
+        self.open()
+        if self._driving:
+            raise WorldError(
+                "this World is being driven already",
+                hint="await one of its methods after the other; world.late(step) makes an answer late, without a slow fake",
+            )
+        self._driving = True
+        try:
+            return await self._drive(goal, limit, past_waits=past_waits)
+        finally:
+            self._driving = False
+            self.clock.wake()
+
+    async def _drive(self, goal: Callable[[], T | None], limit: float | None, *, past_waits: bool) -> T | None:
+        while True:
+            self.raise_failure()
+            found = goal()
+            if self.clock.turns or (found is None and not self.clock.at_rest) or self._publishes():
+                await self.clock.news()
+            elif found is not None:
+                return found
+            else:
+                await self.clock.pause()
+                if self.clock.at_rest and not self._go_on(limit, past_waits=past_waits):
+                    return None
+
+    def release(self) -> None:
+        """Let go on what stands still before a call."""
+        held, self._held = self._held, []
+        self.stop = None
+        for each in held:
+            if not each.done():
+                each.set_result(None)
+
+    def _go_on(self, limit: float | None, *, past_waits: bool) -> bool:
+        """Begin what is due, or else move the time to where something is. False if there is no such moment, or it is too late."""
+        at = time_of(self.store.now())
+        pairs = self.front.engine.registry.pairs
+        due = at_once(self.store.due_work(pairs, past_waits=past_waits)).next_due
+        if due is not None and due <= at:
+            if self._tried != (at, due):
+                self._tried = at, due
+                worker = self._worker()
+                worker.begin(worker.orchestrator.run_due(_MOST_AT_ONCE))
+                return True
+            due = None  # it is in other hands, which have a timer
+        unsent = self.store.outgoing.next_due()
+        moments = [self.clock.seconds_at(each) for each in (due, unsent) if each is not None and each > at]
+        timer = self.clock.next_timer()
+        if timer is not None:
+            moments.append(timer)
+        if not moments or (limit is not None and min(moments) > limit):
+            return False
+        self.clock.move_to(min(moments))
+        return True
+
+    def _publishes(self) -> bool:
+        """Begin to publish messages that are due, if there are any."""
+        at, unsent = time_of(self.store.now()), self.store.outgoing.next_due()
+        if unsent is None or unsent > at or self._published == (at, unsent):
+            return False
+        self._published = at, unsent
+        worker = self._worker()
+        worker.begin(worker.orchestrator.engine.relay.work_off())
+        return True
+
+    def _awaited(self) -> None:
+        """Somebody awaits the end of a saga."""
+        if not self.clock.is_wound_up:  # too late to enter the orchestrator: that would forget who waits
+            self.clock.wind_up(asyncio.get_running_loop())
+        self.clock.wake()
+
+    def _rests(self) -> None:
+        """Drive the World while somebody awaits the end of a saga, by `result` or `outcome`."""
+        if self._driving or (self._driver is not None and not self._driver.done()):
+            return
+        if self.front.engine.ends.awaited:
+            self._driver = self.clock.loop.create_task(self._drive_for_others())
+
+    async def _drive_for_others(self) -> None:
+        ends = self.front.engine.ends
+        self.release()
+        try:
+            over = await self._drive(lambda: True if self._driving or not ends.awaited else None, None, past_waits=True)
+        except Exception as error:  # noqa: BLE001 - whoever awaits an end is to hear it
+            self._failure = self._failure or error
+            for saga_id in ends.awaited:
+                ends.heard(saga_id, error)
+            return
+        if over is None:
+            for saga_id in ends.awaited:
+                row = self.row(saga_id)
+                if row is not None and row.ended_at is None:
+                    ends.heard(saga_id, self.never(saga_id, "its end is awaited"))
+
+    # Looking.
+
+    def row(self, saga_id: UUID) -> SagaRecord | None:
+        """The row of a saga."""
+        return at_once(self.store.read(saga_id))
+
+    def snapshot(self, saga_id: UUID) -> SagaSnapshot:
+        """The saga as it is now."""
+        return at_once(self.front.get_snapshot(saga_id))
+
+    def never(self, saga_id: UUID, wanted: str) -> WorldError:
+        """The reason why a saga comes to something never."""
+        seen = self.snapshot(saga_id)
+        called = ", ".join(record.call.what for record in self._records if record.call.saga_id == saga_id) or "nothing"
+        hint = "world.calls has what was called, and SagaAdmin(world.orchestrator) the whole history"
+        events = [event for wait in seen.waiting_for for event in wait.events]
+        if seen.ended_at is not None:
+            why = f"it has ended {seen.status.value}" + (f" ({seen.last_error})" if seen.last_error else "")
+        elif seen.parked is not None:
+            why = f"it waits for a person at {seen.current_step_id}: {seen.parked}" + (
+                f" ({seen.last_error})" if seen.last_error else ""
+            )
+            hint = "let a person decide: SagaAdmin(world.orchestrator)"
+        elif events:
+            why = f"it waits for {' or '.join(map(shown, events))}, which nobody sends"
+            hint = f"await world.send(run, {events[0]}, ...)"
+        elif seen.paused_since is not None:
+            why = "it is paused"
+            hint = "SagaAdmin(world.orchestrator).resume(...)"
+        else:
+            why = f"it is {seen.status.value}, and nothing is due any more"
+        return WorldError(f"{wanted}, and that never comes: {why}; called so far: {called}", hint=hint)
+
+
+def _refused(place: Place) -> Callable[[], Awaitable[object]]:
+    async def refuse() -> object:
+        raise WorldError(
+            f"{place.what} was called, and has no fake", hint=f"world.fake({shown(str(place.owner))}, ...)"
+        )
+
+    return refuse
+
+
+def _fails_the_test(error: BaseException, *, faked: bool) -> bool:
+    """Whether an exception in the user's code says that the test is wrong, not that a step has failed."""
+    if isinstance(error, WorldError):
+        return True
+    if isinstance(error, Exception):
+        return faked and isinstance(error, AssertionError)
+    return not isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,636 @@
+"""A world for one test: sagas run in it as in production, and its clock moves only when nothing else can happen."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, TypeVar, final, overload
+from uuid import UUID
+
+import attrs
+from returns.result import Result
+
+from saga_fn.admin import SagaAdmin
+from saga_fn.arguments import check_is, check_whole, micros_of
+from saga_fn.definition import Done, Event, NotDone, SagaDefinition, StepContext, WaitFor
+from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.values.refs import StepRef
+from saga_fn.definition.waits.event import EventPattern
+from saga_fn.engine.requests.events import Delivery
+from saga_fn.errors import SagaDefinitionError, SagaError, shown
+from saga_fn.handle import SagaHandle, SagaRun
+from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.outgoing import OutgoingMessage
+from saga_fn.snapshot import SagaSnapshot
+from saga_fn.store.records import time_of
+from saga_fn.testing.calls import Call, Phase, WorldError
+from saga_fn.testing.fakes import PHASES, AnyCode, AnyStepName, At, Fake, Fault, check_code, named
+from saga_fn.testing.scene import Scene, Stop
+
+I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
+O = TypeVar("O")  # noqa: E741
+D = TypeVar("D")
+R = TypeVar("R")
+T = TypeVar("T")
+Answer: TypeAlias = O | Result[O, object] | Awaitable[O | Result[O, object]]
+"""The answer of a fake of a step: the output, a Result of one, or either to be awaited."""
+AnyRun: TypeAlias = SagaRun[Any] | UUID
+"""A saga: its run, or its id."""
+_WAITS_TOO: Final = "pass a SagaRun, as start() gives it, or the id of a saga"
+
+
+@attrs.frozen
+class _Nothing:
+    """Stands where no value was given: None may be one."""
+
+
+_NOTHING: Final = _Nothing()
+
+
+@final
+class World:
+    """Sagas for one test, without a database and without waiting.
+
+    Its clock stands still while anything of yours runs, so no timeout fires while a fake is answering. When nothing can go on,
+    it jumps to the next moment at which something is due. Sagas run in worker processes of the World's own, which a test may
+    kill. The test's own handles live through that.
+
+    Use it in one event loop, by `async with`, or by the fixture `world` of the pytest plugin. Leaving it raises what has failed in
+    it, and WorldError for a crash or another fault that was asked for and never came.
+
+    Args:
+        start: The moment at which its clock begins, a datetime with a time zone. Default: None, now.
+        lease: How long a dead worker's sagas wait for another one, by the World's clock, as a timedelta. Default: 15 seconds.
+        only_fakes: Whether a call of a step that has no fake fails the test, in place of being made. Default: False.
+
+    Raises:
+        SagaError: `start` has no time zone, or `lease` is out of its range.
+
+    Example::
+
+        async with World() as world:
+            orders = world.register(order_saga)
+            world.fake(charge, returns="receipt-1")
+            world.crash(charge, at="after")
+            assert await orders.run(order) == "receipt-1"
+            assert world.called == ("charge", "probe charge")
+    """
+
+    def __init__(
+        self, *, start: datetime | None = None, lease: timedelta = timedelta(seconds=15), only_fakes: bool = False
+    ) -> None:
+        hint = "e.g. datetime(2026, 1, 1, tzinfo=UTC)"
+        check_is(start, (datetime, type(None)), "the moment at which a World begins", error=SagaError, hint=hint)
+        if start is not None and start.utcoffset() is None:
+            raise SagaError("the moment at which a World begins has no time zone", hint=hint)
+        _ = micros_of("lease", lease, error=SagaError)
+        self._scene = Scene(datetime.now(UTC) if start is None else start, lease=lease, only_fakes=only_fakes)
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        """Begin in the event loop that runs.
+
+        Raises:
+            WorldError: It was used in another event loop.
+        """
+        self._scene.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it.
+
+        Args:
+            kind: The class of the exception that ends the block, or None.
+            error: That exception, or None.
+            traceback: Its traceback, or None.
+
+        Raises:
+            WorldError: A fault that was asked for never came. It is raised if nothing else is.
+        """
+        self.close(check=error is None)
+
+    def close(self, *, check: bool = True) -> None:
+        """End it, where it was not entered. A second call does nothing.
+
+        Args:
+            check: Whether to raise what has failed in it. Default: True.
+
+        Raises:
+            WorldError: A fault that was asked for never came.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._scene.close()
+        if check:
+            if not self._scene.is_told:
+                self._scene.raise_failure()
+            if self._scene.faults.left:
+                raise WorldError(
+                    f"what was asked for never came: {'; '.join(self._scene.faults.left)}",
+                    hint="the step was not called, or not as often: world.called tells what was",
+                )
+
+    # For the test to use.
+
+    @property
+    def orchestrator(self) -> SagaOrchestrator:
+        """An orchestrator for the test, and for code of yours that wants one: it starts, sends and awaits, and runs nothing."""
+        return self._scene.front
+
+    @property
+    def admin(self) -> SagaAdmin:
+        """The face for operators, over the sagas of this World."""
+        return SagaAdmin(self._scene.front)
+
+    @property
+    def now(self) -> datetime:
+        """The time of the World's clock."""
+        return time_of(self._scene.store.now())
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call of a step, a compensation or a probe, in the order in which they were made."""
+        return self._scene.calls
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The same in a word each: "charge", "undo charge", "probe charge"."""
+        return tuple(call.what for call in self._scene.calls)
+
+    @property
+    def messages(self) -> tuple[OutgoingMessage, ...]:
+        """Every outgoing message that was published, in order, as its publisher is given it. After a crash one may come twice."""
+        return tuple(self._scene.messages)
+
+    def register(
+        self, definition: SagaDefinition[D, R], /, *, name: str | None = None, version: int = 1
+    ) -> SagaHandle[D, R]:
+        """Make a saga known to this World.
+
+        Args:
+            definition: The saga, made by `@saga` or `SagaBuilder.build`.
+            name: The saga's name. Default: None, its own.
+            version: A whole number from 1 to 2,147,483,647. Default: 1.
+
+        Returns:
+            The handle that starts such sagas. While its `run`, or `result` of a run, is awaited, the World goes on.
+
+        Raises:
+            SagaDefinitionError: The definition is none, or the name or version cannot be one.
+        """
+        check_is(
+            definition,
+            SagaDefinition,
+            "a definition",
+            error=SagaDefinitionError,
+            hint="pass what @saga or build() made",
+        )
+        self._scene.open_where_possible()
+        chosen = name if name is not None else definition.name or ""
+        stand_in = self._scene.through(definition)
+        handle = self._scene.front.register(chosen, stand_in, version=version)
+        self._scene.add(chosen, version, definition, stand_in)
+        return handle
+
+    # Fakes.
+
+    @overload
+    def fake(self, step: StepBase[I, O], fn: Callable[[I], Answer[O]], /, *, times: int | None = ...) -> None: ...
+    @overload
+    def fake(
+        self, step: StepBase[I, O], fn: Callable[[I, StepContext], Answer[O]], /, *, times: int | None = ...
+    ) -> None: ...
+    @overload
+    def fake(self, step: StepBase[I, O], /, *, returns: O, times: int | None = ...) -> None: ...
+    @overload
+    def fake(self, step: StepRef[O], fn: Callable[..., Answer[O]], /, *, times: int | None = ...) -> None: ...
+    @overload
+    def fake(self, step: StepRef[O], /, *, returns: O, times: int | None = ...) -> None: ...
+    @overload
+    def fake(self, step: str, fn: Callable[..., object], /, *, times: int | None = ...) -> None: ...
+    @overload
+    def fake(self, step: str, /, *, returns: object, times: int | None = ...) -> None: ...
+    @overload
+    def fake(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
+    def fake(
+        self,
+        step: AnyStepName,
+        fn: AnyCode | None = None,
+        /,
+        *,
+        returns: object = _NOTHING,
+        raises: BaseException | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Put something in the place of a step's own code.
+
+        The latest fake counts, for as long as it has calls left. The undo and the probe of a faked step are faked, too: the undo
+        returns at once, and the probe tells what the fake has returned under the idempotency key. `fake_undo` and `fake_probe` say
+        otherwise. An AssertionError in a fake fails the test.
+
+        Args:
+            step: The step itself, its id or its StepRef. The checkers judge the fake by the step.
+            fn: The function in its place, async or not: it is given the input, and a StepContext where it takes another. Default:
+                None.
+            returns: A value to return, in place of `fn`. Default: none.
+            raises: An exception to raise, in place of `fn`. Default: None.
+            times: How many calls it stands for, 1 or more. Default: None, all.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: It is no step, the function cannot be called so, or there is not exactly one of `fn`, `returns`
+                and `raises`.
+            SagaError: `times` is out of its range.
+
+        Example::
+
+            world.fake(charge, lambda order: f"receipt for {order.order_id}")
+            world.fake(charge, raises=httpx.ReadTimeout("too slow"), times=1)
+        """
+        self._fake(step, "execute", fn, returns, raises, times, values=1)
+
+    @overload
+    def fake_undo(
+        self,
+        step: StepBase[I, O],
+        fn: Callable[[I, O], WaitFor | Awaitable[WaitFor | None] | None],
+        /,
+        *,
+        times: int | None = ...,
+    ) -> None: ...
+    @overload
+    def fake_undo(
+        self,
+        step: StepBase[I, O],
+        fn: Callable[[I, O, StepContext], WaitFor | Awaitable[WaitFor | None] | None],
+        /,
+        *,
+        times: int | None = ...,
+    ) -> None: ...
+    @overload
+    def fake_undo(self, step: str | StepRef[Any], fn: Callable[..., object], /, *, times: int | None = ...) -> None: ...
+    @overload
+    def fake_undo(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
+    def fake_undo(
+        self,
+        step: AnyStepName,
+        fn: AnyCode | None = None,
+        /,
+        *,
+        raises: BaseException | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Put something in the place of a step's compensation.
+
+        Args:
+            step: The step, as for `fake`.
+            fn: The function in its place, async or not: it is given the input and the output, and a StepContext where it takes one
+                more. Where the step may be undone in doubt, the output is None. Default: None.
+            raises: An exception to raise, in place of `fn`. Default: None.
+            times: How many calls it stands for, 1 or more. Default: None, all.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: As for `fake`.
+            SagaError: `times` is out of its range.
+        """
+        self._fake(step, "compensate", fn, _NOTHING, raises, times, values=2)
+
+    @overload
+    def fake_probe(
+        self,
+        step: StepBase[I, O],
+        fn: Callable[[I], Done[O] | NotDone | Awaitable[Done[O] | NotDone]],
+        /,
+        *,
+        times: int | None = ...,
+    ) -> None: ...
+    @overload
+    def fake_probe(
+        self,
+        step: StepBase[I, O],
+        fn: Callable[[I, StepContext], Done[O] | NotDone | Awaitable[Done[O] | NotDone]],
+        /,
+        *,
+        times: int | None = ...,
+    ) -> None: ...
+    @overload
+    def fake_probe(self, step: StepBase[I, O], /, *, returns: Done[O] | NotDone, times: int | None = ...) -> None: ...
+    @overload
+    def fake_probe(
+        self, step: str | StepRef[Any], fn: Callable[..., object], /, *, times: int | None = ...
+    ) -> None: ...
+    @overload
+    def fake_probe(self, step: str | StepRef[Any], /, *, returns: object, times: int | None = ...) -> None: ...
+    @overload
+    def fake_probe(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
+    def fake_probe(
+        self,
+        step: AnyStepName,
+        fn: AnyCode | None = None,
+        /,
+        *,
+        returns: object = _NOTHING,
+        raises: BaseException | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Put something in the place of a step's probe.
+
+        Args:
+            step: The step, as for `fake`.
+            fn: The function in its place, async or not, which returns `Done(output)` or `NOT_DONE`: it is given the input, and a
+                StepContext where it takes one more. Default: None.
+            returns: An answer, in place of `fn`. Default: none.
+            raises: An exception to raise, in place of `fn`. Default: None.
+            times: How many calls it stands for, 1 or more. Default: None, all.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: As for `fake`.
+            SagaError: `times` is out of its range.
+        """
+        self._fake(step, "probe", fn, returns, raises, times, values=1)
+
+    def _fake(
+        self,
+        step: AnyStepName,
+        phase: Phase,
+        fn: object,
+        returns: object,
+        raises: BaseException | None,
+        times: int | None,
+        *,
+        values: int,
+    ) -> None:
+        steps = named(step, self._scene.definitions)
+        if times is not None:
+            check_whole("times", times, least=1)
+        what = f"step {shown(steps.said)}"
+        if (fn is not None) + (returns is not _NOTHING) + (raises is not None) != 1:
+            raise SagaDefinitionError(
+                f"{what} is faked by one of a function, returns= and raises=",
+                hint="world.fake(charge, lambda order: ...), or world.fake(charge, returns=...)",
+            )
+        if raises is not None:
+            check_is(
+                raises, BaseException, "an exception", error=SagaDefinitionError, hint="raises=TimeoutError('too slow')"
+            )
+            code = _raising(raises)
+        elif fn is None:
+            code = _returning(returns)
+        else:
+            code = check_code(fn, values, what)
+        self._scene.fakes.add(Fake(steps, phase, code, times))
+
+    # Faults.
+
+    def crash(self, step: AnyStepName, /, *, at: At, times: int = 1) -> None:
+        """Kill the worker process at the next call of a step. Its sagas are taken over when its leases are over.
+
+        Args:
+            step: The step, as for `fake`.
+            at: "before": the step counts as begun, and was not called. "after": it has returned, and its answer is lost.
+                "after_commit": its result is stored, and nothing more. "in_undo": its compensation has returned, and its answer
+                is lost. "in_probe": the same of its probe.
+            times: How many calls it befalls, 1 or more. Default: 1.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: It is no step, or `at` is no such moment.
+            SagaError: `times` is out of its range.
+        """
+        if at not in PHASES:
+            raise SagaDefinitionError(
+                f"a crash comes at {', '.join(map(shown, PHASES))}, not at {shown(at)}",
+                hint='world.crash(charge, at="after")',
+            )
+        self._fault(at, step, PHASES[at], times)
+
+    def twice(self, step: AnyStepName, /, *, phase: Phase = "execute", times: int = 1) -> None:
+        """Have the next call of a step made twice, under the same idempotency key: the answer of the first is lost.
+
+        Args:
+            step: The step, as for `fake`.
+            phase: Whether it is the step ("execute"), its compensation ("compensate") or its probe ("probe"). Default: "execute".
+            times: How many calls it befalls, 1 or more. Default: 1.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: It is no step, or no phase.
+            SagaError: `times` is out of its range.
+        """
+        self._fault("twice", step, phase, times)
+
+    def late(self, step: AnyStepName, /, *, phase: Phase = "execute", times: int = 1) -> None:
+        """Have the answer of the next call of a step come too late: it does its work, and its timeout is over.
+
+        Where the step has no timeout, its worker stands still until another has taken the saga, as by `lose_lease`.
+
+        Args:
+            step: The step, as for `fake`.
+            phase: Whether it is the step ("execute"), its compensation ("compensate") or its probe ("probe"). Default: "execute".
+            times: How many calls it befalls, 1 or more. Default: 1.
+
+        Raises:
+            WorldError: No saga of this World has such a step.
+            SagaDefinitionError: It is no step, or no phase.
+            SagaError: `times` is out of its range.
+        """
+        self._fault("late", step, phase, times)
+
+    def _fault(self, kind: Any, step: AnyStepName, phase: Phase, times: int) -> None:  # Any: judged by the callers
+        if phase not in PHASES.values():
+            raise SagaDefinitionError(
+                f'a phase is "execute", "compensate" or "probe", not {shown(phase)}', hint='phase="compensate"'
+            )
+        check_whole("times", times, least=1)
+        self._scene.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
+
+    def lose_lease(self, run: AnyRun, /) -> None:
+        """Have the worker that runs this saga stand still until another has taken it over; then it goes on, too late.
+
+        Args:
+            run: The saga's run, or its id.
+
+        Raises:
+            WorldError: No worker runs the saga at this moment.
+            SagaError: It is neither a run nor an id.
+        """
+        self._scene.lose_lease(_id_of(run))
+
+    # Time.
+
+    async def until(
+        self,
+        run: AnyRun,
+        /,
+        *,
+        step: AnyStepName | None = None,
+        phase: Phase = "execute",
+        waits_for: EventPattern[Any] | str | None = None,
+    ) -> SagaSnapshot:
+        """Go on until a saga has come so far. A saga that stood still before a call goes on first.
+
+        Args:
+            run: The saga's run, or its id.
+            step: A step, as for `fake`: until it is about to be called. There it stands still until the World is asked to go on.
+                Default: None, until the saga has ended or waits for a person.
+            phase: The phase of `step` that is about to be called. Default: "execute".
+            waits_for: An event, or its name: until the saga waits for it. Default: None.
+
+        Returns:
+            The saga as it is then.
+
+        Raises:
+            WorldError: That never comes; the message tells what the saga has come to instead.
+            SagaDefinitionError: `step` is no step, or `waits_for` is no event.
+            TypeValidationError: A type of a step cannot be stored.
+            SagaNotFoundError: There is no such saga.
+            SagaError: It is neither a run nor an id, or both `step` and `waits_for` are given.
+        """
+        saga_id = _id_of(run)
+        if step is not None and waits_for is not None:
+            raise SagaError("a saga is awaited at a step or at a wait", hint="leave out `step` or `waits_for`")
+        if step is not None:
+            return await self._until_called(saga_id, step, phase)
+        if waits_for is not None:
+            return await self._until_waits(saga_id, waits_for)
+        self._scene.open()
+        self._scene.release()
+        _ = self._scene.snapshot(saga_id)
+        if not await self._scene.drive(lambda: True if self._is_over(saga_id) else None):
+            raise self._scene.never(saga_id, "its end is awaited")
+        return self._scene.snapshot(saga_id)
+
+    async def _until_called(self, saga_id: UUID, step: AnyStepName, phase: Phase) -> SagaSnapshot:
+        scene, steps = self._scene, named(step, self._scene.definitions)
+        scene.open()
+        scene.release()
+        stop = scene.stop = Stop(saga_id, steps, phase)
+        _ = scene.snapshot(saga_id)
+        _ = await scene.drive(lambda: True if stop.reached or self._is_over(saga_id) else None)
+        if not stop.reached:
+            scene.stop = None
+            words = {"execute": "", "compensate": "the undo of ", "probe": "the probe of "}
+            raise scene.never(saga_id, f"{words[phase]}step {shown(steps.said)} is to be called")
+        return scene.snapshot(saga_id)
+
+    async def _until_waits(self, saga_id: UUID, event: EventPattern[Any] | str) -> SagaSnapshot:
+        hint = 'pass the event, or its name: waits_for="approval"'
+        check_is(event, (EventPattern, str), "an event", error=SagaDefinitionError, hint=hint)
+        names = {event} if isinstance(event, str) else set(event.names)
+        scene = self._scene
+        scene.open()
+        scene.release()
+        seen: list[SagaSnapshot] = [scene.snapshot(saga_id)]
+
+        def waits() -> bool | None:
+            row = scene.row(saga_id)
+            if row is not None and row.rev != seen[-1].revision:
+                seen.append(scene.snapshot(saga_id))
+            return True if names & _awaited(seen[-1]) or self._is_over(saga_id) else None
+
+        _ = await scene.drive(waits)
+        if not names & _awaited(seen[-1]):
+            raise scene.never(saga_id, f"a wait for {' or '.join(map(shown, sorted(names)))} is awaited")
+        return seen[-1]
+
+    def _is_over(self, saga_id: UUID) -> bool:
+        """Whether the saga has ended, or can go on by a person alone."""
+        row = self._scene.row(saga_id)
+        return row is not None and (row.ended_at is not None or (row.is_parked and row.owner is None))
+
+    async def advance(self, delta: timedelta, /) -> None:
+        """Let so much time pass. All that falls due meanwhile happens, in its order. A saga that stood still goes on first.
+
+        Args:
+            delta: How much, as a timedelta of 0 to 365 days. With 0, all happens that can happen now.
+
+        Raises:
+            SagaError: It is no timedelta, or out of its range.
+            WorldError: Something else drives this World.
+        """
+        seconds = micros_of("the time", delta, least=0, error=SagaError) / 1_000_000
+        scene = self._scene
+        scene.open()
+        scene.release()
+        limit = scene.clock.time.monotonic() + seconds
+        for _ in ("on the way there", "there"):
+            await scene.drive(_never, limit=limit)
+            scene.clock.move_to(limit)
+
+    async def run(self, *, past_waits: bool = False) -> None:
+        """Run every saga to its end, or to where only a person or an event can help. A saga that stood still goes on first.
+
+        Args:
+            past_waits: Whether it goes on past waits for events, to their timeouts and to the saga's deadline. Default: False.
+
+        Raises:
+            WorldError: Something else drives this World.
+        """
+        self._scene.open()
+        self._scene.release()
+        await self._scene.drive(_never, past_waits=past_waits)
+
+    async def send(
+        self,
+        run: AnyRun,
+        event: Event[T],
+        payload: T,
+        /,
+        *,
+        event_id: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Delivery:
+        """Send an event to a saga, as `orchestrator.to(run.id, event).send(payload)` does.
+
+        Args:
+            run: The saga's run, or its id.
+            event: The event.
+            payload: An instance of the event's type.
+            event_id: An id that names this event. Default: None.
+            correlation_id: The thing that the event is about. Default: None.
+
+        Returns:
+            The outcome; see `Delivery`.
+
+        Raises:
+            PayloadError: The payload is not of the event's type.
+            SagaNotFoundError: There is no such saga.
+            SagaStateError: The saga waits for no such event.
+            SagaError: An argument is not what it has to be.
+        """
+        self._scene.open()
+        sender = self._scene.front.to(_id_of(run), event)
+        return await sender.send(payload, event_id=event_id, correlation_id=correlation_id)
+
+
+def _never() -> bool | None:
+    return None
+
+
+def _id_of(run: object) -> UUID:
+    check_is(run, (SagaRun, UUID), "a saga", error=SagaError, hint=_WAITS_TOO)
+    return run if isinstance(run, UUID) else run.id  # type: ignore[attr-defined]
+
+
+def _awaited(snapshot: SagaSnapshot) -> set[str]:
+    return {event for wait in snapshot.waiting_for for event in wait.events}
+
+
+def _raising(error: BaseException) -> AnyCode:
+    def fake(*_: object) -> object:
+        raise error
+
+    return fake
+
+
+def _returning(value: object) -> AnyCode:
+    def fake(*_: object) -> object:
+        return value
+
+    return fake
