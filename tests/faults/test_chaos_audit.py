@@ -11,11 +11,13 @@ import pytest
 from saga_fn import LeftOverKind, SagaStatus, StepStatus
 from tests.faults.chaos.audit import Facts, Kept, Saga, alarming, findings
 from tests.faults.chaos.books import Begun, Effect
+from tests.faults.chaos.broker import Received
 from tests.faults.chaos.told import Asked, Sent, Stopped, Told
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 PID = 17
 KEY = ("pay", "key-1")
+MESSAGES = (UUID(int=11), UUID(int=12))
 
 
 def completed(saga: UUID = ONE) -> Saga:
@@ -27,6 +29,7 @@ def completed(saga: UUID = ONE) -> Saga:
         steps={"one": StepStatus.SUCCEEDED, "five": StepStatus.SUCCEEDED},
         reasons=["deed 1"],
         events=[5],
+        messages=MESSAGES,
         done_at={("one", "execute"): [100.0], ("five", "execute"): [101.0]},
     )
 
@@ -57,10 +60,16 @@ def facts(
     begun: Sequence[Begun] = (),
     effects: Sequence[Effect] | None = None,
     kept: Sequence[Kept] = (),
+    received: Sequence[Received] | None = None,
 ) -> Facts:
     found = completed() if saga is None else saga
     stands = [done("one"), done("five")] if effects is None else effects
-    return Facts(told=told or Told(), sagas={found.id: found}, begun=begun, effects=stands, kept=kept)
+    came = [got(each, found.id) for each in found.messages] if received is None else received
+    return Facts(told=told or Told(), sagas={found.id: found}, begun=begun, effects=stands, kept=kept, received=came)
+
+
+def got(message: UUID, saga: UUID = ONE, body: bytes = b"1") -> Received:
+    return Received(message, saga, body)
 
 
 def test_what_is_as_it_must_be_is_not_reported() -> None:
@@ -73,6 +82,8 @@ def test_what_is_as_it_must_be_is_not_reported() -> None:
     )
     told.keyed["chain", "request-1"] += [(ONE, True), (ONE, False)]
     assert findings(facts(told=told, begun=[begun(), begun(at=99.5)], kept=[Kept(KEY, 6, None)])) == []
+    again = [got(MESSAGES[0]), *map(got, MESSAGES), got(MESSAGES[0])]
+    assert findings(facts(received=again)) == [], "repeats under one id are dropped"
     assert findings(facts(rolled_back(), effects=[done("one", undone=True), done("five")])) == []
     left = {"one": LeftOverKind.NOT_UNDONE, "two": LeftOverKind.MAY_HAVE_RUN}
     assert findings(facts(failed(left), effects=[done("one"), done("two")])) == []
@@ -153,6 +164,17 @@ FORGED: dict[str, tuple[Facts, str]] = {
         ),
         "is lost there",
     ),
+    "a message that is lost": (facts(received=[got(MESSAGES[0])]), "is lost"),
+    "a message of what was not committed": (
+        facts(received=[*map(got, MESSAGES), got(UUID(int=13))]),
+        "nothing that it tells of was committed",
+    ),
+    "messages in another order": (facts(received=[got(each) for each in reversed(MESSAGES)]), "in another order"),
+    "a message with two bodies": (
+        facts(received=[*map(got, MESSAGES), got(MESSAGES[0], body=b"2")]),
+        "came with two bodies",
+    ),
+    "messages of no saga": (facts(received=[*map(got, MESSAGES), got(UUID(int=13), TWO)]), "there is no such saga"),
     "a journal that folds to something else": (
         facts(attrs.evolve(completed(), disagreements=["rev: folded 3, stored 4"])),
         "does not fold to its row",

@@ -14,6 +14,7 @@ import attrs
 
 from saga_fn import LeftOverKind, SagaStatus, StepStatus
 from tests.faults.chaos.books import Begun, Effect
+from tests.faults.chaos.broker import Received
 from tests.faults.chaos.sagas import NOT_UNDOABLE
 from tests.faults.chaos.told import Told
 
@@ -49,6 +50,8 @@ class Saga:
     """Those of the messages that nobody has read yet."""
     done_at: Mapping[tuple[str, str], Sequence[float]] = attrs.field(factory=dict[tuple[str, str], Sequence[float]])
     """When its journal says, by step and direction, that it was done."""
+    messages: Sequence[UUID] = ()
+    """The ids of the messages that it has to have published, in their order."""
     disagreements: Sequence[str] = ()
     """What `verify` says."""
 
@@ -76,11 +79,13 @@ class Facts:
     begun: Sequence[Begun] = ()
     effects: Sequence[Effect] = ()
     kept: Sequence[Kept] = ()
+    received: Sequence[Received] = ()
+    """What came to the broker, in that order."""
 
 
 def findings(facts: Facts) -> list[str]:
     """A line for each thing that is not as it must be."""
-    checks = (_starts, _ends, _standing, _repetitions, _late_begins, _verbs, _events, _journals)
+    checks = (_starts, _ends, _standing, _repetitions, _late_begins, _verbs, _events, _messages, _journals)
     return [*facts.told.strange, *(line for check in checks for line in check(facts))]
 
 
@@ -227,6 +232,26 @@ def _has(sagas: Mapping[UUID, Saga], saga_id: UUID, number: int) -> bool:
     """Whether the saga has got the event, will read it, or needs it no more."""
     saga = sagas.get(saga_id)
     return saga is not None and (number in saga.events or number in saga.unread or saga.ended)
+
+
+def _messages(facts: Facts) -> Iterator[str]:
+    """A reader that drops repeats by their ids gets each message once, and those of a saga in their order."""
+    came: defaultdict[UUID, dict[UUID, bytes]] = defaultdict(dict)
+    for each in facts.received:
+        if came[each.saga].setdefault(each.id, each.body) != each.body:
+            yield f"message {each.id} of saga {each.saga} came with two bodies"
+    for saga_id in came.keys() - facts.sagas.keys():
+        yield f"messages of saga {saga_id} came, and there is no such saga"
+    for saga in facts.sagas.values():
+        found = list(came[saga.id])
+        if found == list(saga.messages):
+            continue
+        for lost in sorted(set(saga.messages) - set(found)):
+            yield f"message {lost} of saga {saga.id} is lost"
+        for made_up in sorted(set(found) - set(saga.messages)):
+            yield f"message {made_up} of saga {saga.id} came, and nothing that it tells of was committed"
+        if set(found) == set(saga.messages):
+            yield f"the messages of saga {saga.id} came in another order"
 
 
 def _journals(facts: Facts) -> Iterator[str]:

@@ -7,17 +7,22 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import attrs
 import msgspec
 
 from saga_fn import SagaAdmin, SagaOrchestrator, SagaStatus, WaitReason
 from saga_fn.engine.drive.message import payload_in
+from saga_fn.outgoing import message_id
 from tests.faults.chaos.audit import Facts, Kept, Saga
 from tests.faults.chaos.books import read_books
+from tests.faults.chaos.broker import received
 from tests.faults.chaos.sagas import Note
 from tests.faults.chaos.told import Told
 
 UNSETTLED: Final = "SELECT id FROM saga_fn.saga WHERE ended_at IS NULL AND NOT (owner IS NULL AND due_at IS NULL)"
 """Sagas that go on by themselves: somebody works on them, or will when they are due."""
+
+UNSENT: Final = "SELECT count(*) FROM saga_fn.saga_outgoing"
 
 
 async def gather(told: Told, orchestrator: SagaOrchestrator, pool: asyncpg.Pool, books: asyncpg.Pool) -> Facts:
@@ -30,9 +35,11 @@ async def gather(told: Told, orchestrator: SagaOrchestrator, pool: asyncpg.Pool,
         row[0]: await _saga(orchestrator, row[0], row[0] not in unsettled, done[row[0]], frozenset(unread[row[0]]))
         for row in await pool.fetch("SELECT id FROM saga_fn.saga ORDER BY id")
     }
+    messages = await _messages(pool)
+    sagas = {saga_id: attrs.evolve(saga, messages=tuple(messages[saga_id])) for saga_id, saga in sagas.items()}
     rows = await pool.fetch("SELECT name, aggregation_id, body, taken_by FROM saga_fn.saga_event")
     kept = [Kept((name, key), _number(payload_in(body)), taken) for name, key, body, taken in rows]
-    return Facts(told=told, sagas=sagas, begun=begun, effects=effects, kept=kept)
+    return Facts(told=told, sagas=sagas, begun=begun, effects=effects, kept=kept, received=await received(books))
 
 
 async def _saga(
@@ -81,6 +88,17 @@ async def _done_at(pool: asyncpg.Pool) -> dict[UUID, dict[tuple[str, str], list[
     )
     for saga, step, direction, at in rows:
         found[saga].setdefault((step, direction), []).append(at)
+    return found
+
+
+async def _messages(pool: asyncpg.Pool) -> dict[UUID, list[UUID]]:
+    """The ids of the messages that each saga has to have published: one with each step that it did, in their order."""
+    found: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    rows = await pool.fetch(
+        "SELECT saga_id, seq FROM saga_fn.saga_journal WHERE kind = 'step_succeeded' ORDER BY saga_id, seq"
+    )
+    for saga, seq in rows:
+        found[saga].append(message_id(saga, seq, 0))
     return found
 
 

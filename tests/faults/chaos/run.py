@@ -21,8 +21,9 @@ from saga_fn import SagaAdmin, SagaOrchestrator
 from saga_fn.embedded import EmbeddedPostgres
 from tests.faults.chaos.audit import Facts, findings
 from tests.faults.chaos.books import TABLES, Books
+from tests.faults.chaos.broker import TABLE
 from tests.faults.chaos.deeds import Office, Person
-from tests.faults.chaos.gather import UNSETTLED, gather
+from tests.faults.chaos.gather import UNSENT, UNSETTLED, gather
 from tests.faults.chaos.sagas import Note, World, called, register
 from tests.faults.chaos.stage import WORKERS, Stage, Worker
 from tests.faults.chaos.told import Told
@@ -66,6 +67,10 @@ class Report:
             "faults": _sorted(told.faults),
             "deeds": _sorted(told.deeds),
             "events": _sorted(sent),
+            "messages out": {
+                "all": sum(len(saga.messages) for saga in sagas),
+                "times that the broker got one": len(self.facts.received),
+            },
             "verbs": _sorted(verbs),
             "errors that callers saw": _sorted(told.refusals),
             "seconds": self.took,
@@ -112,7 +117,7 @@ async def _run(seed: int, seconds: float, server: EmbeddedPostgres, books_dsn: s
     ]
     stage = Stage(server=server, dsn=server.dsn, wire=wire, books=books_dsn, seed=seed, told=told, workers=workers)
     async with asyncpg.create_pool(books_dsn, min_size=1, max_size=8) as books:
-        await books.execute(TABLES)
+        await books.execute(f"{TABLES}; {TABLE}")
         async with SagaOrchestrator(server.dsn, migrate=True, concurrency=0):
             pass
         stage.begin_all()
@@ -199,9 +204,10 @@ async def _settle(stage: Stage, office: Office) -> None:
         while time.monotonic() - since < STANDSTILL:
             stage.look()
             going = [row[0] for row in await pool.fetch(UNSETTLED)]
-            if not going:
+            unsent = await pool.fetchval(UNSENT)
+            if not going and not unsent:
                 return
-            moved = await pool.fetchval("SELECT sum(rev) FROM saga_fn.saga")
+            moved = (await pool.fetchval("SELECT sum(rev) FROM saga_fn.saga"), unsent)
             if moved != seen_last:
                 seen_last, since = moved, time.monotonic()
             await asyncio.sleep(0.2)

@@ -102,6 +102,7 @@ class World:
         if mood > 0.95:
             raise OutcomeUnknown("the answer was lost")
         await asyncio.sleep(NEVER if mood > 0.93 else 0.05 * dice.random() ** 2)
+        ctx.publish("work", ctx.step_id)
         return inp
 
     async def undo(self, inp: Job, out: Job | None, ctx: StepContext) -> None:

@@ -19,6 +19,7 @@ import asyncpg
 
 from saga_fn import SagaOrchestrator, StoreUnavailableError
 from tests.faults.chaos.books import Books
+from tests.faults.chaos.broker import OPTIONS, Broker
 from tests.faults.chaos.sagas import World, register
 
 LEASE: Final = timedelta(seconds=2)
@@ -52,7 +53,14 @@ async def main(dsn: str, books: str, seed: int) -> int:
     """Work until SIGTERM, whatever becomes of the database meanwhile; give the code to end with."""
     async with asyncpg.create_pool(books, min_size=1, max_size=4) as pool:
         orchestrator = SagaOrchestrator(
-            dsn, concurrency=32, lease=LEASE, poll_interval=timedelta(milliseconds=200), stop_timeout=STOP, pool_size=3
+            dsn,
+            concurrency=32,
+            lease=LEASE,
+            poll_interval=timedelta(milliseconds=200),
+            stop_timeout=STOP,
+            pool_size=3,
+            publishers={"*": Broker(pool, seed)},
+            outgoing=OPTIONS,
         )
         watch = asyncio.create_task(_end_with(os.getppid()))
         register(orchestrator, World(Books(pool), seed, blocks=1.6 * LEASE.total_seconds()))
