@@ -15,6 +15,7 @@ from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON, until
 
 
+@pytest.mark.fault(35)
 @pytest.mark.predecessor(32)
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_a_worker_whose_clock_is_an_hour_off_steals_and_delays_nothing(

@@ -89,6 +89,7 @@ async def parked(run: SagaRun[Done]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.fault(46)
 async def test_a_rolling_deploy_that_inserts_a_step_under_the_same_version_parks_nobody(make: Make) -> None:
     line = Line(fails=2)
     old, new = line.saga(*OLD), line.saga(*NEW)

@@ -105,6 +105,7 @@ async def test_a_saga_waits_for_an_event_and_goes_on_with_what_it_brings(make: M
     assert (received.event, received.output) == ("approval", {"by": "ann"})
 
 
+@pytest.mark.fault(42)
 async def test_an_event_that_comes_early_waits_for_the_saga(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     builder = SagaBuilder(Order)
@@ -158,6 +159,7 @@ async def test_an_event_before_the_first_claim_is_taken_with_it(make: Make) -> N
 # Once, in order, about the same thing.
 
 
+@pytest.mark.fault(42)
 async def test_of_two_with_one_event_id_a_saga_gets_one(make: Make) -> None:
     builder = SagaBuilder(Order)
     first = builder.add_event(approval)
@@ -506,6 +508,7 @@ async def test_a_payload_that_no_wait_could_read_is_refused_by_whoever_knows_the
     assert seen.status is SagaStatus.SUSPENDED
 
 
+@pytest.mark.fault(42)
 async def test_what_else_is_refused_of_an_event(memory: MemoryStore) -> None:
     orchestrator = SagaOrchestrator(memory, max_payload_bytes=200)
     _, saga_id = await waiting(orchestrator)

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
+import pytest
 
 from saga_fn import (
     Completed,
@@ -32,6 +33,7 @@ async def _until_charging(shop: Shop, count: int = 1) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.fault(48)
 async def test_a_stop_finishes_the_step_that_runs_and_another_worker_goes_on_at_once(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
@@ -47,6 +49,7 @@ async def test_a_stop_finishes_the_step_that_runs_and_another_worker_goes_on_at_
         assert shop.done == ["reserve", "charge", "ship"]
 
 
+@pytest.mark.fault(48)
 async def test_a_stop_cuts_short_what_takes_too_long_and_another_worker_repeats_it_at_once(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     definition = make_saga(shop)
@@ -99,6 +102,7 @@ async def test_a_stop_does_not_wait_for_a_retry(make: Make) -> None:
         await second.handle(definition).attach(run.id).result(SOON)
 
 
+@pytest.mark.fault(48)
 async def test_a_step_that_will_not_be_cancelled_does_not_hold_up_the_stop(make: Make) -> None:
     entered = asyncio.Event()
     release = asyncio.Event()

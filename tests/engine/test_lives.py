@@ -143,6 +143,7 @@ def test_what_a_loop_that_was_closed_has_left_is_gone_on_with_in_the_next(memory
 # Left, whatever happens.
 
 
+@pytest.mark.fault(40)
 async def test_one_whose_exit_is_cancelled_gives_everything_back_and_can_be_entered_again(make: Make) -> None:
     hold = asyncio.Event()
     orchestrator = make(stop_timeout=timedelta(seconds=SOON))
@@ -314,6 +315,7 @@ async def test_a_step_cancelled_before_its_first_turn_is_begun_all_the_same(memo
     assert len(shop.keys) == 3, "nothing was in doubt, for nothing had begun"
 
 
+@pytest.mark.fault(40)
 async def test_a_start_whose_statement_other_code_cancels_is_told_so_and_the_next_one_goes_on(
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +366,7 @@ async def test_a_process_whose_tasks_are_all_cancelled_says_so_and_leaves_no_sag
         assert isinstance(ended, Completed)
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("where", ["step", "compensation", "input map"])
 @pytest.mark.parametrize("grouped", [False, True])
@@ -470,6 +473,7 @@ class Touchy(msgspec.Struct):
         return self.number
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("error", [OwnError("x"), asyncio.CancelledError(), GeneratorExit(), StopIteration()], ids=repr)
 @pytest.mark.parametrize("where", [with_map, with_condition, with_moment, with_correlation])
 async def test_what_is_no_error_in_a_function_of_the_definition_parks_the_saga(
@@ -515,6 +519,7 @@ async def test_an_output_that_cannot_be_judged_does_not_keep_its_saga_running(ma
 # Elsewhere.
 
 
+@pytest.mark.fault(41)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a process with threads forks: that is what is tried
 async def test_a_process_that_was_forked_from_one_that_had_entered_is_told_so() -> None:

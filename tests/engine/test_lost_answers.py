@@ -63,6 +63,7 @@ class Backend:
         return looked
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("delay", [1, 2, 3])
 async def test_a_writer_is_never_told_that_it_lost_a_saga_that_is_its_own(
     make: Make, monkeypatch: pytest.MonkeyPatch, delay: int

@@ -57,6 +57,7 @@ async def test_a_start_whose_connection_breaks_is_settled(wire: Wire, which: Lit
         assert shop.done == ["reserve", "charge", "ship"]
 
 
+@pytest.mark.fault(5, 6)
 @pytest.mark.parametrize("which", ["request", "answer"])
 async def test_a_commit_whose_connection_breaks_is_settled(wire: Wire, which: Literal["request", "answer"]) -> None:
     shop = Shop(returns=lambda what: Done(f"result-of-{what}"))
@@ -71,6 +72,7 @@ async def test_a_commit_whose_connection_breaks_is_settled(wire: Wire, which: Li
         assert len(set(shop.keys)) == len(shop.keys)
 
 
+@pytest.mark.fault(11)
 async def test_all_connections_ended_again_and_again_while_sagas_run(dsn: str) -> None:
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
@@ -102,6 +104,7 @@ async def test_a_connection_that_broke_while_nobody_used_it_is_replaced_unnotice
         assert (await run.snapshot()).id == run.id
 
 
+@pytest.mark.fault(10)
 async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -> None:
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
@@ -124,6 +127,7 @@ async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -
             assert isinstance(await run.outcome(SOON), Completed)
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("kind", ["dsn", "pool"])
 async def test_connections_made_while_the_database_took_no_writes_are_replaced(any_dsn: str, kind: str) -> None:
     """As in a failover: a session stays read-only for as long as it lives, though the database is no longer."""

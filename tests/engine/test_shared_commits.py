@@ -93,6 +93,7 @@ async def test_a_row_that_the_server_refuses_is_parked_alone(crowd: Crowd, stran
     await stranger.close()
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("code", ["P0001", "XX001", "42501", "0A000", "40001", "57014"])
 async def test_a_row_whose_commit_fails_for_whatever_reason_is_parked_alone(
     crowd: Crowd, stranger: asyncpg.Connection, code: str

@@ -99,6 +99,7 @@ async def sourced(dsn: str, kind: str) -> AsyncGenerator[str | asyncpg.Pool]:
         pool.terminate()
 
 
+@pytest.mark.fault(7)
 @pytest.mark.parametrize("kind", ["dsn", "pool"])
 async def test_nothing_hangs_while_the_server_is_frozen_and_all_goes_on_afterwards(
     frozen: EmbeddedPostgres, kind: str
@@ -146,6 +147,7 @@ async def test_a_stop_and_a_start_keep_their_time_while_the_server_is_frozen(fro
         thaw(frozen)
 
 
+@pytest.mark.fault(7)
 async def test_connections_that_fall_silent_are_replaced(wire: Wire) -> None:
     async with asyncio.timeout(3 * SOON):
         async with SagaOrchestrator(wire.dsn, lease=LEASE, poll_interval=OFTEN, concurrency=4) as orchestrator:
@@ -158,6 +160,7 @@ async def test_connections_that_fall_silent_are_replaced(wire: Wire) -> None:
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.fault(7)
 async def test_a_commit_on_a_silent_connection_is_sent_again_by_another(wire: Wire) -> None:
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
@@ -287,6 +290,7 @@ async def test_a_verb_on_a_row_that_stays_locked_says_so_soon(any_dsn: str, verb
         await connection.close()
 
 
+@pytest.mark.fault(13)
 async def test_a_table_of_events_that_stays_locked_keeps_no_saga_waiting(any_dsn: str) -> None:
     """As by VACUUM FULL of it: what an event would have to wait for costs nothing else."""
     async with (

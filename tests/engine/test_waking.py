@@ -100,6 +100,7 @@ async def test_a_retry_that_is_due_is_not_slept_through(dsn: str) -> None:
         assert await run.result(SOON) == Done("ship")
 
 
+@pytest.mark.fault(32)
 async def test_without_listening_it_is_found_by_looking(dsn: str) -> None:
     definition = make_saga(Shop())
     async with (
@@ -112,6 +113,7 @@ async def test_without_listening_it_is_found_by_looking(dsn: str) -> None:
         assert await run.result(SOON) == Done("ship")
 
 
+@pytest.mark.fault(32)
 async def test_a_listening_connection_that_is_ended_comes_back(dsn: str) -> None:
     definition = make_saga(Shop())
     async with (

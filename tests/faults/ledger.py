@@ -23,6 +23,7 @@ class Job(msgspec.Struct, frozen=True):
 
     A flaky one fails at its first attempt. `stubborn`: a cancelled step goes on all the same. What
     fails does so after `linger` seconds, and a compensation waits for `patience` seconds, or for ever.
+    Each execution takes `takes` seconds.
     """
 
     hangs: str = ""
@@ -31,6 +32,7 @@ class Job(msgspec.Struct, frozen=True):
     flaky: str = ""
     stubborn: bool = False
     linger: float = 0.0
+    takes: float = 0.0
     patience: float | None = None
 
 
@@ -46,6 +48,8 @@ class Ledger:
         """Do what the job says of this execution, and write it down before and after."""
         name = name_of(ctx.step_id, direction)
         await self._write(ctx, direction, "begin")
+        if job.takes:
+            await asyncio.sleep(job.takes)
         if job.kills == name:
             os._exit(9)
         while name in job.hangs.split(",") and await self._pool.fetchval("SELECT count(*) FROM released") == 0:

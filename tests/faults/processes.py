@@ -19,9 +19,11 @@ from tests.support.until import SOON
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = [
+    "tests.faults.actor",
     "tests.faults.booker",
     "tests.faults.carrier",
     "tests.faults.rewinder",
+    "tests.faults.trial.worker",
     "tests.faults.waiter",
     "tests.faults.worker",
 ]
@@ -52,7 +54,11 @@ class Processes:
 
     def lives(self, pid: int) -> bool:
         """Whether a process has not ended."""
-        return self._of(pid).exitcode is None
+        return self.code(pid) is None
+
+    def code(self, pid: int) -> int | None:
+        """What a process has ended with, if it has; below 0: a signal."""
+        return self._of(pid).exitcode
 
     def _of(self, pid: int) -> BaseProcess:
         return next(process for process in self._begun if process.pid == pid)

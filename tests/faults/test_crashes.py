@@ -33,6 +33,7 @@ from tests.faults.stage import Stage
 from tests.support.until import SOON
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("step", ["one", "two", "three"])
 async def test_killed_in_a_step(stage: Stage, step: str) -> None:
     run = await stage.sagas.jobs.start(Job(hangs=step))
@@ -42,6 +43,7 @@ async def test_killed_in_a_step(stage: Stage, step: str) -> None:
     assert (await stage.executions()).by_step() == {"one": 1, "two": 1, "three": 1, step: 2}
 
 
+@pytest.mark.fault(2)
 async def test_killed_in_a_compensation(stage: Stage) -> None:
     run = await stage.sagas.jobs.start(Job(fails="three", hangs="undo one"))
     with stage.processes.killed():
@@ -50,6 +52,7 @@ async def test_killed_in_a_compensation(stage: Stage) -> None:
     assert (await stage.executions()).by_step("compensate") == {"two": 1, "one": 2}
 
 
+@pytest.mark.fault(3)
 async def test_killed_after_a_step_and_before_its_commit(stage: Stage, dsn: str) -> None:
     run = await stage.sagas.jobs.start(Job(hangs="two"))
     with stage.processes.killed():
@@ -81,6 +84,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.fault(1, 3, 4)
 @pytest.mark.parametrize("many", [1, 100])
 @pytest.mark.parametrize("point, where", POINTS, ids=[f"{point}-{where}" for point, where in POINTS])
 async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str, where: str, many: int) -> None:
@@ -105,6 +109,7 @@ async def test_killed_around_a_commit_that_sets_an_attribute(stage: Stage, point
     assert (await SagaAdmin(stage.orchestrator).get_saga(runs[0].id)).attributes == {"done": "three"}
 
 
+@pytest.mark.fault(37)
 async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage) -> None:
     run = await stage.sagas.jobs.start(Job(hangs="two"))
     first = stage.processes.begin()
@@ -152,6 +157,7 @@ async def test_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> No
     await stage.assert_recorded_once(poison, *runs)
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize(
     "job", [Job(), Job(fails="three"), Job(flaky="two"), Job(flaky="undo one", fails="three")], ids=repr
 )

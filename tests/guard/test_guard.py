@@ -52,6 +52,7 @@ async def test_what_is_repeated_is_done_once_and_undone_once(pool: asyncpg.Pool)
     assert await booked(pool) == ["done", "undone"]
 
 
+@pytest.mark.fault(45)
 async def test_what_never_came_needs_no_undoing_and_is_refused_when_it_comes(pool: asyncpg.Pool) -> None:
     assert [await undo(pool), await undo(pool)] == [Undoing.NOTHING, Undoing.NOTHING]
     assert [await do(pool), await do(pool)] == [Doing.LATE, Doing.LATE]
@@ -59,6 +60,7 @@ async def test_what_never_came_needs_no_undoing_and_is_refused_when_it_comes(poo
     assert await booked(pool) == []
 
 
+@pytest.mark.fault(45)
 async def test_what_was_undone_is_not_done_again(pool: asyncpg.Pool) -> None:
     await do(pool)
     await undo(pool)
@@ -107,6 +109,7 @@ async def test_who_comes_meanwhile_waits_and_is_told_the_truth(pool: asyncpg.Poo
     assert await booked(pool) == []
 
 
+@pytest.mark.fault(45)
 async def test_however_they_meet_the_books_are_right(pool: asyncpg.Pool) -> None:
     """Requests to do and to undo the same things, many at once and in any order: done and not undone never stays."""
     draw = random.Random(7)

@@ -106,6 +106,7 @@ async def test_a_dsn_a_connection_and_a_pool_will_do(empty_dsn: str, conn: Conne
         await check_schema(conn, schema=schema)
 
 
+@pytest.mark.fault(47)
 async def test_eight_at_once_migrate_once(any_dsn: str) -> None:
     for number in range(6):
         schema = f"round_{number}"
@@ -127,6 +128,7 @@ asyncio.run(module.migrate(sys.argv[1]))
 """
 
 
+@pytest.mark.fault(47)
 async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Connection) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, empty_dsn]) as process:
         sleeping = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3)' AND datname = current_database()"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,16 +25,23 @@ START_LIMIT = 20.0
 CONNECTIONS = 5
 
 
-@asynccontextmanager
-async def pooled(dsn: str) -> AsyncGenerator[str]:
-    """How to connect to the database through a pooler of this test's own."""
-    program, account = PGBOUNCER.require(), server_account()
-    place = make_place(account)
-    try:
-        command = [program, str(_written(place / "etc", dsn, account))]
-        with (place / "log").open("w+") as log:
-            running = subprocess.Popen(
-                command,
+class Pooler:
+    """A pooler of a test's own, which can be killed and started again."""
+
+    def __init__(self, place: Path, dsn: str, account: Account | None) -> None:
+        self._account = account
+        self._command = [PGBOUNCER.require(), str(_written(place / "etc", dsn, account))]
+        self._log = place / "log"
+        self._running: subprocess.Popen[bytes] | None = None
+        self.dsn = _through(place / "etc", dsn)
+        """How to connect to the database through it."""
+
+    async def start(self) -> None:
+        """Start it, and return when it passes transactions on."""
+        account = self._account
+        with self._log.open("w+") as log:
+            self._running = subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -42,15 +50,36 @@ async def pooled(dsn: str) -> AsyncGenerator[str]:
                 group=None if account is None else account.gid,
                 extra_groups=None if account is None else [],
             )
-            try:
-                given = _through(place / "etc", dsn)
-                await _answering(given, running, place / "log")
-                yield given
-            finally:
-                running.terminate()
-                await asyncio.to_thread(running.wait, START_LIMIT)
+        await _answering(self.dsn, self._running, self._log)
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it by that signal."""
+        if self._running is not None:
+            self._running.send_signal(how)
+            await asyncio.to_thread(self._running.wait, START_LIMIT)
+
+
+@asynccontextmanager
+async def pooler(dsn: str) -> AsyncGenerator[Pooler]:
+    """A pooler before that database."""
+    account = server_account()
+    place = make_place(account)
+    try:
+        made = Pooler(place, dsn, account)
+        try:
+            await made.start()
+            yield made
+        finally:
+            await made.stop()
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+@asynccontextmanager
+async def pooled(dsn: str) -> AsyncGenerator[str]:
+    """How to connect to the database through a pooler of this test's own."""
+    async with pooler(dsn) as made:
+        yield made.dsn
 
 
 def _written(folder: Path, dsn: str, account: Account | None) -> Path:
@@ -70,6 +99,7 @@ def _written(folder: Path, dsn: str, account: Account | None) -> Path:
         "[pgbouncer]\n"
         "pool_mode = transaction\n"
         "server_round_robin = 1\n"
+        "server_login_retry = 1\n"  # else it refuses everybody for 15 s when the server was away
         f"default_pool_size = {CONNECTIONS}\n"
         f"unix_socket_dir = {folder}\n"
         f"listen_port = {PORT}\n"

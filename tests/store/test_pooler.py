@@ -37,6 +37,7 @@ async def test_it_hands_each_transaction_to_another_session(pooler: str) -> None
         await connection.close()
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("listens", ["by listen_dsn", "not at all"])
 async def test_everything_works_through_it(pooler: str, any_dsn: str, listens: str) -> None:
     await migrate(f"{pooler}&statement_cache_size=0", schema="pooled")

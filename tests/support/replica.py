@@ -49,14 +49,14 @@ def replicated(bin_dir: Path | None = None) -> Generator[Replicated]:
     try:
         home.chmod(0o711)  # its server may run as another user, who passes through
         with embedded(bin_dir) as primary:
-            _copy(primary, home)
+            copy_to(primary, home)
             with EmbeddedPostgres(home, bin_dir=bin_dir, settings={**SETTINGS, "hot_standby": "on"}) as replica:
                 yield Replicated(primary, replica)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _copy(primary: EmbeddedPostgres, home: Path) -> None:
+def copy_to(primary: EmbeddedPostgres, home: Path) -> None:
     """Make the folder of an embedded server whose data follow those of the primary."""
     data = home / "data"
     wanted = [str(primary.bin_dir / "pg_basebackup"), "-D", str(data), "-R", "-X", "stream", "-c", "fast", "--no-sync"]

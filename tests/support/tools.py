@@ -41,6 +41,7 @@ CHROMIUM = Tool("chromium", "chromium")
 NATS_SERVER = Tool("nats-server", "nats-server")
 RABBITMQ = Tool("rabbitmq-server", "rabbitmq-server")
 EPMD = Tool("epmd", "erlang-base")
+GCC = Tool("gcc", "gcc libc6-dev")
 
 
 def left_out(reports: Iterable[object]) -> list[str]:

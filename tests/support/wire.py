@@ -17,6 +17,8 @@ class Wire:
     def __init__(self, dsn: str) -> None:
         self._given = urlsplit(dsn)
         self._links: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._half_closed: set[asyncio.StreamWriter] = set()
         self._talks: set[asyncio.Task[None]] = set()
         self._marker: tuple[bytes, Literal["request", "answer"]] | None = None
         self._port = 0
@@ -28,6 +30,8 @@ class Wire:
         """While it is, every new connection is taken, and nothing that is sent by it goes on or comes back."""
         self.delay = 0.0
         """Seconds by which everything is late, in both directions."""
+        self.rate = 0
+        """Bytes a second that get through one connection in one direction; 0 for all there are."""
         self.cuts = 0
         """How often a marked conversation was cut."""
         self.silences = 0
@@ -39,9 +43,22 @@ class Wire:
         account, _, _ = self._given.netloc.rpartition("@")
         return self._given._replace(netloc=f"{account}@127.0.0.1:{self._port}", query="").geturl()
 
-    def cut(self) -> None:
-        """Break all connections there are."""
-        for link in list(self._links):
+    def lead_to(self, dsn: str, *, cut: bool = True) -> None:
+        """Lead new connections to another server with the same accounts, and break those there are."""
+        self._given = urlsplit(dsn)
+        if cut:
+            self.cut()
+
+    def half_close(self) -> None:
+        """Tell clients that nothing more comes, and go on to take what they send."""
+        for client in list(self._clients):
+            if not client.is_closing():
+                self._half_closed.add(client)
+                client.write_eof()
+
+    def cut(self, every: int = 1) -> None:
+        """Break all connections there are, or every second, say."""
+        for link in list(self._links if every == 1 else self._clients)[::every]:
             link.transport.abort()
 
     def silence(self) -> None:
@@ -84,6 +101,7 @@ class Wire:
             return
         ends = (writer, up_writer)
         self._links.update(ends)
+        self._clients.add(writer)
         muted, silenced = asyncio.Event(), asyncio.Event()
         if self.silent:
             silenced.set()
@@ -94,6 +112,8 @@ class Wire:
                 both.create_task(self._answer(up_reader, writer, ends, muted, silenced))
         finally:
             self._links.difference_update(ends)
+            self._clients.discard(writer)
+            self._half_closed.discard(writer)
             self._silenced.discard(silenced)
 
     async def _server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -102,6 +122,9 @@ class Wire:
             port = query.get("port", ["5432"])[0]
             return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{port}")
         return await asyncio.open_connection(self._given.hostname, self._given.port or 5432)
+
+    async def _lag(self, data: bytes) -> None:
+        await asyncio.sleep(self.delay + (len(data) / self.rate if self.rate else 0.0))
 
     async def _ask(
         self,
@@ -113,7 +136,7 @@ class Wire:
     ) -> None:
         heard = b""
         while data := await _read(reader):
-            await asyncio.sleep(self.delay)
+            await self._lag(data)
             if self._silencing is not None and self._silencing[0] in data:
                 which = self._silencing[1]
                 self._silencing = None
@@ -144,8 +167,8 @@ class Wire:
         silenced: asyncio.Event,
     ) -> None:
         while data := await _read(reader):
-            await asyncio.sleep(self.delay)
-            if silenced.is_set():
+            await self._lag(data)
+            if silenced.is_set() or client in self._half_closed:
                 continue
             if not muted.is_set():
                 client.write(data)
