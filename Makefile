@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate release-check plans generate docs clean
+.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,15 @@ generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ and the docstrings
 	$(BIN)/python docs/hooks.py > llms.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+faults: $(VENV)/.installed-dev ## Let 48 faults happen on real servers; under an hour. CELLS="18,15-pgbouncer" and FAULTS="5,7" choose
+	@$(BIN)/python -m tests.faults.trial $(if $(CELLS),--cells "$(CELLS)") $(if $(FAULTS),--faults "$(FAULTS)")
+	@$(BIN)/python -m pytest -m fault -n auto
+
+soak: $(VENV)/.installed-dev ## Let long faults last a minute each, then half load with random kills for MINUTES=30
+	@SAGA_FN_FAULTS_LONG=60 $(BIN)/python -m tests.faults.trial --cells 18 --faults 7,13,30,31,32,33
+	@SAGA_FN_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -n 2 tests/engine/test_outage.py
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30)
 
 release-check: $(VENV)/.installed-dev ## Try wheel and sdist bare on every Python there is
 	@$(BIN)/python -m saga_fn._tools.release_check

@@ -23,6 +23,7 @@ PROGRAMS = [
     "tests.faults.booker",
     "tests.faults.carrier",
     "tests.faults.rewinder",
+    "tests.faults.soaked",
     "tests.faults.trial.worker",
     "tests.faults.waiter",
     "tests.faults.worker",

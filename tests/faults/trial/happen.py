@@ -21,7 +21,7 @@ from tests.faults.processes import ROOT
 from tests.faults.trial.failover import crashed_after_lies, lag, promoted, split, standby
 from tests.faults.trial.run import Happens, Trial
 from tests.faults.trial.shim import Shim
-from tests.faults.trial.stand import PARKED, Needs, Stand
+from tests.faults.trial.stand import Needs, Stand
 from tests.faults.trial.work import ODD, Note, Trials, approved
 from tests.faults.trial.worker import LEASE
 from tests.support.until import SOON
@@ -531,7 +531,7 @@ async def compensations_fail(stand: Stand) -> None:
     for _ in range(10):
         await stand.start(stand.sagas.forks, Job(fails="join", flaky="undo left"), "COMPENSATED")
     for _ in range(3):
-        await stand.start(stand.sagas.stubborn, Job(fails="two"), PARKED)
+        await stand.start(stand.sagas.stubborn, Job(fails="two"), "FAILED")
     await stand.ended(30)
 
 
