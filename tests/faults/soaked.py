@@ -8,6 +8,7 @@ from typing import Final
 
 from saga_fn import Retention, SagaBuilder, SagaDefinition, SagaOrchestrator, step
 from saga_fn.definition import retention
+from saga_fn.engine import worker
 from saga_fn.engine.hold import deleting
 
 LEASE: Final = timedelta(seconds=5)
@@ -34,6 +35,7 @@ def five_steps() -> SagaDefinition[int, int]:
     # Nobody else may keep sagas for less than an hour; here an hour has to pass in seconds.
     setattr(retention, "SHORTEST", KEPT)  # noqa: B010 - it is final for all but this program
     setattr(deleting, "_PAUSE", KEPT / 5)  # noqa: B010 - as above
+    setattr(worker, "DELETE_EVERY", KEPT.total_seconds() / 5)  # noqa: B010 - as above
     setattr(deleting, "_AT_WORK", KEPT)  # noqa: B010 - as above: some that are at work are killed
     builder = SagaBuilder(int, retention=Retention(completed=KEPT, compensated=KEPT))
     ref = builder.initial

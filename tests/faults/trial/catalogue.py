@@ -70,7 +70,7 @@ _LISTED: Final = (
     Fault(30, "an old transaction keeps dead rows", "nothing but time is lost"),
     Fault(31, "nothing is vacuumed", "nothing but time is lost"),
     Fault(32, "notifications are lost: the listener dies, or the queue stands", "all is found by polling"),
-    Fault(33, "a thousand foreign notifications a second", "they wake nobody more often than need be"),
+    Fault(33, "a thousand foreign notifications a second", "each worker claims as seldom as without them"),
     Fault(
         34,
         "PgBouncer is killed and comes back",
@@ -84,7 +84,7 @@ _LISTED: Final = (
     Fault(39, "a step raises what is no error, or returns what cannot be stored", "other sagas go on"),
     Fault(40, "a call of the engine is cancelled at each of its awaits", "no owner is left over"),
     Fault(41, "two processes with the same name, forked from one", "each is an owner of its own"),
-    Fault(42, "events come twice, early, late, and for nobody", "each is taken once"),
+    Fault(42, "events come twice, early, late, and without a saga", "each is taken once"),
     Fault(43, "an abort races with steps, retries and rollbacks", "each saga has one end"),
     Fault(44, "a compensation fails some times, or for ever", "it is tried again, or waits for a person"),
     Fault(

@@ -29,7 +29,7 @@ def marked() -> dict[int, list[str]]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for mark in node.decorator_list:
                     for number in _numbers(mark):
-                        found[number].add(str(path.relative_to(TESTS)))
+                        found[number].add(str(path.relative_to(TESTS.parent)))
     return {number: sorted(files) for number, files in found.items()}
 
 
