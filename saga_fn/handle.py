@@ -346,7 +346,7 @@ class SagaHandle(Generic[D, R]):
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        if self._orchestrator.entered:
+        if self._orchestrator.entered or self._orchestrator.engine.store.attendants:  # these work on it
             run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
             return await run.result(timeout)
         with self._orchestrator.attending():

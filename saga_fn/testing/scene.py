@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, final
+from functools import partial
+from typing import Final, TypeAlias, TypeVar, final
 from uuid import UUID
 
 import attrs
@@ -35,6 +36,7 @@ _AFTER: Final[dict[Phase, tuple[At, ...]]] = {
     "compensate": ("in_undo",),
     "probe": ("in_probe",),
 }
+Around: TypeAlias = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 _MOST_AT_ONCE: Final = 1000
 
 
@@ -69,6 +71,8 @@ class Scene:
         self.fakes: Fakes = Fakes()
         self.faults: Faults = Faults()
         self.messages: list[OutgoingMessage] = []
+        self.around: list[tuple[Named, Phase, Around]] = []
+        """The code around calls: it is given the call, and makes it, or does something else. The last is outermost."""
         self.stop: Stop | None = None
         self._lease = lease
         self._only_fakes = only_fakes
@@ -144,6 +148,13 @@ class Scene:
     def through(self, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R]:
         """The same definition, whose code is called through here."""
         return through(definition, self._calls, self._call_hook)
+
+    def known(self, name: str, version: int, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R] | None:
+        """The stand-in of this very definition, if it is registered under that name and version already."""
+        for known_name, known_version, known, stand_in in self._definitions:
+            if (known_name, known_version) == (name, version) and known is definition:
+                return stand_in
+        return None
 
     def add(self, name: str, version: int, definition: AnySaga, stand_in: AnySaga) -> None:
         """Have each process run this."""
@@ -309,7 +320,11 @@ class Scene:
         self._records.append(record)
         fake = self.fakes.stands_in(place, step)
         try:
-            called = self.clock.call(process, fake or (_refused(place) if self._only_fakes else real))
+            work = fake or (_refused(place) if self._only_fakes else real)
+            for named, phase, around in self.around:
+                if phase == place.phase and named.means(context.step_id):
+                    work = partial(around, work)
+            called = self.clock.call(process, work)
             returned = await called
         except BaseException as error:
             record.end(raised=error)

@@ -111,6 +111,7 @@ class World:
             WorldError: A fault that was asked for never came. It is raised if nothing else is.
         """
         self.close(check=error is None)
+        await self._scene.front.__aexit__(None, None, None)
 
     def close(self, *, check: bool = True) -> None:
         """End it, where it was not entered. A second call does nothing.
@@ -191,9 +192,11 @@ class World:
         )
         self._scene.open_where_possible()
         chosen = name if name is not None else definition.name or ""
-        stand_in = self._scene.through(definition)
+        known = self._scene.known(chosen, version, definition)
+        stand_in = self._scene.through(definition) if known is None else known
         handle = self._scene.front.register(chosen, stand_in, version=version)
-        self._scene.add(chosen, version, definition, stand_in)
+        if known is None:
+            self._scene.add(chosen, version, definition, stand_in)
         return handle
 
     # Fakes.

@@ -69,7 +69,8 @@ def test_it_has_what_a_user_needs(files: set[str]) -> None:
 
 
 def test_it_has_nothing_else(files: set[str]) -> None:
-    assert {PurePosixPath(file).parts[0] for file in files} == {"saga_fn", "saga_fn-0.1.0.dist-info"}
+    assert {PurePosixPath(file).parts[0] for file in files} == {"saga_fn", "saga_fn_pytest", "saga_fn-0.1.0.dist-info"}
+    assert {file for file in files if file.startswith("saga_fn_pytest/")} == {"saga_fn_pytest/__init__.py"}
     inside = {PurePosixPath(file) for file in files if file.startswith("saga_fn/")}
     data = {file.suffix for file in inside if file.parts[1] in ("console", "demo", "prometheus")} - {".py"}
     assert data == {".css", ".js", ".json", ".jsonl", ".svg", ".yml"}
@@ -94,7 +95,10 @@ def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, fil
     )
     extras = tuple(f"saga_fn/{room}/" for room in rooms)
     names = [file.removesuffix(".py").replace("/", ".") for file in files if file.endswith(".py")]
-    library = sorted(name for name in names if not f"{name.replace('.', '/')}/".startswith(extras))
+    plugins = ("saga_fn_pytest.__init__",)  # pytest brings itself
+    library = sorted(
+        name for name in names if name not in plugins and not f"{name.replace('.', '/')}/".startswith(extras)
+    )
     consumer.run_program("import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in library))
 
 
