@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import ClassVar, Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 from uuid import UUID
 
 import attrs
@@ -73,17 +72,13 @@ class Place:
     """Where the code of a saga calls the user's: a call that is about to be made, by a process."""
 
     __slots__ = ("context", "given", "owner", "phase")
-    phase: Phase
-    given: tuple[object, ...]
-    context: StepContext
-    owner: StepId
-    """The step; of an item, the step that has fanned out."""
 
     def __init__(self, phase: Phase, given: tuple[object, ...], context: StepContext) -> None:
-        self.phase = phase
-        self.given = given
-        self.context = context
-        self.owner = owner_of(StepId(context.step_id))
+        self.phase: Phase = phase
+        self.given: tuple[object, ...] = given
+        self.context: StepContext = context
+        self.owner: StepId = owner_of(StepId(context.step_id))
+        """The step; of an item, the step that has fanned out."""
 
     @property
     def what(self) -> str:
@@ -91,19 +86,14 @@ class Place:
         return f"{_WORDS[self.phase]}{self.context.step_id}"
 
 
-Code: TypeAlias = Callable[[Place], Awaitable[object]]
-"""Calls the code of a place, whichever it is."""
-
-
 @final
 class Record:
     """A call of which the end is still to come."""
 
     __slots__ = ("call",)
-    NOT_OVER: ClassVar[str] = "it goes on"
 
     def __init__(self, call: Call) -> None:
-        self.call = call
+        self.call: Call = call
 
     def end(self, returned: object = None, raised: BaseException | None = None) -> None:
         """Note how it has ended."""

@@ -53,7 +53,8 @@ def named(step: object, definitions: Iterable[AnySaga]) -> Named:
     """The steps that are named so in these definitions. Raises WorldError where there is none."""
     known = [each for definition in definitions for each in _steps(definition)]
     if isinstance(step, StepBase):
-        parts = parts_of(step)
+        given: AnyStep = step
+        parts = parts_of(given)
         code = _code(parts.execute)
         said, ids = parts.name, {str(each.step_id) for each in known if _code(each.execute) == code}
     else:
@@ -86,10 +87,10 @@ class Fake:
     __slots__ = ("code", "left", "named", "phase")
 
     def __init__(self, named: Named, phase: Phase, code: AnyCode, times: int | None = None) -> None:
-        self.named = named
-        self.phase = phase
-        self.code = code
-        self.left = times
+        self.named: Named = named
+        self.phase: Phase = phase
+        self.code: AnyCode = code
+        self.left: int | None = times
 
 
 @final
@@ -201,10 +202,10 @@ class Fault:
     __slots__ = ("kind", "left", "named", "phase")
 
     def __init__(self, kind: At | Literal["twice", "late"], named: Named, phase: Phase, times: int) -> None:
-        self.kind = kind
-        self.named = named
-        self.phase = phase
-        self.left = times
+        self.kind: At | Literal["twice", "late"] = kind
+        self.named: Named = named
+        self.phase: Phase = phase
+        self.left: int = times
 
     @property
     def said(self) -> str:

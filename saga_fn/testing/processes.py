@@ -47,7 +47,7 @@ class Process:
         on_fact: Callable[[Process, Fact], None],
         publish: PublishFunction,
     ) -> None:
-        self.number = number
+        self.number: int = number
         self.loop: VirtualLoop = VirtualLoop(time, on_ready)
         self.orchestrator: SagaOrchestrator = SagaOrchestrator(
             store,

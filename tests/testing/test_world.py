@@ -138,7 +138,7 @@ async def test_a_timeout_never_fires_while_a_fake_is_answering() -> None:
 
 async def test_the_clock_stands_still_for_what_a_step_has_begun_beside_itself() -> None:
     async with World(start=START) as world:
-        tasks = []
+        tasks: list[asyncio.Task[object]] = []
 
         async def reserves(order: Order, ctx: StepContext) -> str:
             sending = world.orchestrator.to(ctx.saga_id, approval).send(Approval("ann"))
