@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias, cast, final
 
 import attrs
 from returns.result import Failure, Result, Success
+from typing_extensions import TypeIs
 
 from saga_fn.arguments import check_is
 from saga_fn.codec import type_name
@@ -52,9 +53,8 @@ class Named:
 def named(step: object, definitions: Iterable[AnySaga]) -> Named:
     """The steps that are named so in these definitions. Raises WorldError where there is none."""
     known = [each for definition in definitions for each in _steps(definition)]
-    if isinstance(step, StepBase):
-        given: AnyStep = step
-        parts = parts_of(given)
+    if _is_step(step):
+        parts = parts_of(step)
         code = _code(parts.execute)
         said, ids = parts.name, {str(each.step_id) for each in known if _code(each.execute) == code}
     else:
@@ -69,6 +69,10 @@ def named(step: object, definitions: Iterable[AnySaga]) -> Named:
             hint=f"its steps are {names}" if names else "register the saga first: world.register(order_saga)",
         )
     return Named(said, frozenset(ids))
+
+
+def _is_step(value: object) -> TypeIs[AnyStep]:
+    return isinstance(value, StepBase)
 
 
 def _code(execute: AnyCode) -> AnyCode:
