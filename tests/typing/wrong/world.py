@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from saga_fn import Done, Event, SagaBuilder
 from saga_fn.testing import World
-from tests.typing.shop import Charged, ChargeInput, Order, Reserved, ReserveInput, charge, create_order, do_reserve, reserve
+from tests.typing.shop import (
+    Charged,
+    ChargeInput,
+    Order,
+    Reserved,
+    ReserveInput,
+    charge,
+    create_order,
+    do_reserve,
+    reserve,
+)
 
 approval = Event("approval", Order)
 builder = SagaBuilder(ReserveInput)
