@@ -129,7 +129,7 @@ def test_they_import_only_public_names(page: Path) -> None:
     assert ours <= set(saga_fn.__all__)
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
     public = (
-        *("brokers", "console", "diagram", "embedded", "guard", "kafka", "nats", "observe", "otel"),
+        *("brokers", "console", "diagram", "embedded", "examples", "guard", "kafka", "nats", "observe", "otel"),
         *("outgoing", "prometheus", "rabbitmq", "sqlalchemy", "testing", "tuning", "webhook"),
     )
     assert others <= {f"saga_fn.{name}" for name in public}
