@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key
 from saga_fn.core.listing import Wanted
@@ -173,7 +175,10 @@ class AdminPauses(AdminBase):
     async def _extend(self, verb: str, pause: PauseRecord, asked: Asked) -> bool:
         """Move the moments of all sagas of a pause, then end it."""
         ending = ending_of(pause, verb, asked, self._engine.store.now())
-        begun = await self._engine.store.operations.insert(ending)
+        operations = self._engine.store.operations
+        begun = await operations.read(ending.id)
+        if begun is None:  # a stop that comes from now on is not known to this call, and stands
+            begun = msgspec.structs.replace(await operations.insert(ending), state=OperationState.RUNNING)
         return (await carry_through(self._engine, begun)).state is OperationState.DONE
 
 

@@ -53,10 +53,10 @@ class MemoryOperations:
                 return self._taken(each, lease)
         return None
 
-    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
-        """Take this operation, stopped or running."""
+    async def take(self, operation_id: UUID, *, seen: OperationState, lease: timedelta) -> OperationRecord | None:
+        """Take this operation, as the caller has seen it."""
         found = self._kept.get(operation_id)
-        if found is None or found.state is OperationState.DONE:
+        if found is None or found.state is not seen or seen is OperationState.DONE:
             return None
         if found.state is OperationState.RUNNING and not self._is_free(operation_id):
             return None

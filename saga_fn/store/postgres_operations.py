@@ -89,11 +89,17 @@ class PostgresOperations:
             )
         return _record_of(row)
 
-    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
-        """Take this operation, stopped or running."""
+    async def take(self, operation_id: UUID, *, seen: OperationState, lease: timedelta) -> OperationRecord | None:
+        """Take this operation, as the caller has seen it."""
         async with self._database.work() as connection:
             row = await self._database.queries.take_operation(
-                connection, shard=_SHARD, id=operation_id, token=new_uuid(), lease=lease, lock_timeout=LOCK_TIMEOUT
+                connection,
+                shard=_SHARD,
+                id=operation_id,
+                seen=seen.value,
+                token=new_uuid(),
+                lease=lease,
+                lock_timeout=LOCK_TIMEOUT,
             )
         return _record_of(row)
 

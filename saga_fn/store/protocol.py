@@ -357,8 +357,11 @@ class Operations(Protocol):
         """Take an operation that runs, and that no process carries out; None if there is none."""
         ...
 
-    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
-        """Take this operation, stopped or running; None if it is over, or another process carries it out."""
+    async def take(self, operation_id: UUID, *, seen: OperationState, lease: timedelta) -> OperationRecord | None:
+        """Take this operation; None if another process carries it out, or it is not in the state that the caller has seen.
+
+        So a stop stands that came after a caller has seen the operation running.
+        """
         ...
 
     async def advance(

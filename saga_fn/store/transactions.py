@@ -185,6 +185,13 @@ class PostgresTransaction:
             async with asyncio.timeout(self._time_limit):
                 await transaction.rollback()
         except DRIVER_ERRORS:  # the step has left something running on it, or the server is gone
+            await self._cut()
+
+    async def _cut(self) -> None:
+        """Close the connection, and cancel what runs on it: the server would go on with that, and keep its locks until it is done."""
+        try:
+            await self._own.close(timeout=self._time_limit)
+        except DRIVER_ERRORS:
             terminate(self._own)
 
 

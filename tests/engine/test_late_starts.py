@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -103,6 +104,26 @@ async def test_an_end_that_waits_for_a_start_is_stopped_and_an_end_without_movin
             assert await admin.resume("shop")
             assert await resumed
             assert await admin.pauses() == ()
+
+
+async def test_a_stop_that_comes_before_the_first_batch_stands(any_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
+        admin, operations = SagaAdmin(orchestrator), orchestrator.engine.store.operations
+        take = operations.take
+
+        async def stopped_and_taken(operation_id: UUID, *, seen: OperationState, lease: timedelta) -> object:
+            await operations.stop(operation_id)
+            return await take(operation_id, seen=seen, lease=lease)
+
+        await admin.pause("shop")
+        with monkeypatch.context() as patch:
+            patch.setattr(operations, "take", stopped_and_taken)
+            assert not await admin.resume("shop", extend=True)
+        (found,) = [each for each in await admin.list_operations() if each.verb == "resume"]
+        assert found.state is OperationState.STOPPED
+        assert len(await admin.pauses()) == 1
+        assert await admin.resume("shop", extend=True), "to call it again goes on"
+        assert await admin.pauses() == ()
 
 
 async def test_a_transaction_that_is_never_over_is_told_and_keeps_no_pause(

@@ -772,6 +772,9 @@ async def test_a_statement_left_running_fails_the_step_and_says_so(
         await asyncio.wait(left)
         assert isinstance(left[0].exception(), Exception)
     assert await entries(rows) == []
+    async with asyncio.timeout(SOON):  # the server does not go on with it, and keep the locks of the step
+        while await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_role_and_a_temporary_table_of_one_step_do_not_reach_the_next(

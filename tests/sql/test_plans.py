@@ -134,11 +134,14 @@ def execution(name: str, batch: int = BATCH, *, flag: bool = False) -> str:
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
     prefixes = {"commit_saga": COMMIT, "insert_saga": INSERT, "send_events": SEND}
     given = next((values for prefix, values in prefixes.items() if name.startswith(prefix)), VALUES)
+    waits = {int(number) for number in re.findall(r"'lock_timeout', \(\$(\d+)::", sql)}
     values: list[str] = []
-    for _, type_ in sorted(types.items()):
+    for number, type_ in sorted(types.items()):
         element = type_.removesuffix("[]")
         if type_ == "boolean":
             values.append(str(flag))
+        elif number in waits:  # a commit gives its transaction twice that time to end
+            values.append("'60000'")
         elif element == type_:
             values.append(f"'{given[type_]}'".replace(r"\\", "\\"))
         elif element == "uuid":

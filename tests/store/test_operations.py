@@ -67,7 +67,7 @@ async def test_one_process_at_a_time_carries_an_operation_out(store: Store) -> N
     assert first.id == asked.id
     assert first.token is not None
     assert await store.operations.claim([], lease=LONG) is None
-    assert await store.operations.take(asked.id, lease=LONG) is None
+    assert await store.operations.take(asked.id, seen=OperationState.RUNNING, lease=LONG) is None
     advanced = await store.operations.advance(asked.id, first.token, SOME, lease=OVER, is_done=False)
     assert advanced is OperationState.RUNNING
     second = await store.operations.claim([], lease=LONG)
@@ -79,7 +79,7 @@ async def test_one_process_at_a_time_carries_an_operation_out(store: Store) -> N
     done = await store.operations.advance(asked.id, second.token, SOME, lease=OVER, is_done=True)
     assert done is OperationState.DONE
     assert await store.operations.claim([], lease=LONG) is None
-    assert await store.operations.take(asked.id, lease=LONG) is None
+    assert await store.operations.take(asked.id, seen=OperationState.RUNNING, lease=LONG) is None
 
 
 async def test_an_operation_that_needs_a_definition_is_carried_out_where_it_is_known(store: Store) -> None:
@@ -106,7 +106,8 @@ async def test_an_operation_that_is_stopped_is_claimed_by_nobody_and_goes_on_whe
     advanced = await store.operations.advance(asked.id, claimed.token, SOME, lease=OVER, is_done=False)
     assert advanced is OperationState.STOPPED
     assert await store.operations.claim([], lease=LONG) is None
-    taken = await store.operations.take(asked.id, lease=LONG)
+    assert await store.operations.take(asked.id, seen=OperationState.RUNNING, lease=LONG) is None, "the stop stands"
+    taken = await store.operations.take(asked.id, seen=OperationState.STOPPED, lease=LONG)
     assert taken is not None
     assert (taken.state, taken.progress) == (OperationState.RUNNING, SOME)
 
@@ -132,7 +133,7 @@ async def test_the_outcome_of_an_act_that_was_recorded_before_it_was_done_is_wri
     for each in (runs.id, uuid4()):
         await store.operations.close(each, Progress(done=1))
     assert await store.operations.read(runs.id) == runs
-    taken = await store.operations.take(runs.id, lease=LONG)
+    taken = await store.operations.take(runs.id, seen=OperationState.RUNNING, lease=LONG)
     assert taken is not None
     assert taken.token is not None
     await store.operations.advance(runs.id, taken.token, SOME, lease=LONG, is_done=True)

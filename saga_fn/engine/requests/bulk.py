@@ -186,10 +186,13 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
 
 
 async def carry_through(engine: SagaEngine, operation: OperationRecord) -> OperationRecord:
-    """Carry an operation out here, or wait for the process that does, until it is over or stopped."""
+    """Carry an operation out here, or wait for the process that does, until it is over or stopped.
+
+    One that is given as stopped goes on. A stop that comes after it was read stands.
+    """
     found: OperationRecord | None = operation
     while found is not None and found.state is not OperationState.DONE:
-        taken = await engine.store.operations.take(operation.id, lease=engine.options.lease)
+        taken = await engine.store.operations.take(found.id, seen=found.state, lease=engine.options.lease)
         if taken is not None:
             await carry_out(engine, taken)
         found = await engine.store.operations.read(operation.id)
