@@ -1,0 +1,348 @@
+"""The end that a saga comes to if its calls are answered so and faults befall them so: by folding the same events.
+
+It is what a test of the whole engine is compared with. Each call answers at once, in the order in which they began, or in an order
+that is given. Time goes on only where nothing runs.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias, final
+
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.effects import CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import (
+    Binding,
+    Bound,
+    BoundEach,
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
+    Resumed,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    Ticked,
+    Until,
+    WaitDefaulted,
+    carries_inputs,
+)
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
+from saga_fn.core.leftovers import left_over
+from saga_fn.core.owning import is_due, still_wanted
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.projection import SagaStatus, project
+from saga_fn.core.state import FannedOut, Joined, SagaState, Waiting
+from saga_fn.core.step_report import StepStatus, report_of
+from saga_fn.core.transition import transition
+
+_replace = msgspec.structs.replace
+_BEGIN: Final = Moment(1_000_000)
+_LEASE: Final = Micros(15_000_000)
+_SOME: Final = Digest(b"1")
+_MOST_EVENTS: Final = 20_000
+_Call: TypeAlias = RunStep | RunCompensation | RunProbe
+
+
+class Befalls(enum.Enum):
+    """The faults that may befall a call."""
+
+    CRASH_BEFORE = enum.auto()
+    """Its process dies before the code is called."""
+    CRASH_AFTER = enum.auto()
+    """Its process dies after the code has returned, and nobody has heard of it."""
+    CRASH_AFTER_COMMIT = enum.auto()
+    """Its process dies after the result is stored."""
+    LATE = enum.auto()
+    """The code does its work, and its timeout is over."""
+    TAKEN = enum.auto()
+    """The code does its work, and another process has taken the saga meanwhile."""
+    FAILS = enum.auto()
+    """The code raises, and has done nothing."""
+    LIES = enum.auto()
+    """A probe says the contrary."""
+
+
+class Call(enum.Enum):
+    """The code that is called."""
+
+    EXECUTE = enum.auto()
+    UNDO = enum.auto()
+    PROBE = enum.auto()
+
+
+class FaultAt(msgspec.Struct, frozen=True):
+    """A fault, and where it comes."""
+
+    how: Befalls
+    step: StepId
+    call: Call = Call.EXECUTE
+    times: int | None = 1
+    """The number of calls that it befalls, from the first on. None: all."""
+    kind: FailureKind = FailureKind.ERROR
+    """For `FAILS`: the meaning of what it raises."""
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """All that comes from outside, as far as no fault changes it."""
+
+    inputs: Mapping[StepId, Binding] = {}
+    """What is found when the input of a step is computed. A step that is missing has some input, and one item if it fans out."""
+    failures: Mapping[StepId, Sequence[FailureKind | None]] = {}
+    """By step, the kinds of its failures, call by call; None for a success, and the last one for all calls after it."""
+    events: Sequence[str] = ()
+    """The names of the events that come, each as often as something waits for it."""
+    early: Sequence[str] = ()
+    """The names of the events that come right after the start."""
+
+
+class Foretold(msgspec.Struct, frozen=True):
+    """The end of a saga, or where it waits for a person or an event."""
+
+    status: SagaStatus
+    steps: tuple[tuple[StepId, StepStatus], ...]
+    left_over: tuple[tuple[StepId, str], ...]
+    came: bool = True
+    """Whether each fault that befalls some calls has befallen as many."""
+
+    @property
+    def end(self) -> tuple[object, ...]:
+        """The end alone."""
+        return self.status, self.steps, self.left_over
+
+
+def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = (), order: Sequence[int] = ()) -> Foretold:
+    """Fold it to its end. `order`: of the calls that are out, the place of the one that answers next; the first without it.
+
+    >>> from saga_fn.core.plan import PlannedStep
+    >>> plan = Plan.of(PlannedStep(StepId("a")))
+    >>> foretell(plan, Answers(), [FaultAt(Befalls.CRASH_AFTER, StepId("a"))]).status.value
+    'COMPLETED'
+    """
+    return _Course(plan, answers, faults, order).run()[0]
+
+
+def foretell_all(
+    plan: Plan, answers: Answers, faults: Sequence[FaultAt] = (), *, most: int = 500
+) -> Iterator[Foretold]:
+    """The ends of all orders in which calls that are out at the same time may answer, from `most` of them at most."""
+    left: list[tuple[int, ...]] = [()]
+    for _ in range(most):
+        if not left:
+            return
+        order = left.pop()
+        found, choices = _Course(plan, answers, faults, order).run()
+        yield found
+        for place in range(len(order), len(choices)):
+            before = (*order, *[0] * (place - len(order)))
+            left.extend((*before, chosen) for chosen in range(1, choices[place]))
+
+
+@final
+class _Course:
+    """One saga, on its way."""
+
+    def __init__(self, plan: Plan, answers: Answers, faults: Sequence[FaultAt], order: Sequence[int]) -> None:
+        self.plan = plan
+        self.answers = answers
+        self.faults = faults
+        self.left = [fault.times for fault in faults]
+        self.order = order
+        self.choices: list[int] = []
+        """How many calls were out, each time that one of several answered."""
+        self.at = _BEGIN
+        self.running: list[_Call] = []
+        self.is_owned = True
+        self.has_run: set[StepId] = set()
+        self.calls: dict[StepId, int] = {}
+        self.state = self._told(None, Started(self.at, plan.id))
+
+    def run(self) -> tuple[Foretold, list[int]]:
+        for name in self.answers.early:
+            self._tell(EventReceived(self.at, name, _SOME))
+        while self.state.rev < _MOST_EVENTS and not self.state.ended and self._go_on():
+            pass
+        return self._end(), self.choices
+
+    def _end(self) -> Foretold:
+        return Foretold(
+            project(self.plan, self.state).status,
+            tuple((each.step_id, each.status) for each in report_of(self.plan, self.state)),
+            tuple((each.step_id, each.kind.value) for each in left_over(self.plan, self.state)),
+            came=not any(self.left),
+        )
+
+    def _go_on(self) -> bool:
+        """Let the next thing happen; False if nothing more happens by itself."""
+        if self.running:
+            self._answer(self.running.pop(self._chosen()))
+            return True
+        awaited = self._awaited()
+        if awaited is not None:
+            self._tell(EventReceived(self.at, awaited, _SOME))
+            return True
+        due = project(self.plan, self.state).due
+        if due is None:
+            return False
+        self.at = Moment(max(self.at, due))
+        before = self.state
+        self._tell(Resumed(self.at))
+        return self.state.steps != before.steps or self.state.goal is not before.goal or bool(self.running)
+
+    def _chosen(self) -> int:
+        out = len(self.running)
+        if out == 1:
+            return 0
+        place = len(self.choices)
+        self.choices.append(out)
+        return min(self.order[place], out - 1) if place < len(self.order) else 0
+
+    def _awaited(self) -> str | None:
+        waiting = [each.step for each in self.state.steps if isinstance(each, Waiting)]
+        for name in self.answers.events:
+            if any(name in self.plan.step(step).waits_for for step in waiting):
+                return name
+        return None
+
+    # What the world does.
+
+    def _answer(self, call: _Call) -> None:
+        if isinstance(call, RunStep):
+            self._execute(call)
+        elif isinstance(call, RunCompensation):
+            self._undo(call)
+        else:
+            self._probe(call)
+
+    def _execute(self, call: RunStep) -> None:
+        step = call.step
+        if self._befalls(Befalls.CRASH_BEFORE, step, Call.EXECUTE):
+            self._crash()
+            return
+        kind = self._fails(step, Call.EXECUTE)
+        if kind is None:
+            kind = self._usual(step)
+            if kind is None:
+                self.has_run.add(step)
+        if self._dies(step, Call.EXECUTE):
+            return
+        if self._befalls(Befalls.LATE, step, Call.EXECUTE):
+            kind = FailureKind.INTERRUPTED if self.plan.step(step).transactional else FailureKind.UNKNOWN
+        if kind is None:
+            self._tell(StepSucceeded(self.at, step, call.attempt))
+        else:
+            self._tell(StepFailed(self.at, step, call.attempt, kind))
+        self._after_commit(step)
+
+    def _undo(self, call: RunCompensation) -> None:
+        step = call.step
+        kind = self._fails(step, Call.UNDO)
+        if kind is None:
+            self.has_run.discard(step)
+        if self._dies(step, Call.UNDO):
+            return
+        if self._befalls(Befalls.LATE, step, Call.UNDO):
+            kind = FailureKind.UNKNOWN
+        if kind is None:
+            self._tell(CompensationSucceeded(self.at, step, call.attempt))
+        else:
+            self._tell(CompensationFailed(self.at, step, call.attempt, kind))
+
+    def _probe(self, call: RunProbe) -> None:
+        step = call.step
+        kind = self._fails(step, Call.PROBE)
+        done = (step in self.has_run) is (self._befalls(Befalls.LIES, step, Call.PROBE) is None)
+        if self._dies(step, Call.PROBE):
+            return
+        if self._befalls(Befalls.LATE, step, Call.PROBE):
+            kind = FailureKind.ERROR
+        if kind is None:
+            self._tell(ProbeAnswered(self.at, step, call.attempt, done))
+        else:
+            self._tell(ProbeFailed(self.at, step, call.attempt, kind))
+
+    def _fails(self, step: StepId, call: Call) -> FailureKind | None:
+        fault = self._befalls(Befalls.FAILS, step, call)
+        return None if fault is None else fault.kind
+
+    def _usual(self, step: StepId) -> FailureKind | None:
+        kinds = self.answers.failures.get(step, ())
+        number = self.calls[step] = self.calls.get(step, 0) + 1
+        return kinds[min(number, len(kinds)) - 1] if kinds else None
+
+    def _dies(self, step: StepId, call: Call) -> bool:
+        """Whether nobody hears the answer: the process is dead, or the saga is another one's."""
+        if self._befalls(Befalls.CRASH_AFTER, step, call) or self._befalls(Befalls.TAKEN, step, call):
+            self._crash()
+            return True
+        return False
+
+    def _after_commit(self, step: StepId) -> None:
+        if self._befalls(Befalls.CRASH_AFTER_COMMIT, step, Call.EXECUTE):
+            self._crash()
+
+    def _crash(self) -> None:
+        """All that runs is lost, and another process takes the saga over, if it was anybody's."""
+        self.running.clear()
+        if self.is_owned and not self.state.ended:
+            self.at = Moment(self.at + _LEASE)
+            self._tell(Resumed(self.at, takeover=True))
+
+    def _befalls(self, how: Befalls, step: StepId, call: Call) -> FaultAt | None:
+        """The fault of that kind that befalls this call; it is counted."""
+        for place, fault in enumerate(self.faults):
+            left = self.left[place]
+            if fault.how is how and fault.call is call and left != 0 and fault.step in (step, self.plan.owner(step)):
+                self.left[place] = None if left is None else left - 1
+                return fault
+        return None
+
+    # What the saga makes of it.
+
+    def _tell(self, event: Event) -> None:
+        self.state = self._told(self.state, event)
+
+    def _told(self, state: SagaState | None, event: Event) -> SagaState:
+        """Fold the event, as the owner of the saga does, and note what is to be called."""
+        decision = transition(self.plan, state, event)
+        if isinstance(decision, Failure):
+            assert state is not None, "a start is accepted"
+            return state
+        moved = decision.unwrap()
+        while moved.needs and carries_inputs(event):
+            event = _replace(event, inputs=(*event.inputs, *(self._input(moved.state, step) for step in moved.needs)))
+            moved = transition(self.plan, state, event).unwrap()
+        self.is_owned = not moved.writes
+        wanted = still_wanted(moved.state, [*self.running, *moved.actions])
+        self.running = [each for each in wanted if not isinstance(each, CancelExecution)]
+        state = moved.state
+        if moved.defaults:
+            return self._told(state, WaitDefaulted(self.at, moved.defaults[0]))
+        if moved.needs or any(is_due(state, release) for release in moved.writes):
+            return self._told(state, Ticked(self.at))
+        return state
+
+    def _input(self, state: SagaState, step: StepId) -> Binding:
+        if step in self.plan.index and self.plan.step(step).kind is StepKind.EVENT:
+            return Bound(step, _SOME)  # it is about what each event is about
+        known = self.answers.inputs.get(step)
+        if known is not None:
+            return known
+        if step in self.plan.concurrencies and not _has_spread(state, step):
+            return BoundEach(step, 1, _SOME)
+        if step in self.plan.index and self.plan.step(step).kind is StepKind.SLEEP:
+            return Until(step, self.at)
+        owner = self.plan.owner(step)
+        of_all = self.answers.inputs.get(owner)
+        return Bound(step, of_all.digest if isinstance(of_all, BoundEach) else _SOME)
+
+
+def _has_spread(state: SagaState, step: StepId) -> bool:
+    return any(each.step == step and isinstance(each, FannedOut | Joined) for each in state.steps)
