@@ -7,7 +7,7 @@ that is given. Time goes on only where nothing runs.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, final
 
 import msgspec
@@ -116,6 +116,18 @@ class Foretold(msgspec.Struct, frozen=True):
     def end(self) -> tuple[object, ...]:
         """The end alone."""
         return self.status, self.steps, self.left_over
+
+
+def answers_in(journal: Iterable[Event], *, events: Sequence[str] = (), early: Sequence[str] = ()) -> Answers:
+    """The answers that a saga was given which no fault befell; `events` and `early` are those of another one."""
+    inputs: dict[StepId, Binding] = {}
+    failures: dict[StepId, list[FailureKind | None]] = {}
+    for event in journal:
+        for each in event.inputs if carries_inputs(event) else ():
+            _ = inputs.setdefault(each.step, each)
+        if isinstance(event, StepFailed | StepSucceeded):
+            failures.setdefault(event.step, []).append(event.kind if isinstance(event, StepFailed) else None)
+    return Answers(inputs, failures, events, early)
 
 
 def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = (), order: Sequence[int] = ()) -> Foretold:

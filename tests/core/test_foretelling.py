@@ -8,11 +8,11 @@ import pytest
 
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, FailureKind
 from saga_fn.core.explore.ends import ends_of
-from saga_fn.core.foretelling import Answers, Befalls, Call, FaultAt, Foretold, foretell, foretell_all
+from saga_fn.core.foretelling import Answers, Befalls, Call, FaultAt, Foretold, answers_in, foretell, foretell_all
 from saga_fn.core.ids import Digest, Micros, StepId, item_of
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
-from tests.core.given import SECOND, A, B, C, sequence, sleep, step, wait
+from tests.core.given import AT_ONCE, SECOND, A, B, C, sequence, sleep, started, step, wait
 
 TWO = sequence("ab")
 PROBED = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=RetrySchedule(attempts=2)))
@@ -159,3 +159,17 @@ def test_a_fault_that_does_not_come_changes_nothing_and_is_told() -> None:
     assert found.end == foretell(TWO, Answers()).end
     assert not found.came
     assert foretell(TWO, Answers(), [OBSTINATE]).came
+
+
+def test_the_answers_of_a_saga_that_nothing_befell_are_read_from_its_journal() -> None:
+    saga = started(Plan.of(step("a", retry=AT_ONCE), step("b", "a")), A)
+    saga.fail(A)
+    saga.tick()
+    saga.succeed(A, B)
+    found = answers_in(saga.journal, events=["paid"])
+    assert found == Answers(
+        {A: Bound(A, Digest(b"input")), B: Bound(B, Digest(b"input"))},
+        {A: [FailureKind.ERROR, None]},
+        ["paid"],
+    )
+    assert words(foretell(saga.plan, found)) == "COMPLETED a:SUCCEEDED b:SUCCEEDED"

@@ -1,0 +1,304 @@
+"""The cases of a definition's laws: for each step what may befall it, as the World does it and as the core is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final, TypeAlias, final
+
+import attrs
+
+from saga_fn.core.events import FailureKind
+from saga_fn.core.foretelling import Befalls, FaultAt
+from saga_fn.core.foretelling import Call as Called
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
+from saga_fn.definition import NOT_DONE, AnySaga, Done
+from saga_fn.testing.calls import Phase
+from saga_fn.testing.fakes import At
+
+if TYPE_CHECKING:
+    from saga_fn.testing.world import World
+
+_CALLED: Final[dict[Phase, Called]] = {
+    "execute": Called.EXECUTE,
+    "compensate": Called.UNDO,
+    "probe": Called.PROBE,
+}
+_CRASHES: Final[dict[At, tuple[Befalls, Called, str]]] = {
+    "before": (Befalls.CRASH_BEFORE, Called.EXECUTE, "crash before"),
+    "after": (Befalls.CRASH_AFTER, Called.EXECUTE, "crash after"),
+    "after_commit": (Befalls.CRASH_AFTER_COMMIT, Called.EXECUTE, "crash after the commit of"),
+    "in_undo": (Befalls.CRASH_AFTER, Called.UNDO, "crash in the undo of"),
+    "in_probe": (Befalls.CRASH_AFTER, Called.PROBE, "crash in the probe of"),
+}
+_FAKES: Final[dict[Phase, str]] = {"execute": "fake", "compensate": "fake_undo", "probe": "fake_probe"}
+_NOUNS: Final[dict[Phase, str]] = {"execute": "", "compensate": "undo of ", "probe": "probe of "}
+FAILURE: Final = 'RuntimeError("it fails, as the law wants it")'
+
+
+@final
+@attrs.frozen
+class Crash:
+    """A worker process dies."""
+
+    step: StepId
+    at: At
+
+    @property
+    def id(self) -> str:
+        """In words."""
+        return f"{_CRASHES[self.at][2]} {self.step}"
+
+    @property
+    def fault(self) -> FaultAt | None:
+        """As the core is told."""
+        how, called, _ = _CRASHES[self.at]
+        return FaultAt(how, self.step, called)
+
+    @property
+    def said(self) -> str:
+        """As Python says it."""
+        return f'world.crash({_literal(self.step)}, at="{self.at}")'
+
+    def do(self, world: World) -> None:
+        """Do it."""
+        world.crash(self.step, at=self.at)
+
+
+@final
+@attrs.frozen
+class Twice:
+    """A call is made twice."""
+
+    step: StepId
+    phase: Phase
+
+    @property
+    def id(self) -> str:
+        """In words."""
+        return f"{_NOUNS[self.phase]}{self.step} twice"
+
+    @property
+    def fault(self) -> FaultAt | None:
+        """As the core is told: nothing, it hears one answer."""
+        return None
+
+    @property
+    def said(self) -> str:
+        """As Python says it."""
+        return f'world.twice({_literal(self.step)}, phase="{self.phase}")'
+
+    def do(self, world: World) -> None:
+        """Do it."""
+        world.twice(self.step, phase=self.phase)
+
+
+@final
+@attrs.frozen
+class Late:
+    """An answer comes too late."""
+
+    step: StepId
+    phase: Phase
+    has_timeout: bool
+
+    @property
+    def id(self) -> str:
+        """In words."""
+        return f"late answer of the {_NOUNS[self.phase]}{self.step}".replace(
+            "the " if self.phase == "execute" else "\n", ""
+        )
+
+    @property
+    def fault(self) -> FaultAt | None:
+        """As the core is told."""
+        return FaultAt(Befalls.LATE if self.has_timeout else Befalls.TAKEN, self.step, _CALLED[self.phase])
+
+    @property
+    def said(self) -> str:
+        """As Python says it."""
+        return f'world.late({_literal(self.step)}, phase="{self.phase}")'
+
+    def do(self, world: World) -> None:
+        """Do it."""
+        world.late(self.step, phase=self.phase)
+
+
+@final
+@attrs.frozen
+class Fails:
+    """A call raises, once or always."""
+
+    step: StepId
+    phase: Phase
+    times: int | None
+    kind: FailureKind
+
+    @property
+    def id(self) -> str:
+        """In words."""
+        return f"{_NOUNS[self.phase]}{self.step} fails{'' if self.times is None else ' once'}"
+
+    @property
+    def fault(self) -> FaultAt | None:
+        """As the core is told."""
+        return FaultAt(Befalls.FAILS, self.step, _CALLED[self.phase], self.times, self.kind)
+
+    @property
+    def said(self) -> str:
+        """As Python says it."""
+        times = "" if self.times is None else f", times={self.times}"
+        return f"world.{_FAKES[self.phase]}({_literal(self.step)}, raises={FAILURE}{times})"
+
+    def do(self, world: World) -> None:
+        """Do it."""
+        error = RuntimeError("it fails, as the law wants it")
+        match self.phase:
+            case "execute":
+                world.fake(self.step, raises=error, times=self.times)
+            case "compensate":
+                world.fake_undo(self.step, raises=error, times=self.times)
+            case "probe":
+                world.fake_probe(self.step, raises=error, times=self.times)
+
+
+@final
+@attrs.frozen
+class Lies:
+    """A probe says the contrary of what is so."""
+
+    step: StepId
+    output: object
+    """The output that it speaks of, which no call has returned here; `NOT_DONE` if it says that there is none."""
+
+    @property
+    def id(self) -> str:
+        """In words."""
+        return f"probe of {self.step} says {'no' if self.output is NOT_DONE else 'yes'}, and it is not so"
+
+    @property
+    def fault(self) -> FaultAt | None:
+        """As the core is told."""
+        return FaultAt(Befalls.LIES, self.step, Called.PROBE)
+
+    @property
+    def said(self) -> str:
+        """As Python says it."""
+        told = "NOT_DONE" if self.output is NOT_DONE else f"Done({self.output!r})"
+        return f"world.fake_probe({_literal(self.step)}, returns={told}, times=1)"
+
+    def do(self, world: World) -> None:
+        """Do it."""
+        told = NOT_DONE if self.output is NOT_DONE else Done(self.output)
+        world.fake_probe(self.step, returns=told, times=1)
+
+
+Act: TypeAlias = Crash | Twice | Late | Fails | Lies
+"""What is done to a World before its saga starts."""
+
+
+@final
+@attrs.frozen
+class YesIsALie:
+    """Stands for the lie of a probe that speaks of the output which the undisturbed saga has had."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class Scenario:
+    """One case."""
+
+    id: str
+    """In words, unique among its definition's."""
+    acts: tuple[Act | YesIsALie, ...] = ()
+    loses_lease_at: StepId | None = None
+    """The step at which another worker takes the saga, while the first one stands still."""
+    events_come: str = "in time"
+    """"in time", "early", "twice" or "never"."""
+    compares_books: bool = True
+    """Whether the end says what the fakes have to hold: not where a probe lied, or work was done after it was given up."""
+
+    @property
+    def faults(self) -> tuple[FaultAt, ...]:
+        """As the core is told; not of a lie that is still to be told."""
+        found = [each.fault for each in self.acts if not isinstance(each, YesIsALie)]
+        if self.loses_lease_at is not None:
+            found.append(FaultAt(Befalls.TAKEN, self.loses_lease_at))
+        found += [FaultAt(Befalls.LIES, each.step, Called.PROBE) for each in self.acts if isinstance(each, YesIsALie)]
+        return tuple(each for each in found if each is not None)
+
+
+def scenarios(definition: AnySaga, events: Iterable[str]) -> Iterator[Scenario]:
+    """Every case of the definition, with those events at hand."""
+    plan = definition.plan
+    yield Scenario("undisturbed")
+    for planned in plan.steps:
+        if planned.kind is StepKind.STEP:
+            yield from _of_step(definition, planned)
+    for planned in plan.steps:
+        if planned.kind is StepKind.STEP and planned.compensable and not planned.undo_waits_for:
+            yield from _of_undo(definition, planned)
+    if plan.events & set(events):
+        yield Scenario("events before their waits", events_come="early")
+        yield Scenario("every event twice", events_come="twice")
+        yield Scenario("no event", events_come="never")
+
+
+def _of_step(definition: AnySaga, planned: PlannedStep) -> Iterator[Scenario]:
+    step, binding = planned.step, definition.steps[planned.step]
+    crashes: tuple[At, ...] = ("before", "after", "after_commit")
+    for at in crashes:
+        yield _one(Crash(step, at))
+    if not planned.transactional:
+        yield _one(Twice(step, "execute"))
+    yield _one(Late(step, "execute", binding.timeout is not None))
+    if not planned.concurrency:
+        yield Scenario(f"late worker at {step}", loses_lease_at=step, compares_books=False)
+    yield _one(_fails(definition, step))
+    if planned.on_unknown is OnUnknown.PROBE:
+        after, before = Crash(step, "after"), Crash(step, "before")
+        yield _two(after, Crash(step, "in_probe"))
+        yield _two(after, Fails(step, "probe", 1, FailureKind.ERROR))
+        yield attrs.evolve(_two(after, Lies(step, NOT_DONE)), compares_books=False)
+        lie = f"{before.id}, and {Lies(step, None).id}"
+        yield Scenario(lie, (before, YesIsALie(step)), compares_books=False)
+
+
+def _of_undo(definition: AnySaga, planned: PlannedStep) -> Iterator[Scenario]:
+    step, cause = planned.step, _cause(definition.plan, planned)
+    if cause is None:
+        return
+    fails = _fails(definition, cause)
+    yield _two(fails, Twice(step, "compensate"))
+    yield _two(fails, Crash(step, "in_undo"))
+    yield _two(fails, Late(step, "compensate", definition.steps[step].compensation_timeout is not None))
+    yield _two(fails, Fails(step, "compensate", 1, FailureKind.ERROR))
+    yield _two(fails, attrs.evolve(Fails(step, "compensate", None, FailureKind.ERROR)), always=True)
+
+
+def _cause(plan: Plan, planned: PlannedStep) -> StepId | None:
+    """A step that fails after this one is done, so that this one is undone; the last of them."""
+    past = plan.descendants[plan.pivot] if plan.pivot is not None else frozenset[StepId]()
+    for other in reversed(plan.steps):
+        comes_first = planned.step in plan.descendants[other.step] or other.step == planned.step
+        if other.kind is StepKind.STEP and not comes_first and other.step not in past:
+            return other.step
+    return None
+
+
+def _fails(definition: AnySaga, step: StepId) -> Fails:
+    return Fails(step, "execute", None, definition.steps[step].error_policy.judge(RuntimeError()))
+
+
+def _one(act: Act) -> Scenario:
+    return Scenario(act.id, (act,))
+
+
+def _two(first: Act, then: Act, *, always: bool = False) -> Scenario:
+    return Scenario(f"{first.id}, and {then.id}{' always' if always else ''}", (first, then))
+
+
+def _literal(step: StepId) -> str:
+    return repr(str(step))

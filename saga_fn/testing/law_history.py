@@ -1,0 +1,137 @@
+"""A case of a law as a program: what a reader pastes to see it fail."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Final, final
+
+from saga_fn.codec import AnyType
+from saga_fn.definition import AnySaga
+from saga_fn.testing.law_cases import Act, Lies, Scenario
+
+_LONGEST: Final = 400
+"""Characters of a value that is written as Python."""
+
+
+@final
+class Writer:
+    """Writes a program, and remembers what it has to import."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._imports: dict[str, set[str]] = {}
+        self._missing: list[str] = []
+
+    def name_of(self, value: object, fallback: str) -> str:
+        """The name by which a module has the object; the fallback, told as missing, if none has."""
+        for module in _modules(self._home):
+            for name, found in list(vars(module).items()):
+                if found is value and not name.startswith("_"):
+                    self._import(module.__name__, name)
+                    return name
+        self._missing.append(fallback)
+        return fallback
+
+    def value(self, value: object, kind: AnyType, said: str) -> str:
+        """A value as Python; where its repr is none, as its type reads it from JSON. `said` is how Python names the type."""
+        text = repr(value)
+        cls = type(value)
+        known = {cls.__name__: cls}
+        try:
+            again: object = eval(text, {"__builtins__": vars(builtins)}, known)  # noqa: S307 - of a value of the test's own
+        except Exception:  # noqa: BLE001 - a repr that is no Python may raise anything
+            again = None
+        if len(text) > _LONGEST or "\n" in text or type(again) is not cls or not _equal(again, value):
+            return f"{said}.decode({kind.encode(value)!r})"
+        if cls.__module__ != "builtins":
+            self._import(cls.__module__, cls.__name__)
+        return text
+
+    def _import(self, module: str, name: str) -> None:
+        self._imports.setdefault(module, set()).add(name)
+
+    def lines(self, body: Sequence[str], uses: Sequence[str]) -> Iterator[str]:
+        """The program."""
+        yield "import asyncio"
+        yield ""
+        if uses:
+            yield f"from saga_fn import {', '.join(uses)}"
+        yield "from saga_fn.testing import World"
+        for module, names in sorted(self._imports.items()):
+            if module == "__main__":
+                yield f"# {', '.join(sorted(names))}: as in the program"
+            else:
+                yield f"from {module} import {', '.join(sorted(names))}"
+        for name in self._missing:
+            yield f"# {name}: as in the test, which has it in no module"
+        yield ""
+        yield ""
+        yield "async def history() -> None:"
+        yield "    async with World() as world:"
+        yield from (f"        {line}" for line in body)
+        yield "        for call in world.calls:"
+        yield "            print(call.at.time(), call.worker, call.what, call.idempotency_key, call.returned, call.raised)"
+        yield "        print(await run.snapshot())"
+        yield ""
+        yield ""
+        yield "asyncio.run(history())"
+
+
+def program_of(
+    definition: AnySaga,
+    fakes: Callable[..., object],
+    start: object,
+    scenario: Scenario,
+    acts: Sequence[Act],
+    sends: Sequence[tuple[object, str, object, AnyType, str | None]],
+    did: Sequence[str],
+) -> str:
+    """The case as a program. `did` has what was done to the World, in order: "run", "past waits", or the number of an event."""
+    home = inspect.getmodule(fakes)
+    writer = Writer("__main__" if home is None else home.__name__)
+    saga = writer.name_of(definition, "definition")
+    body = [f"handle = world.register({saga}{'' if definition.name is not None else ', name=' + repr('saga')})"]
+    body.append(f"{writer.name_of(fakes, 'fakes')}(world)")
+    body += [act.said for act in acts]
+    data = writer.value(start, definition.initial_type, f"{saga}.initial_type")
+    body.append(f"run = await handle.start({data})")
+    for each in did:
+        if each == "run":
+            body.append("await world.run()")
+        elif each == "past waits":
+            body.append("await world.run(past_waits=True)")
+        elif each == "lose the lease":
+            body.append(f"await world.until(run, step={str(scenario.loses_lease_at)!r})")
+            body.append("world.lose_lease(run)")
+        else:
+            number, _, event_id = each.partition(" ")
+            event, name, payload, kind, about = sends[int(number)]
+            said = writer.name_of(event, "event")
+            value = writer.value(payload, kind, f"{said}.payload_of({name!r})")
+            more = "" if about is None else f", correlation_id={about!r}"
+            body.append(f"await world.send(run, {said}, {value}, event_id={event_id!r}{more})")
+    lies = [act for act in acts if isinstance(act, Lies)]
+    uses = sorted({"NOT_DONE" if "NOT_DONE" in act.said else "Done" for act in lies})
+    return "\n".join(writer.lines(body, uses))
+
+
+def _modules(home: str) -> Iterator[ModuleType]:
+    """The modules in which an object of a test may have its name: its own first, none of this library's inner ones."""
+    first = sys.modules.get(home)
+    if first is not None:
+        yield first
+    for name, module in list(sys.modules.items()):
+        inner = name.startswith(("saga_fn.", "_")) and not name.startswith("saga_fn.examples.")
+        if name != home and not inner and isinstance(module, ModuleType):
+            yield module
+
+
+def _equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - whatever a user's class raises
+        return False

@@ -1,0 +1,372 @@
+"""Laws that every saga keeps whatever befalls it, as generated cases for the tests of one definition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar, cast, final
+
+import attrs
+from typing_extensions import override
+
+from saga_fn.arguments import check_is
+from saga_fn.core.foretelling import Answers, Foretold, answers_in, foretell, foretell_all
+from saga_fn.core.ids import StepId
+from saga_fn.definition import AnySaga, Event, SagaDefinition
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, is_a, shown
+from saga_fn.handle import SagaRun
+from saga_fn.snapshot import SagaAdminSnapshot
+from saga_fn.store.records import decode_event
+from saga_fn.testing.calls import Call
+from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
+from saga_fn.testing.law_history import program_of
+from saga_fn.testing.world import World
+
+D = TypeVar("D")
+
+Books: TypeAlias = Callable[[], object]
+"""Tells what the fakes hold, as a value that can be compared, such as a dict of the money that was taken."""
+Fakes: TypeAlias = Callable[[World], Books | None]
+"""Puts the fakes into a World, new ones each time, and may return what tells what they hold."""
+# Any: events of all types stand side by side.
+Sent: TypeAlias = tuple[Event[Any], Any] | tuple[Event[Any], Any, str]
+"""An event, its payload and, where the wait is correlated, the correlation id."""
+_MOST_MOVES: Final = 200
+
+
+class LawError(SagaError, AssertionError):
+    """A saga has broken a law."""
+
+    case: str
+    """The case, in words."""
+    history: str
+    """The case as a program in Python, which shows it."""
+
+    def __init__(self, case: str, fact: str, history: str) -> None:
+        self.case = case
+        self.history = history
+        super().__init__(
+            f"{case}: {fact}\n\n{history}\n", hint="run the program above: it does the same, and prints each call"
+        )
+
+
+@final
+@attrs.frozen(repr=False)
+class LawCase:
+    """One case of the laws of a definition. Call it, or await `run()`; both raise LawError if a law is broken."""
+
+    id: str
+    """The case in words, for `ids=str`."""
+    _scenario: Scenario
+    _trial: _Trial
+
+    async def run(self) -> bool:
+        """Try it, in a World of its own.
+
+        Returns:
+            Whether it applies. A fault that cannot come, as at a step that is never taken, is none.
+
+        Raises:
+            LawError: A law is broken.
+        """
+        return await self._trial.judge(self._scenario)
+
+    def __call__(self) -> bool:
+        """Try it, where no event loop runs.
+
+        Returns:
+            As `run`.
+
+        Raises:
+            LawError: A law is broken.
+        """
+        return asyncio.run(self.run())
+
+    @override
+    def __str__(self) -> str:
+        return self.id
+
+    @override
+    def __repr__(self) -> str:
+        return f"<law {self.id}>"
+
+
+def laws(
+    definition: SagaDefinition[D, Any],  # Any: results of all types; none is given or taken
+    fakes: Fakes,
+    /,
+    start: D,
+    *,
+    events: Iterable[Sent] = (),
+) -> tuple[LawCase, ...]:
+    """Generate the cases of a definition's laws: crashes around each step, calls made twice, late answers, failures, lies.
+
+    Each case runs a saga in a World of its own. The laws are:
+
+    - it ends as the core says, which is told of the same answers and the same faults;
+    - a step that is called again with the same input has the same idempotency key, and under one key it returns the same;
+    - if it ends as the undisturbed saga does, the fakes hold the same; if all was undone, they hold what they held before.
+
+    Args:
+        definition: The definition.
+        fakes: A function that is given a World and puts your fakes into it, new ones each time. It may return a function that
+            tells what they hold. A step without a fake is called itself.
+        start: The initial data of the saga.
+        events: For each event that the saga waits for, the event and its payload, and the correlation id if it has one. An event
+            that is not named never comes. Default: none.
+
+    Returns:
+        The cases, the undisturbed one first, each with a readable `id`.
+
+    Raises:
+        SagaDefinitionError: It is no definition, `fakes` is no function, or `events` is no list of events with payloads.
+        PayloadError: `start`, or the payload of an event, is not of its type.
+
+    Example::
+
+        def fakes(world: World) -> Callable[[], object]:
+            bank = FakeBank()
+            world.fake(charge, bank.charge)
+            world.fake_probe(charge, bank.find)
+            return lambda: dict(bank.taken)
+
+
+        @pytest.mark.parametrize("case", laws(order_saga, fakes, start=order, events=[(approval, approved)]), ids=str)
+        def test_a_law(case: LawCase) -> None:
+            case()
+    """
+    check_is(
+        definition, SagaDefinition, "a definition", error=SagaDefinitionError, hint="pass what @saga or build() made"
+    )
+    if not callable(fakes):
+        raise SagaDefinitionError(
+            f"fakes are put into a World by a function, not by {shown(fakes)}",
+            hint="def fakes(world: World) -> None: ...",
+        )
+    _ = definition.initial_type.encode(start)
+    trial = _Trial(definition, fakes, start, _checked(events))
+    names = [name for event in trial.events for name in event[0].names]
+    return tuple(LawCase(each.id, each, trial) for each in scenarios(definition, names))
+
+
+def _checked(events: object) -> tuple[Sent, ...]:
+    hint = "events=[(approval, Approval(by='ann'))]"
+    if not is_a(events, Iterable) or is_a(events, (str, bytes, Mapping)):
+        raise SagaDefinitionError(f"events are a list of events with payloads, not {shown(events)}", hint=hint)
+    found: list[Sent] = []
+    for each in cast("Iterable[object]", events):
+        fits = isinstance(each, tuple) and 2 <= len(each) <= 3 and isinstance(each[0], Event)  # noqa: PLR2004 - as `Sent` says
+        if not fits:
+            raise SagaDefinitionError(f"an event stands with its payload, not as {shown(each)}", hint=hint)
+        sent = cast("Sent", each)
+        _ = sent[0].payload_of(sent[0].names[0]).encode(sent[1])
+        found.append(sent)
+    return tuple(found)
+
+
+@final
+@attrs.frozen
+class _Played:
+    """A saga that has come to its end in a World."""
+
+    end: tuple[object, ...]
+    is_done: bool
+    is_undone: bool
+    calls: tuple[Call, ...]
+    answers: Answers
+    books: object
+    did: tuple[str, ...]
+
+
+@final
+class _Trial:
+    """All cases of one call of `laws`. The undisturbed saga is run once for all of them."""
+
+    def __init__(self, definition: AnySaga, fakes: Fakes, start: object, events: tuple[Sent, ...]) -> None:
+        self.definition = definition
+        self.fakes = fakes
+        self.start = start
+        self.events = events
+        self._usual: tuple[_Played, object] | None = None
+        self._did: list[str] = []
+
+    async def judge(self, scenario: Scenario) -> bool:
+        """Run the case, and hold it to the laws; False if it does not apply."""
+        usual, before = await self._undisturbed() if self._usual is None else self._usual
+        names = [name for each in self.events for name in each[0].names]
+        answers = _as_they_come(usual.answers, scenario, names)
+        foretold = foretell(self.definition.plan, answers, scenario.faults)
+        acts = _acts(scenario, usual)
+        if not foretold.came or acts is None:
+            return False
+        self._did = []
+        try:
+            played, _ = await self._play(scenario, acts)
+            fact = self._broken(scenario, played, usual, before, answers, foretold)
+        except Exception as error:
+            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, acts)) from error
+        if fact is not None:
+            raise LawError(scenario.id, fact, self._history(scenario, acts))
+        return True
+
+    async def _undisturbed(self) -> tuple[_Played, object]:
+        self._did = []
+        scenario = Scenario("undisturbed")
+        try:
+            self._usual = await self._play(scenario, ())
+        except Exception as error:
+            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, ())) from error
+        return self._usual
+
+    def _history(self, scenario: Scenario, acts: Sequence[Act]) -> str:
+        sends = [
+            (each[0], each[0].names[0], each[1], each[0].payload_of(each[0].names[0]), _about(each))
+            for each in self.events
+        ]
+        return program_of(self.definition, self.fakes, self.start, scenario, acts, sends, self._did)
+
+    # How it is run.
+
+    async def _play(self, scenario: Scenario, acts: Sequence[Act]) -> tuple[_Played, object]:
+        async with World() as world:
+            handle = world.register(self.definition, name=self.definition.name or "saga")
+            books = self.fakes(world)
+            before = None if books is None else books()
+            for act in acts:
+                act.do(world)
+            run = await handle.start(self.start)
+            await self._drive(world, run, scenario)
+            snapshot = await world.admin.get_saga(run.id)
+            journal = await world.orchestrator.engine.store.journal(run.id)
+            played = _Played(
+                _end_of(snapshot),
+                snapshot.status.is_success,
+                snapshot.status.is_terminal and not snapshot.status.is_success and not snapshot.left_over,
+                world.calls,
+                answers_in(decode_event(each.event) for each in journal),
+                None if books is None else books(),
+                tuple(self._did),
+            )
+            return played, before
+
+    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario) -> None:
+        """Run the saga, and send it what it waits for."""
+        if scenario.events_come == "early" or scenario.loses_lease_at is not None:
+            for early in range(len(self.events)):
+                await self._send(world, run, early, "early")
+        if scenario.loses_lease_at is not None:
+            self._did.append("lose the lease")
+            await world.until(run, step=scenario.loses_lease_at)
+            world.lose_lease(run)
+        for move in range(_MOST_MOVES):
+            self._did.append("run")
+            await world.run()
+            seen = await run.snapshot()
+            if seen.status.is_terminal:
+                return
+            awaited = {name for wait in seen.waiting_for for name in wait.events}
+            number = next((at for at, each in enumerate(self.events) if awaited & set(each[0].names)), None)
+            if number is None or scenario.events_come == "never":
+                self._did.append("past waits")
+                await world.run(past_waits=True)
+            else:
+                for _ in range(2 if scenario.events_come == "twice" else 1):
+                    await self._send(world, run, number, str(move))
+            if (await run.snapshot()).revision == seen.revision:
+                return
+
+    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str) -> None:
+        each = self.events[number]
+        self._did.append(f"{number} {event_id}")
+        _ = await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
+
+    # What is broken.
+
+    def _broken(
+        self,
+        scenario: Scenario,
+        played: _Played,
+        usual: _Played,
+        before: object,
+        answers: Answers,
+        foretold: Foretold,
+    ) -> str | None:
+        """The law that is broken, in words; None if none is."""
+        plan = self.definition.plan
+        if played.end != foretold.end and all(
+            played.end != each.end for each in foretell_all(plan, answers, scenario.faults)
+        ):
+            return f"it ends as {_said(played.end)}, and the core says {_said(foretold.end)}"
+        if (fact := self._keys(played.calls)) is not None:
+            return fact
+        if not scenario.compares_books:
+            return None
+        if played.is_done and usual.is_done and played.books != usual.books:
+            return f"the fakes hold {shown(played.books)}, and {shown(usual.books)} if nothing befalls the saga"
+        if played.is_undone and played.books != before:
+            return f"all is undone, but the fakes hold {shown(played.books)}, and held {shown(before)} before"
+        return None
+
+    def _keys(self, calls: Iterable[Call]) -> str | None:
+        keys: dict[tuple[str, str, bytes], str] = {}
+        returned: dict[tuple[str, str], bytes] = {}
+        for call in calls:
+            binding = self.definition.binding(StepId(call.step))
+            assert binding is not None, "it was called"
+            given = call.phase if call.phase == "compensate" else "execute"
+            key = keys.setdefault((call.step, given, binding.input_type.encode(call.input)), call.idempotency_key)
+            if key != call.idempotency_key:
+                return f"{call.what} was called again with the same input under another idempotency key"
+            if call.phase != "execute" or not call.is_over or call.raised is not None:
+                continue
+            try:
+                output = binding.output_type.encode(call.returned)
+            except PayloadError:
+                continue  # a Result, or what no store takes: the saga's end says so
+            if returned.setdefault((call.step, key), output) != output:
+                return f"{call.what} has returned {shown(call.returned)} under a key under which it had returned something else"
+        return None
+
+
+def _as_they_come(answers: Answers, scenario: Scenario, names: list[str]) -> Answers:
+    """The answers of the undisturbed saga, with the events as they come in this case."""
+    come = [] if scenario.events_come == "never" else names
+    early = names if scenario.events_come == "early" or scenario.loses_lease_at is not None else []
+    return Answers(answers.inputs, answers.failures, come, early)
+
+
+def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
+    """What is done to the World; None if a lie has to speak of an output, and the undisturbed saga has had none."""
+    found: list[Act] = []
+    for each in scenario.acts:
+        if not isinstance(each, YesIsALie):
+            found.append(each)
+            continue
+        outputs = [
+            call.returned
+            for call in usual.calls
+            if call.step == each.step and call.phase == "execute" and call.is_over and call.raised is None
+        ]
+        if not outputs:
+            return None
+        found.append(Lies(each.step, outputs[0]))
+    return tuple(found)
+
+
+def _end_of(snapshot: SagaAdminSnapshot) -> tuple[object, ...]:
+    return (
+        snapshot.status,
+        tuple((each.step_id, each.status) for each in snapshot.steps),
+        tuple((each.step_id, each.kind.value) for each in snapshot.left_over),
+    )
+
+
+def _said(end: tuple[object, ...]) -> str:
+    status, steps, left = cast("tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]", end)
+    words = [f"{step} {state.lower().replace('_', ' ')}" for step, state in steps]
+    words += [f"left over: {step} ({kind})" for step, kind in left]
+    return f"{status} ({', '.join(words)})"
+
+
+def _about(each: Sent) -> str | None:
+    return each[2] if len(each) == 3 else None  # noqa: PLR2004 - as `Sent` says

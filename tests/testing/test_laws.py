@@ -1,0 +1,263 @@
+"""The laws of a definition, as a user's tests hold fakes and definitions to them; and that they catch what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    NOT_DONE,
+    Done,
+    Event,
+    FixedRetry,
+    NotDone,
+    PayloadError,
+    SagaDefinition,
+    SagaDefinitionError,
+    StepContext,
+    StepRef,
+    saga,
+    sleep,
+    step,
+)
+from saga_fn.testing import LawCase, LawError, World, laws
+
+
+class Order(msgspec.Struct, frozen=True):
+    order_id: str
+    cents: int = 900
+
+
+class Approval(msgspec.Struct, frozen=True):
+    by: str
+
+
+approval = Event("approval", Approval)
+
+
+async def never(*_: object) -> Any:  # Any: it stands in for every step
+    raise AssertionError("the fake is called in its place")
+
+
+async def free(order: Order, receipt: str) -> None:
+    await never()
+
+
+@step(compensate=free, compensation_retry_policy=FixedRetry(max_attempts=3, delay=timedelta(seconds=1)))
+async def reserve(order: Order) -> str:
+    raise AssertionError(order)
+
+
+async def find_charge(order: Order) -> Done[str] | NotDone:
+    raise AssertionError(order)
+
+
+async def refund(order: Order, receipt: str) -> None:
+    await never()
+
+
+@step(probe=find_charge, compensate=refund)
+async def charge(order: Order) -> str:
+    raise AssertionError(order)
+
+
+@step(retry_policy=FixedRetry(max_attempts=3, delay=timedelta(seconds=1)))
+async def ship(order: Order) -> str:
+    raise AssertionError(order)
+
+
+@saga("order")
+def order_saga(order: StepRef[Order]) -> StepRef[str]:
+    reserve(order)
+    approval.wait(timeout=timedelta(days=3))
+    charge(order)
+    sleep(timedelta(hours=1))
+    return ship(order)
+
+
+class Shop:
+    """Participants that keep what they have done under the key."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, dict[str, str]] = {"reserve": {}, "charge": {}, "ship": {}}
+
+    def does(self, name: str) -> Callable[[Order, StepContext], str]:
+        def do(order: Order, ctx: StepContext) -> str:
+            return self.done[name].setdefault(ctx.idempotency_key, f"{name} {order.order_id}")
+
+        return do
+
+    def undoes(self, name: str) -> Callable[[Order, str, StepContext], None]:
+        def undo(order: Order, receipt: str | None, ctx: StepContext) -> None:
+            self.done[name] = {key: kept for key, kept in self.done[name].items() if kept != f"{name} {order.order_id}"}
+
+        return undo
+
+    def find(self, _: Order, ctx: StepContext) -> Done[str] | NotDone:
+        kept = self.done["charge"].get(ctx.idempotency_key)
+        return NOT_DONE if kept is None else Done(kept)
+
+    def holds(self) -> object:
+        return {name: sorted(kept.values()) for name, kept in self.done.items()}
+
+    def put(self, world: World) -> None:
+        for name in self.done:
+            world.fake(name, self.does(name))
+        world.fake_undo(reserve, self.undoes("reserve"))
+        world.fake_undo(charge, self.undoes("charge"))
+        world.fake_probe(charge, self.find)
+
+
+def fakes(world: World) -> Callable[[], object]:
+    shop = Shop()
+    shop.put(world)
+    return shop.holds
+
+
+EVENTS = [(approval, Approval("ann"))]
+CASES = laws(order_saga, fakes, Order("7"), events=EVENTS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_saga_with_good_participants_keeps_every_law(case: LawCase) -> None:
+    assert await case.run()
+
+
+def test_a_case_is_called_without_an_event_loop() -> None:
+    assert CASES[0]()
+    assert str(CASES[0]) == CASES[0].id == "undisturbed"
+
+
+def test_every_step_and_undo_has_its_cases_under_names_of_their_own() -> None:
+    ids = [case.id for case in CASES]
+    assert len(set(ids)) == len(ids)
+    assert {
+        "crash before reserve",
+        "crash after charge",
+        "crash after the commit of ship",
+        "charge twice",
+        "late answer of ship",
+        "late worker at charge",
+        "ship fails",
+        "crash after charge, and crash in the probe of charge",
+        "crash after charge, and probe of charge says no, and it is not so",
+        "crash before charge, and probe of charge says yes, and it is not so",
+        "ship fails, and undo of charge twice",
+        "ship fails, and undo of reserve fails once",
+        "ship fails, and undo of reserve fails always",
+        "events before their waits",
+        "every event twice",
+        "no event",
+    } <= set(ids)
+
+
+def broken(put: Callable[[World], Callable[[], object] | None], wanted: str) -> LawError | None:
+    """How that case breaks a law with these fakes; None if it does not."""
+    (case,) = [each for each in laws(order_saga, put, Order("7"), events=EVENTS) if each.id == wanted]
+    try:
+        assert case()
+    except LawError as error:
+        return error
+    return None
+
+
+def with_fault(change: Callable[[World, Shop], None]) -> Callable[[World], Callable[[], object]]:
+    def put(world: World) -> Callable[[], object]:
+        shop = Shop()
+        shop.put(world)
+        change(world, shop)
+        return shop.holds
+
+    return put
+
+
+def twice_shipped(world: World, shop: Shop) -> None:
+    def do(order: Order, ctx: StepContext) -> str:
+        return shop.done["ship"].setdefault(str(uuid4()), "ship 7")
+
+    world.fake(ship, do)
+
+
+def refuses_a_repeat(world: World, shop: Shop) -> None:
+    def do(order: Order, ctx: StepContext) -> str:
+        if ctx.idempotency_key in shop.done["ship"]:
+            raise ValueError("shipped already")
+        return shop.does("ship")(order, ctx)
+
+    world.fake(ship, do)
+
+
+def raises_for_what_is_undone(world: World, shop: Shop) -> None:
+    def undo(order: Order, receipt: str, ctx: StepContext) -> None:
+        if "reserve 7" not in shop.done["reserve"].values():
+            raise ValueError("nothing is reserved")
+        shop.undoes("reserve")(order, receipt, ctx)
+
+    world.fake_undo(reserve, undo)
+
+
+def another_receipt_each_time(world: World, shop: Shop) -> None:
+    world.fake(ship, lambda order: f"ship {uuid4()}")
+
+
+def forgets_to_undo(world: World, shop: Shop) -> None:
+    world.fake_undo(charge, lambda order, receipt: None)
+
+
+def probes_wrongly(world: World, shop: Shop) -> None:
+    def find(order: Order, ctx: StepContext) -> Done[str] | NotDone:
+        raise ValueError("no such page")
+
+    world.fake_probe(charge, find)
+
+
+@pytest.mark.parametrize(
+    "change, case, told",
+    [
+        (twice_shipped, "ship twice", "the fakes hold"),
+        (refuses_a_repeat, "crash after ship", "it ends as"),
+        (raises_for_what_is_undone, "ship fails, and undo of reserve twice", "it ends as"),
+        (another_receipt_each_time, "crash after ship", "under a key under which it had returned something else"),
+        (forgets_to_undo, "ship fails", "all is undone, but the fakes hold"),
+        (probes_wrongly, "crash after charge", "it ends as"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_participant_that_is_wrong_breaks_a_law(change: Callable[[World, Shop], None], case: str, told: str) -> None:
+    found = broken(with_fault(change), case)
+    assert found is not None
+    assert told in str(found)
+    assert found.case == case
+    assert "async def history() -> None:" in found.history
+    assert broken(with_fault(change), "undisturbed") is None, "no test without a fault would have found it"
+
+
+def bad_fakes(world: World) -> Callable[[], object]:
+    """Fakes with a fault, in a module, so that a history can import them."""
+    return with_fault(refuses_a_repeat)(world)
+
+
+def test_the_history_of_a_broken_law_runs_and_shows_it() -> None:
+    error = broken(bad_fakes, "crash after ship")
+    assert error is not None
+    assert "world.crash('ship', at=\"after\")" in error.history
+    assert "from tests.testing.test_laws import Approval, Order, approval, bad_fakes, order_saga" in error.history
+    told = subprocess.run([sys.executable, "-c", error.history], capture_output=True, text=True, check=False)
+    assert "shipped already" in told.stdout, told.stderr
+    assert "COMPENSATED" in told.stdout or "FAILED" in told.stdout
+
+
+def test_an_assertion_in_a_fake_breaks_the_case_and_says_so() -> None:
+    def put(world: World) -> None:
+        Shop().put(world)
+        world.fake(ship, raises=AssertionError("the wrong address"))
+
+    assert "the wrong address" in str(broken(put, "undisturbed"))
