@@ -59,11 +59,13 @@ class Befalls(enum.Enum):
     CRASH_AFTER = enum.auto()
     """Its process dies after the code has returned, and nobody has heard of it."""
     CRASH_AFTER_COMMIT = enum.auto()
-    """Its process dies after the result is stored."""
+    """Its process dies after its success is stored."""
     LATE = enum.auto()
     """The code does its work, and its timeout is over."""
     TAKEN = enum.auto()
     """The code does its work, and another process has taken the saga meanwhile."""
+    TWICE = enum.auto()
+    """It is made twice, and the second answer counts."""
     FAILS = enum.auto()
     """The code raises, and has done nothing."""
     LIES = enum.auto()
@@ -247,11 +249,12 @@ class _Course:
             return
         if self._befalls(Befalls.LATE, step, Call.EXECUTE):
             kind = FailureKind.INTERRUPTED if self.plan.step(step).transactional else FailureKind.UNKNOWN
-        if kind is None:
-            self._tell(StepSucceeded(self.at, step, call.attempt))
-        else:
+        if kind is not None:
             self._tell(StepFailed(self.at, step, call.attempt, kind))
-        self._after_commit(step)
+            return
+        self._tell(StepSucceeded(self.at, step, call.attempt))
+        if self._befalls(Befalls.CRASH_AFTER_COMMIT, step, Call.EXECUTE):
+            self._crash()
 
     def _undo(self, call: RunCompensation) -> None:
         step = call.step
@@ -291,14 +294,11 @@ class _Course:
 
     def _dies(self, step: StepId, call: Call) -> bool:
         """Whether nobody hears the answer: the process is dead, or the saga is another one's."""
+        _ = self._befalls(Befalls.TWICE, step, call)  # which nobody notices
         if self._befalls(Befalls.CRASH_AFTER, step, call) or self._befalls(Befalls.TAKEN, step, call):
             self._crash()
             return True
         return False
-
-    def _after_commit(self, step: StepId) -> None:
-        if self._befalls(Befalls.CRASH_AFTER_COMMIT, step, Call.EXECUTE):
-            self._crash()
 
     def _crash(self) -> None:
         """All that runs is lost, and another process takes the saga over, if it was anybody's."""

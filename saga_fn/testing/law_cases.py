@@ -50,7 +50,7 @@ class Crash:
         return f"{_CRASHES[self.at][2]} {self.step}"
 
     @property
-    def fault(self) -> FaultAt | None:
+    def fault(self) -> FaultAt:
         """As the core is told."""
         how, called, _ = _CRASHES[self.at]
         return FaultAt(how, self.step, called)
@@ -79,9 +79,9 @@ class Twice:
         return f"{_NOUNS[self.phase]}{self.step} twice"
 
     @property
-    def fault(self) -> FaultAt | None:
-        """As the core is told: nothing, it hears one answer."""
-        return None
+    def fault(self) -> FaultAt:
+        """As the core is told."""
+        return FaultAt(Befalls.TWICE, self.step, _CALLED[self.phase])
 
     @property
     def said(self) -> str:
@@ -110,7 +110,7 @@ class Late:
         )
 
     @property
-    def fault(self) -> FaultAt | None:
+    def fault(self) -> FaultAt:
         """As the core is told."""
         return FaultAt(Befalls.LATE if self.has_timeout else Befalls.TAKEN, self.step, _CALLED[self.phase])
 
@@ -140,7 +140,7 @@ class Fails:
         return f"{_NOUNS[self.phase]}{self.step} fails{'' if self.times is None else ' once'}"
 
     @property
-    def fault(self) -> FaultAt | None:
+    def fault(self) -> FaultAt:
         """As the core is told."""
         return FaultAt(Befalls.FAILS, self.step, _CALLED[self.phase], self.times, self.kind)
 
@@ -177,7 +177,7 @@ class Lies:
         return f"probe of {self.step} says {'no' if self.output is NOT_DONE else 'yes'}, and it is not so"
 
     @property
-    def fault(self) -> FaultAt | None:
+    def fault(self) -> FaultAt:
         """As the core is told."""
         return FaultAt(Befalls.LIES, self.step, Called.PROBE)
 
@@ -227,7 +227,7 @@ class Scenario:
         if self.loses_lease_at is not None:
             found.append(FaultAt(Befalls.TAKEN, self.loses_lease_at))
         found += [FaultAt(Befalls.LIES, each.step, Called.PROBE) for each in self.acts if isinstance(each, YesIsALie)]
-        return tuple(each for each in found if each is not None)
+        return tuple(found)
 
 
 def scenarios(definition: AnySaga, events: Iterable[str]) -> Iterator[Scenario]:

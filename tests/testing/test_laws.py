@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +18,6 @@ from saga_fn import (
     Event,
     FixedRetry,
     NotDone,
-    PayloadError,
-    SagaDefinition,
-    SagaDefinitionError,
     StepContext,
     StepRef,
     saga,
