@@ -96,7 +96,7 @@ class Answers(msgspec.Struct, frozen=True):
     """All that comes from outside, as far as no fault changes it."""
 
     inputs: Mapping[StepId, Binding] = {}
-    """What is found when the input of a step is computed. A step that is missing has some input, and one item if it fans out."""
+    """By step, the finding when its input is computed. A step that is missing has some input, and one item if it fans out."""
     failures: Mapping[StepId, Sequence[FailureKind | None]] = {}
     """By step, the kinds of its failures, call by call; None for a success, and the last one for all calls after it."""
     events: Sequence[str] = ()
@@ -225,7 +225,7 @@ class _Course:
                 return name
         return None
 
-    # What the world does.
+    # The answers.
 
     def _answer(self, call: _Call) -> None:
         if isinstance(call, RunStep):
@@ -316,7 +316,7 @@ class _Course:
                 return fault
         return None
 
-    # What the saga makes of it.
+    # The saga.
 
     def _tell(self, event: Event) -> None:
         self.state = self._told(self.state, event)

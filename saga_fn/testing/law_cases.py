@@ -194,7 +194,7 @@ class Lies:
 
 
 Act: TypeAlias = Crash | Twice | Late | Fails | Lies
-"""What is done to a World before its saga starts."""
+"""An act upon a World before its saga starts."""
 
 
 @final

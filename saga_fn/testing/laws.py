@@ -280,7 +280,7 @@ class _Trial:
         self._did.append(f"{number} {event_id}")
         _ = await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
 
-    # What is broken.
+    # The laws.
 
     def _broken(
         self,
@@ -336,7 +336,7 @@ def _as_they_come(answers: Answers, scenario: Scenario, names: list[str]) -> Ans
 
 
 def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
-    """What is done to the World; None if a lie has to speak of an output, and the undisturbed saga has had none."""
+    """The acts upon the World; None if a lie has to speak of an output, and the undisturbed saga has had none."""
     found: list[Act] = []
     for each in scenario.acts:
         if not isinstance(each, YesIsALie):

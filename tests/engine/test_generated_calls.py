@@ -45,7 +45,7 @@ from saga_fn.errors import shown
 from saga_fn.guard import Guard
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.migrate import check_schema, migrate
-from saga_fn.testing import replay
+from saga_fn.testing import laws, replay
 
 CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
 SEED: Final = int(os.environ.get("SAGA_FN_SEED", "1"))
@@ -243,6 +243,9 @@ class Stage:
             "tombstone": [None, timedelta(days=1)],
             "archive": [None, saga_fn.JsonlArchive("generated.jsonl")],
             "path": ["generated.jsonl"],
+            "fakes": [nothing],
+            "start": [Data()],
+            "events": [(), [(approval, Data())]],
             "export": ["generated.jsonl", [], ["{}", '{"format": 1}']],
             "dry_run": [False, True],
             "extend": [False, True],
@@ -286,6 +289,7 @@ class Stage:
             ("EmbeddedPostgres", EmbeddedPostgres),
             ("Guard", Guard),
             ("console", console),
+            ("laws", laws),
             ("replay", replay),
             ("Operator", Operator),
         ]

@@ -175,6 +175,8 @@ EVERY = [
     *cases(either, ORDER),
     *cases(diamond, ORDER),
     *cases(cancelling, ORDER),
+    *cases(sometimes, ORDER),
+    *cases(sometimes, Order(2)),
     *cases(transactional, ORDER),
     *cases(unnamed(), ORDER),
     *(

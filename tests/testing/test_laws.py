@@ -18,6 +18,8 @@ from saga_fn import (
     Event,
     FixedRetry,
     NotDone,
+    PayloadError,
+    SagaDefinitionError,
     StepContext,
     StepRef,
     saga,
@@ -257,3 +259,19 @@ def test_an_assertion_in_a_fake_breaks_the_case_and_says_so() -> None:
         world.fake(ship, raises=AssertionError("the wrong address"))
 
     assert "the wrong address" in str(broken(put, "undisturbed"))
+
+
+def test_laws_of_what_is_none_are_refused() -> None:
+    given: list[tuple[Any, ...]] = [("order", fakes, Order("7")), (order_saga, None, Order("7")), (order_saga, 5, 5)]
+    for each in given:
+        with pytest.raises(SagaDefinitionError, match="HINT"):
+            laws(*each)
+    wrong: Any = 5
+    with pytest.raises(PayloadError):
+        laws(order_saga, fakes, wrong)
+    with pytest.raises(PayloadError):
+        laws(order_saga, fakes, Order("7"), events=[(approval, Order("7"))])
+    others: list[Any] = [None, 5, "approval", {approval: Approval("ann")}, [approval], [(approval,)], [("approval", 1)]]
+    for events in others:
+        with pytest.raises(SagaDefinitionError, match="HINT"):
+            laws(order_saga, fakes, Order("7"), events=events)

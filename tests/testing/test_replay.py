@@ -274,29 +274,22 @@ def changed(line: str, change: Callable[[dict[str, Any]], object]) -> str:
     return json.dumps(fields)
 
 
-@pytest.mark.parametrize(
-    "change, kind",
-    [
-        pytest.param(lambda f: f.update(format=2), ReplayKind.DAMAGED, id="another format"),
-        pytest.param(lambda f: f.pop("journal"), ReplayKind.DAMAGED, id="no journal"),
-        pytest.param(lambda f: f.update(state="AAAA"), ReplayKind.DAMAGED, id="a state that is none"),
-        pytest.param(lambda f: f.update(plans={"x": "AAAA"}), ReplayKind.DAMAGED, id="a plan that is none"),
-        pytest.param(
-            lambda f: f.update(plans={"x": next(iter(f["plans"].values()))}),
-            ReplayKind.DAMAGED,
-            id="a plan of another name",
-        ),
-        pytest.param(lambda f: f["journal"].pop(0), ReplayKind.DAMAGED, id="the first entry is missing"),
-        pytest.param(lambda f: f["journal"].pop(), ReplayKind.NOT_FOLDED, id="the last entry is missing"),
-        pytest.param(lambda f: f["journal"].clear(), ReplayKind.NOT_FOLDED, id="all entries are missing"),
-        pytest.param(lambda f: f["journal"][1].update(event="AAAA"), ReplayKind.DAMAGED, id="an entry that is none"),
-        pytest.param(
-            lambda f: f["journal"][2].update(event=f["journal"][1]["event"]),
-            ReplayKind.NOT_FOLDED,
-            id="an entry of before",
-        ),
-    ],
-)
+Fields = dict[str, Any]  # Any: a line of JSON
+DAMAGES: dict[str, tuple[Callable[[Fields], object], ReplayKind]] = {
+    "another format": (lambda f: f.update(format=2), ReplayKind.DAMAGED),
+    "no journal": (lambda f: f.pop("journal"), ReplayKind.DAMAGED),
+    "a state that is none": (lambda f: f.update(state="AAAA"), ReplayKind.DAMAGED),
+    "a plan that is none": (lambda f: f.update(plans={"x": "AAAA"}), ReplayKind.DAMAGED),
+    "a plan of another name": (lambda f: f.update(plans={"x": next(iter(f["plans"].values()))}), ReplayKind.DAMAGED),
+    "the first entry is missing": (lambda f: f["journal"].pop(0), ReplayKind.DAMAGED),
+    "the last entry is missing": (lambda f: f["journal"].pop(), ReplayKind.NOT_FOLDED),
+    "all entries are missing": (lambda f: f["journal"].clear(), ReplayKind.NOT_FOLDED),
+    "an entry that is none": (lambda f: f["journal"][1].update(event="AAAA"), ReplayKind.DAMAGED),
+    "an entry of before": (lambda f: f["journal"][2].update(event=f["journal"][1]["event"]), ReplayKind.NOT_FOLDED),
+}
+
+
+@pytest.mark.parametrize("change, kind", DAMAGES.values(), ids=DAMAGES)
 async def test_a_damaged_line_is_a_finding(change: Callable[[dict[str, Any]], object], kind: ReplayKind) -> None:
     (line,) = await exported(sale)
     found = replay([changed(line, change)], build(sale))
