@@ -168,7 +168,7 @@ def test_the_type_of_every_public_name_is_known_in_full(consumer: Consumer) -> N
     # An example is a program, not an interface; some need packages that are not there.
     exported = [one for one in symbols if one.is_exported and not one.name.startswith("saga_fn.examples.")]
     unclear = [one.name for one in exported if one.is_type_ambiguous or not one.is_type_known]
-    assert not unclear, unclear
+    assert not unclear, "\n".join(unclear)
 
 
 # Where Any stands in a public signature, and why it does.
