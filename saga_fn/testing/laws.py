@@ -156,7 +156,8 @@ def _checked(events: object) -> tuple[Sent, ...]:
     found: list[Sent] = []
     for each in cast("Iterable[object]", events):
         parts: tuple[object, ...] = cast("tuple[object, ...]", each) if isinstance(each, tuple) else ()
-        if not (2 <= len(parts) <= 3 and isinstance(parts[0], Event)):  # noqa: PLR2004 - as `Sent` says
+        event = next(iter(parts), None)
+        if not (2 <= len(parts) <= 3 and isinstance(event, Event)):  # noqa: PLR2004 - as `Sent` says
             raise SagaDefinitionError(
                 f"an event stands with its payload, not as {shown(cast('object', each))}", hint=hint
             )
