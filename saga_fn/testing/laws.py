@@ -155,12 +155,11 @@ def _checked(events: object) -> tuple[Sent, ...]:
         raise SagaDefinitionError(f"events are a list of events with payloads, not {shown(events)}", hint=hint)
     found: list[Sent] = []
     for each in cast("Iterable[object]", events):
+        given: object = each
         parts: tuple[object, ...] = cast("tuple[object, ...]", each) if isinstance(each, tuple) else ()
         event = next(iter(parts), None)
         if not (2 <= len(parts) <= 3 and isinstance(event, Event)):  # noqa: PLR2004 - as `Sent` says
-            raise SagaDefinitionError(
-                f"an event stands with its payload, not as {shown(cast('object', each))}", hint=hint
-            )
+            raise SagaDefinitionError(f"an event stands with its payload, not as {shown(given)}", hint=hint)
         sent = cast("Sent", each)
         _ = sent[0].payload_of(sent[0].names[0]).encode(sent[1])
         found.append(sent)
