@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import attrs
@@ -38,6 +38,13 @@ from tests.support.stores import Make
 from tests.support.until import SOON
 
 LEASE = timedelta(milliseconds=600)
+
+
+class Acts(Protocol):
+    """`Interpreter._act`."""
+
+    def __call__(self, interpreter: Interpreter, actions: Sequence[Action], /, *, at_once: bool = True) -> None:
+        """Begin what was ordered."""
 
 
 @attrs.define
@@ -90,17 +97,17 @@ async def test_what_was_to_begin_when_the_process_stood_still_begins_when_the_le
     name: str,
 ) -> None:
     diary = Diary()
-    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
+    act: Acts = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
     stood_still = 0
 
-    def standing_still(interpreter: Interpreter, actions: Sequence[Action]) -> None:
+    def standing_still(interpreter: Interpreter, actions: Sequence[Action], *, at_once: bool = True) -> None:
         nonlocal stood_still
-        act(interpreter, actions)
         asked = any(isinstance(action, kind) and (name, action.step) != ("second", "first") for action in actions)
         if asked and not stood_still:
             stood_still += 1
             time.sleep(LEASE.total_seconds() * 1.5)  # code that does not await, a pause of the collector, a SIGSTOP
             diary.lines.append("woke")
+        act(interpreter, actions, at_once=at_once)
 
     monkeypatch.setattr(Interpreter, "_act", standing_still)
     async with make(lease=LEASE) as orchestrator:
@@ -144,12 +151,11 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diary = Diary()
-    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
+    act: Acts = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
     other = UUID(int=7)
     taken: list[UUID] = []
 
-    def overtaken(interpreter: Interpreter, actions: Sequence[Action]) -> None:
-        act(interpreter, actions)
+    def overtaken(interpreter: Interpreter, actions: Sequence[Action], *, at_once: bool = True) -> None:
         if not taken and any(type(action) is RunStep and action.step == "second" for action in actions):
             time.sleep(LEASE.total_seconds() * 1.2)
             claiming = memory.claim(interpreter.saga.id, owner=other, lease=timedelta(seconds=1))
@@ -157,6 +163,7 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
                 claiming.send(None)
             except StopIteration as claimed:
                 taken.append(claimed.value.token)
+        act(interpreter, actions, at_once=at_once)
 
     monkeypatch.setattr(Interpreter, "_act", overtaken)
     async with SagaOrchestrator(memory, lease=LEASE, poll_interval=timedelta(milliseconds=100)) as orchestrator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context
@@ -17,10 +18,12 @@ from saga_fn.engine.drive.stages import Execution
 class Executions:
     """All that runs of one saga."""
 
-    __slots__ = ("_loop", "_running", "_stopping")
+    __slots__ = ("_loop", "_running", "_stopping", "beginning")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.beginning: bool = False
+        """Whether a task is being made at this moment. Its code may run until its first wait before it is there."""
         self._running: dict[StepId, tuple[asyncio.Task[None], Execution]] = {}
         """Each was begun, and is here until it is cut short: any other end of its task is somebody else's doing."""
         self._stopping: set[asyncio.Task[None]] | None = None
@@ -46,9 +49,35 @@ class Executions:
         """Those that somebody else has cancelled before their first turn; such a task could not tell."""
         return [execution for task, execution in self._running.values() if task.cancelled()]
 
-    def begin(self, execution: Execution, run: Coroutine[object, object, None]) -> None:
-        """Run it in a task of its own."""
-        self._running[execution.step] = (self._loop.create_task(run, context=Context()), execution)
+    if sys.version_info >= (3, 12):
+
+        def begin(self, execution: Execution, run: Coroutine[object, object, None]) -> None:
+            """Run it in a task of its own, from the next turn of the loop on."""
+            self.beginning = True  # the loop may have a factory by which it begins before that turn
+            try:
+                self._running[execution.step] = (self._loop.create_task(run, context=Context()), execution)
+            finally:
+                self.beginning = False
+
+        def begin_at_once(self, execution: Execution, run: Coroutine[object, object, None]) -> None:
+            """The same, but it runs now until its first wait, unless the loop makes its tasks by a factory."""
+            if self._loop.get_task_factory() is not None:
+                self.begin(execution, run)
+                return
+            self.beginning = True
+            try:
+                task = asyncio.Task(run, loop=self._loop, context=Context(), eager_start=True)
+            finally:
+                self.beginning = False
+            self._running[execution.step] = (task, execution)
+
+    else:
+
+        def begin(self, execution: Execution, run: Coroutine[object, object, None]) -> None:
+            """Run it in a task of its own, from the next turn of the loop on."""
+            self._running[execution.step] = (self._loop.create_task(run, context=Context()), execution)
+
+        begin_at_once = begin
 
     def forget(self, step: StepId) -> None:
         """The step's task ends by itself, and is not the step's any more."""

@@ -106,6 +106,7 @@ class Interpreter:
         "_batch",
         "_clock",
         "_committer",
+        "_early",
         "_executions",
         "_loop",
         "_no_room",
@@ -143,6 +144,8 @@ class Interpreter:
         self._renew = renew
         self._observers = observers
         self._executions = Executions(self._loop)
+        self._early: list[Happened] | None = None
+        """News from code that has not come to its first wait: it is taken when the begin of that code is carried out."""
         self._batch: EventBatch | None = None
         """The batch that is on its way into the store, in the stage Committing."""
         self._task: asyncio.Task[Happened] | None = None
@@ -206,8 +209,10 @@ class Interpreter:
     def start(self, actions: Sequence[Action]) -> None:
         """Drive the saga after it was inserted, which asked for these actions."""
         self._take(BEGUN)
-        self._act(actions)
+        self._act(actions, at_once=False)  # not at once: the caller of the start goes on first
         self._set_timer()
+        if self._early is not None:
+            self._take_early()
 
     def recheck_inbox(self, inbox_sent: int | None = None) -> None:
         """There may be messages: so many by the store's count, or by hearsay, which is no count to commit by."""
@@ -348,6 +353,8 @@ class Interpreter:
         self._take(happened)
         if self._batch is batch:
             self._batch = None
+        if self._early is not None:
+            self._take_early()
 
     def _adopt(self, batch: EventBatch, applied: Applied) -> Durable:
         """The batch is durable: it is the saga now."""
@@ -393,11 +400,12 @@ class Interpreter:
         self._act(batch.standing_actions())
         self._set_timer()
 
-    def _act(self, actions: Sequence[Action]) -> None:
+    def _act(self, actions: Sequence[Action], *, at_once: bool = True) -> None:
+        begin = self._executions.begin_at_once if at_once else self._executions.begin
         for action in actions:
             match action:
                 case RunStep() | RunCompensation() | RunProbe():
-                    self._executions.begin(action, self._execute(action))
+                    begin(action, self._execute(action))
                 case CancelExecution(step=step):
                     self._executions.cut(step)
                     self._take(Withdrawn(step))
@@ -418,7 +426,7 @@ class Interpreter:
             if self.saga.is_transactional(action):
                 failed = await self._transactional(action).run()
                 if failed is not None:
-                    self._take(failed)
+                    self._hear(failed)
                 return
             run = execute_watched if self._observers.listens else execute
             done = await run(self.saga, action, self._clock, self._observers)
@@ -429,14 +437,40 @@ class Interpreter:
                 self._postpone(action)
                 return
             done = cut_by_others(action, self._clock, transactional=self.saga.is_transactional(action))
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as error:
             self._executions.forget(action.step)
+            if (
+                self._executions.beginning
+            ):  # it is the loop that has to hear it, not those who have committed with this saga
+                self._hear(Told.ABANDON)
+                self._observers.tell(LeftByProgram(self.saga.identity))
+                self._loop.call_soon(_raise, error)
+                return
             self._end_with_program()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            self._take(ExecutionFailed(error))
+            self._hear(ExecutionFailed(error))
+            return
+        if self._executions.beginning:  # it has waited for nothing
+            self._hear(done)
             return
         self._take(done)
+
+    def _hear(self, happened: Happened) -> None:
+        """Take news from user code, or keep it until the begin of that code is carried out."""
+        if not self._executions.beginning:
+            self._take(happened)
+        elif self._early is None:
+            self._early = [happened]
+        else:
+            self._early.append(happened)
+
+    def _take_early(self) -> None:
+        """Take the news from code that has come to its end, or to anything else, before its first wait."""
+        while self._early is not None:
+            early, self._early = self._early, None
+            for happened in early:
+                self._take(happened)
 
     def _transactional(self, action: RunStep | RunCompensation) -> Transactional:
         return Transactional(
@@ -445,7 +479,7 @@ class Interpreter:
             self._store,
             self._clock,
             self._observers,
-            take=self._take,
+            take=self._hear,
             is_wanted=self._is_wanted,
             may_begin=lambda: not self._stage.lost and steady.now() < self.saga.deadline,
             postpone=partial(self._postpone, action),
@@ -455,7 +489,7 @@ class Interpreter:
     def _postpone(self, action: Execution) -> None:
         """Begin it when the lease is renewed."""
         self._executions.forget(action.step)
-        self._take(Postponed(action))
+        self._hear(Postponed(action))
 
     def _set_timer(self) -> None:
         """Wake for what waits for a moment while siblings run: else the saga would have been given up."""
@@ -506,6 +540,8 @@ class Interpreter:
             return
         error = task.exception()
         self._take(task.result() if error is None else ChoreFailed(error))
+        if self._early is not None:
+            self._take_early()
 
     def _is_wanted(self) -> bool:
         """Whether there is any use in asking the store about the saga."""
@@ -518,7 +554,7 @@ class Interpreter:
         self._observers.tell(LeftByProgram(self.saga.identity))
         task = asyncio.current_task()
         if task is not None:
-            task.add_done_callback(_hear)
+            task.add_done_callback(_retrieve)
         self.leave_to_lease()
 
     def _finish(self) -> None:
@@ -537,7 +573,11 @@ def _tell(waiting: asyncio.Future[None] | None) -> None:
         waiting.set_result(None)
 
 
-def _hear(task: asyncio.Task[None]) -> None:
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
     """The loop has raised it already: it needs not be spoken of again."""
     if not task.cancelled():
         task.exception()

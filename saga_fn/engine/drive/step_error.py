@@ -143,7 +143,11 @@ def step_error_in(payload: bytes | None) -> StepError | None:
 
 def program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
     """The exception that ends the program, if it is one, or a group with one in it."""
-    if isinstance(error, BaseExceptionGroup):
-        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return next((end for end in map(program_end, leaves) if end is not None), None)
-    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
+    behind = [error]
+    while behind:  # not by a call for each level: groups may be nested more deeply than Python may call
+        each = behind.pop()
+        if isinstance(each, KeyboardInterrupt | SystemExit):
+            return each
+        if isinstance(each, BaseExceptionGroup):
+            behind.extend(reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions))
+    return None
