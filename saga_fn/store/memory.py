@@ -351,10 +351,10 @@ class MemoryStore:
             row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
         )
         return ClaimedSaga(
-            **msgspec.structs.asdict(self._seen(saga.record)), token=token, takeover=row.owner is not None
+            **msgspec.structs.asdict(self._seen(saga.record, now)), token=token, takeover=row.owner is not None
         )
 
-    def _seen(self, row: SagaRecord) -> SeenSaga:
+    def _seen(self, row: SagaRecord, now: Moment) -> SeenSaga:
         return SeenSaga(
             row.id,
             row.name,
@@ -367,7 +367,7 @@ class MemoryStore:
             row.inbox_sent,
             row.last_error,
             row.created_at,
-            self.now(),
+            now,
         )
 
     async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
@@ -587,7 +587,7 @@ class MemoryStore:
                 saga.record, due_at=due if row.due_at is None else min(due, row.due_at)
             )
         is_owned = saga.record.owner is not None
-        free = None if is_owned or unread else self._seen(saga.record)
+        free = None if is_owned or unread else self._seen(saga.record, self.now())
         return Sent(SendStatus.STORED, definition, claim, not unread, is_owned, free)
 
     def _post(self, saga_id: UUID, message: InboxMessage) -> bool:

@@ -4,13 +4,15 @@
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
 -- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. `previous_owner`
 -- names the owner whose lease had run out.
--- Locks: the rows it claims. Rows that another session has locked are skipped.
--- Plan: one range of saga_due a definition: rows of definitions that this process does not know are never walked over.
-WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
-    SELECT d.id, d.owner, d.due_at
+-- Locks: the rows it claims, and about as many beside at most. Rows that another session has locked are skipped.
+-- Plan: one probe of saga_due a definition, for its first row. Then, for no more definitions than rows are wanted, one
+-- range of it without a lock, which tells how many of each are among the oldest, and one with. Rows of definitions that
+-- this process does not know are never walked over.
+WITH first AS MATERIALIZED ( -- the oldest rows are of the definitions whose first rows are the oldest
+    SELECT w.name, w.version, w.room
     FROM unnest(:names::text[], :versions::integer[], :rooms::integer[]) AS w (name, version, room)
     CROSS JOIN LATERAL (
-        SELECT s.id, s.owner, s.due_at
+        SELECT s.due_at
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
@@ -20,6 +22,40 @@ WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan
                 FROM saga_fn.saga_pause AS p
                 WHERE p.shard = 0::smallint AND p.name = ANY(ARRAY[''::text, w.name])
             ) IS FALSE -- not "NOT EXISTS": so it is asked once a definition, and not of each row
+        ORDER BY s.due_at
+        LIMIT 1
+    ) AS f
+    ORDER BY f.due_at
+    LIMIT (:batch_size::integer * 2) + 20 -- others may be locked, by who claims at the same time above all
+),
+oldest AS MATERIALIZED (
+    SELECT o.name, o.version, count(*) AS room
+    FROM (
+        SELECT w.name, w.version, d.due_at
+        FROM first AS w
+        CROSS JOIN LATERAL (
+            SELECT s.due_at
+            FROM saga_fn.saga AS s
+            WHERE
+                s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+                AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
+            ORDER BY s.due_at
+            LIMIT w.room
+        ) AS d
+        ORDER BY d.due_at
+        LIMIT (:batch_size::integer * 2) + 20
+    ) AS o
+    GROUP BY o.name, o.version
+),
+due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
+    SELECT d.id, d.owner, d.due_at
+    FROM oldest AS w
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.owner, s.due_at
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+            AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
         ORDER BY s.due_at
         LIMIT w.room
         FOR NO KEY UPDATE SKIP LOCKED

@@ -309,6 +309,36 @@ async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[a
     assert "Sort" not in str(await inner_plan(conn)), "rows come from the index in order"
 
 
+async def test_a_claim_locks_about_what_it_takes_however_many_definitions_are_known(
+    conn: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    """Each lock is a write, and keeps the row from other processes for as long as the claim takes."""
+    for statement in FILL:
+        await conn.execute(statement, ROWS)
+    most = 5  # the version of all sagas, too: both are arrays of integers
+    many = "'of many ' || abs(hashtext(id::text)) % 50"
+    due = f"name = {many}, version = {most}, format = 1, due_at = now() - interval '1 hour'"
+    await conn.execute(f"UPDATE saga_fn.saga SET {due} WHERE due_at IS NOT NULL")
+    await prepare(conn)
+    types = re.findall(r"\$(\d+)::(?:pg_catalog\.)?(\w+(?:\[\])?)", STATEMENTS["claim_due_sagas"])
+    values = {
+        "text[]": "'{" + ",".join(f"of many {number}" for number in range(50)) + "}'",
+        "integer[]": f"array_fill({most}, ARRAY[50])",
+        "smallint[]": "'{1}'",
+        "uuid[]": "'{" + ",".join(str(UUID(int=number)) for number in range(1, most + 1)) + "}'",
+        "smallint": "0",
+        "integer": str(most),
+        "uuid": "gen_random_uuid()",
+        "interval": "interval '1 minute'",
+    }
+    by_number = {int(number): values[type_] for number, type_ in types}
+    given = ", ".join(by_number[number] for number in sorted(by_number))
+    text = await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) EXECUTE claim_due_sagas ({given})")
+    plan: Json = json.loads(text)
+    locked = sum(float(str(n["Actual Rows"])) * float(str(n["Actual Loops"])) for n in nodes_of(plan, "LockRows"))
+    assert most <= locked <= 2 * most + 20
+
+
 OF_PERSONS: Final = (
     "read_attention",
     "read_stats",
@@ -360,20 +390,21 @@ async def test_what_a_person_should_look_at_is_found_by_an_index(conn: asyncpg.C
             }, (name, mode, indexes)
 
 
+def nodes_of(plan: Json, kind: str) -> Iterator[Plan]:
+    """The nodes of that kind in a plan."""
+    if isinstance(plan, list):
+        for part in plan:
+            yield from nodes_of(part, kind)
+    elif isinstance(plan, dict):
+        if plan.get("Node Type") == kind:
+            yield plan
+        yield from nodes_of(plan.get("Plan"), kind)
+        yield from nodes_of(plan.get("Plans"), kind)
+
+
 async def inner_plan(conn: asyncpg.Connection[asyncpg.Record]) -> Json:
     """The part of the claim below its LIMIT, for one definition."""
-
-    def limited(plan: Json) -> Iterator[Plan]:
-        if isinstance(plan, list):
-            for part in plan:
-                yield from limited(part)
-        elif isinstance(plan, dict):
-            if plan.get("Node Type") == "LockRows":
-                yield plan
-            yield from limited(plan.get("Plan"))
-            yield from limited(plan.get("Plans"))
-
-    (locking,) = limited(await explain(conn, "claim_due_sagas"))
+    (locking,) = nodes_of(await explain(conn, "claim_due_sagas"), "LockRows")
     return locking
 
 

@@ -31,6 +31,22 @@ async def test_what_is_due_is_claimed_oldest_first_under_tokens_of_their_own(sto
     assert await store.due_shards(SHOP) == []
 
 
+async def test_of_many_definitions_the_oldest_sagas_are_claimed_whichever_they_are_of(store: Store) -> None:
+    names = [f"name {number}" for number in range(40)]
+    hands = [
+        await start(store, owned=False, name=name) for name in (*names[:3], *names[:3], *names, names[0], names[0])
+    ]
+    definitions = [(name, 1) for name in reversed(names)]
+    for first in (0, 7):
+        claims = await store.claim_due(0, definitions, owner=OTHER, limit=7, lease=LONG)
+        assert {claim.id for claim in claims} == {hand.id for hand in hands[first : first + 7]}
+    rooms = {(names[0], 1): 1}
+    rest = await store.claim_due(0, definitions, owner=OTHER, limit=99, lease=LONG, rooms=rooms)
+    assert {claim.id for claim in rest} == {hand.id for hand in hands[14:-1]}
+    (last,) = await store.claim_due(0, definitions, owner=OTHER, limit=99, lease=LONG)
+    assert last.id == hands[-1].id
+
+
 async def test_what_is_due_can_be_listed_without_claiming_it(store: Store) -> None:
     hands = [await start(store, owned=False) for _ in range(4)]
     await start(store, owned=False, name="audit")
