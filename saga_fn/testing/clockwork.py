@@ -184,11 +184,9 @@ class Clockwork:
     # Time.
 
     def next_timer(self) -> float | None:
-        """When the first timer of a process is due, in seconds of the time."""
-        timers = [
-            timer for process in self.processes if process.runs and (timer := process.loop.next_timer) is not None
-        ]
-        return min(timers, default=None)
+        """When the first timer of a process that works on something is due, in seconds of the time."""
+        working = [process.loop.next_timer for process in self.processes if process.runs and process.works]
+        return min((timer for timer in working if timer is not None), default=None)
 
     def seconds_at(self, moment: datetime) -> float:
         """The time, in seconds of it, at which the store's clock shows a moment."""

@@ -54,6 +54,7 @@ class Process:
             concurrency=SLOTS,
             lease=lease,
             observers=[self._hear],
+            log_repeats=None,
             publishers={"*": publish},
         )
         self._on_fact = on_fact
@@ -102,6 +103,7 @@ class Process:
         """Bring all of it to an end, and write nothing more: the test is over."""
         engine = self.orchestrator.engine
         self.is_dead = True
+        self.loop.forget_timers()
         for interpreter in list(engine.held.values()):
             self.loop.call_soon(interpreter.leave_to_lease)
         self.loop.turn()

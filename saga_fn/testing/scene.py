@@ -84,8 +84,8 @@ class Scene:
         self._failure: BaseException | None = None
         self.is_told: bool = False
         """Whether somebody has heard of what has failed."""
-        self._tried: tuple[datetime, datetime] | None = None
-        """The moment at which what is due was last claimed, and since when it was."""
+        self._tried: tuple[datetime, object] | None = None
+        """The moment at which what is due was last claimed, and how it stood."""
         self._published: tuple[datetime, datetime] | None = None
         """The same of messages."""
         self._driving = False
@@ -385,8 +385,9 @@ class Scene:
         pairs = self.front.engine.registry.pairs
         due = at_once(self.store.due_work(pairs, past_waits=past_waits)).next_due
         if due is not None and due <= at:
-            if self._tried != (at, due):
-                self._tried = at, due
+            stands = self._due_now(pairs)
+            if self._tried != (at, stands):
+                self._tried = at, stands
                 worker = self._worker()
                 worker.begin(worker.orchestrator.run_due(_MOST_AT_ONCE))
                 return True
@@ -400,6 +401,11 @@ class Scene:
             return False
         self.clock.move_to(min(moments))
         return True
+
+    def _due_now(self, pairs: Sequence[tuple[str, int]]) -> object:
+        """How the sagas stand that are due: what was not claimed as it stands is in other hands."""
+        due = at_once(self.store.due_ids(0, pairs, limit=_MOST_AT_ONCE))
+        return tuple((row.id, row.rev, row.due_at) for row in map(self.row, due) if row is not None)
 
     def _publishes(self) -> bool:
         """Begin to publish messages that are due, if there are any."""

@@ -149,6 +149,10 @@ class VirtualLoop(_Base):
             _ = heapq.heappop(timers)
         return timers[0][0] if timers else None
 
+    def forget_timers(self) -> None:
+        """Let none of its timers be due any more: it is to end, and not to go on from where it stands."""
+        self._timers.clear()
+
     def turn(self) -> None:
         """Run what is ready now, once, as the running loop; what becomes ready meanwhile waits for the next turn."""
         ready, timers, now = self._ready, self._timers, self._time.monotonic()

@@ -580,3 +580,21 @@ async def test_a_world_works_without_being_entered() -> None:
     assert await orders.run(Order()) == "parcel for 1"
     world.close()
     world.close()
+
+
+async def test_the_end_of_a_world_says_nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with World() as world:
+        orders = world.register(shop)
+        runs = [await orders.start(Order(str(number))) for number in range(5)]
+        world.crash(charge, at="before")
+        await asyncio.gather(*(run.result() for run in runs))
+        told = len(caplog.records)
+    assert caplog.records[told:] == []
+
+
+async def test_the_clock_stands_still_when_there_is_nothing_left_to_do() -> None:
+    async with World(start=START) as world:
+        run = await world.register(shop).start(Order())
+        await world.run()
+        assert world.now == START
+        assert (await run.snapshot()).status is SagaStatus.COMPLETED
