@@ -146,18 +146,16 @@ class Scene:
         return [definition for _, _, definition, _ in self._definitions]
 
     def through(self, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R]:
-        """The same definition, whose code is called through here."""
+        """The same definition, whose code is called through here; the same one each time."""
+        for _, _, known, stand_in in self._definitions:
+            if known is definition:
+                return stand_in
         return through(definition, self._calls, self._call_hook)
 
-    def known(self, name: str, version: int, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R] | None:
-        """The stand-in of this very definition, if it is registered under that name and version already."""
-        for known_name, known_version, known, stand_in in self._definitions:
-            if (known_name, known_version) == (name, version) and known is definition:
-                return stand_in
-        return None
-
     def add(self, name: str, version: int, definition: AnySaga, stand_in: AnySaga) -> None:
-        """Have each process run this."""
+        """Have each process run this. A second time it changes nothing."""
+        if any((name, version) == known[:2] for known in self._definitions):
+            return
         self._definitions.append((name, version, definition, stand_in))
         for process in self.clock.processes:
             _ = process.orchestrator.register(name, stand_in, version=version)

@@ -18,7 +18,7 @@ from saga_fn.definition.steps.base import StepBase
 from saga_fn.definition.values.refs import StepRef
 from saga_fn.definition.waits.event import EventPattern
 from saga_fn.engine.requests.events import Delivery
-from saga_fn.errors import SagaDefinitionError, SagaError, shown
+from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
 from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.outgoing import OutgoingMessage
@@ -192,11 +192,9 @@ class World:
         )
         self._scene.open_where_possible()
         chosen = name if name is not None else definition.name or ""
-        known = self._scene.known(chosen, version, definition)
-        stand_in = self._scene.through(definition) if known is None else known
+        stand_in = self._scene.through(definition)
         handle = self._scene.front.register(chosen, stand_in, version=version)
-        if known is None:
-            self._scene.add(chosen, version, definition, stand_in)
+        self._scene.add(chosen, version, definition, stand_in)
         return handle
 
     # Fakes. Any: the input of a step that is named by its id or its reference is not known to the checkers.
@@ -422,7 +420,7 @@ class World:
             SagaDefinitionError: It is no step, or `at` is no such moment.
             SagaError: `times` is out of its range.
         """
-        if at not in PHASES:
+        if not is_a(at, str) or at not in PHASES:
             raise SagaDefinitionError(
                 f"a crash comes at {', '.join(map(shown, PHASES))}, not at {shown(at)}",
                 hint='world.crash(charge, at="after")',
@@ -462,10 +460,7 @@ class World:
         self._fault("late", step, phase, times)
 
     def _fault(self, kind: Any, step: AnyStepName, phase: Phase, times: int) -> None:  # Any: judged by the callers
-        if phase not in PHASES.values():
-            raise SagaDefinitionError(
-                f'a phase is "execute", "compensate" or "probe", not {shown(phase)}', hint='phase="compensate"'
-            )
+        _check_phase(phase)
         check_whole("times", times, least=1)
         self._scene.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
 
@@ -526,6 +521,7 @@ class World:
         return self._scene.snapshot(saga_id)
 
     async def _until_called(self, saga_id: UUID, step: AnyStepName, phase: Phase) -> SagaSnapshot:
+        _check_phase(phase)
         scene, steps = self._scene, named(step, self._scene.definitions)
         scene.open()
         scene.release()
@@ -630,6 +626,13 @@ class World:
 
 def _never() -> bool | None:
     return None
+
+
+def _check_phase(phase: object) -> None:
+    if not isinstance(phase, str) or phase not in PHASES.values():
+        raise SagaDefinitionError(
+            f'a phase is "execute", "compensate" or "probe", not {shown(phase)}', hint='phase="compensate"'
+        )
 
 
 def _id_of(run: object) -> UUID:
