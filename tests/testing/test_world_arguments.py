@@ -77,7 +77,7 @@ async def test_nothing_but_our_errors_comes_out_of_a_world(name: str) -> None:
         call: Callable[..., Any] = getattr(world, name)  # Any: of whatever signature
         parameters = inspect.signature(call).parameters.values()
         wrong = draw.choice([each.name for each in parameters])
-        fits = {**fitting, "run": [run]}
+        fits: dict[str, list[object]] = {**fitting, "run": [run]}
         given: dict[str, Any] = {  # Any: of whatever type
             each.name: draw.choice(list(HOSTILE) if each.name == wrong else fits[each.name])
             for each in parameters
