@@ -13,10 +13,8 @@ from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import DONE, Attempts, Doubt, Goal, Running, SagaState, Succeeded
+from saga_fn.core.state import Attempts, Doubt, Goal, Running, SagaState, Succeeded
 
-CHAIN_STATES: Final = DONE | {Running}
-"""All that the steps of a saga are while nothing has gone wrong."""
 GIVEN_UP: Final = (Release(None),)
 """The effects of a saga that has ended."""
 

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import filterfalse, islice
 from typing import Final, TypeGuard, assert_never
 
-import msgspec
-
-from saga_fn.core.chain import CHAIN_STATES, after_success
 from saga_fn.core.event_matching import timer_moments
-from saga_fn.core.events import Event, Resumed, Started, StepSucceeded
-from saga_fn.core.fan_out import ConcurrencySlots, items_of
+from saga_fn.core.fan_out import ConcurrencySlots, items_of, place_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
@@ -53,6 +50,9 @@ _PAUSED: Final = DONE | {Retrying, Sleeping}
 
 def find(state: SagaState, step: StepId) -> StepState | None:
     """The step's state, or None if it has not been started."""
+    if step.endswith("]"):  # it may be one of many items
+        place = place_of(state.steps, step)
+        return None if place is None else state.steps[place]
     for candidate in state.steps:
         if candidate.step == step:
             return candidate
@@ -66,8 +66,11 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     return next_steps(plan, {step.step: step for step in state.steps})
 
 
-def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
-    """The steps that have not begun and follow only what is done, and the items of those that have fanned out."""
+def next_steps(plan: Plan, begun: Mapping[StepId, StepState], *, at_once: bool = False) -> tuple[StepId, ...]:
+    """The steps that have not begun and follow only what is done, and the items of those that have fanned out.
+
+    `at_once`: no more of the items than may run at once, the first of them.
+    """
     if len(begun) == len(plan.data.steps) and not plan.concurrencies and Rewound not in map(type, begun.values()):
         return ()
     found: list[StepId] = []
@@ -80,61 +83,9 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
             else:
                 found.append(planned.step)
         elif planned.concurrency and isinstance(now, FannedOut):
-            found += [item for item in items_of(now) if item not in begun]
+            items = filterfalse(begun.__contains__, items_of(now))
+            found += islice(items, planned.concurrency) if at_once else items
     return tuple(found)
-
-
-def foresee(plan: Plan, state: SagaState, event: Event) -> tuple[SagaState, tuple[StepId, ...]]:
-    """The outputs that an event will make known, and the steps whose inputs will be needed.
-
-    Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
-    foreseen but on the straight way, and where a pause is over.
-    """
-    if state.pause is not None and state.pause.holds:
-        return state, ()
-    if type(event) is StepSucceeded:
-        known = after_success(plan, state, event.step)
-        return _after_success(plan, state, event.step) if known is None else known
-    if type(event) is Resumed and not event.takeover:
-        return _after_pause(plan, state, Moment(max(state.at, event.at)))
-    return state, ()
-
-
-def foresee_start(plan: Plan, event: Started) -> tuple[SagaState, tuple[StepId, ...]]:
-    """The same of a start. If no input will be needed, nothing can run at once."""
-    return SagaState(0, event.at, plan=event.plan), () if event.delay else _with_input(plan, plan.roots)
-
-
-def _after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
-    if state.goal is not Goal.FORWARD or not CHAIN_STATES.issuperset(map(type, state.steps)):
-        return state, ()
-    begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
-    begun[step] = Succeeded(step, state.rev + 1)
-    needs = _with_input(plan, next_steps(plan, begun))
-    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs
-
-
-def _after_pause(plan: Plan, state: SagaState, at: Moment) -> tuple[SagaState, tuple[StepId, ...]]:
-    """The same of a saga whose steps are done, wait for their next attempt, or sleep; no event is kept for a wait."""
-    if state.goal is not Goal.FORWARD or not _PAUSED.issuperset(map(type, state.steps)):
-        return state, ()
-    if state.begins_at > at or state.buffered or (state.deadline is not None and state.deadline <= at):
-        return state, ()
-    if plan.pivot is not None or plan.concurrencies:
-        return state, ()
-    begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
-    again: list[StepId] = []
-    for each in state.steps:
-        if type(each) is Retrying and each.wake <= at:
-            again.append(each.step)
-        elif type(each) is Sleeping and each.wake <= at:
-            begun[each.step] = Succeeded(each.step, state.rev + 1)
-    needs = (*again, *_with_input(plan, next_steps(plan, begun)))
-    return msgspec.structs.replace(state, steps=tuple(begun.values())), needs
-
-
-def _with_input(plan: Plan, steps: tuple[StepId, ...]) -> tuple[StepId, ...]:
-    return tuple([step for step in steps if plan.step(step).needs_input]) if plan.waits else steps
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknown | FailedForGood, ...]:

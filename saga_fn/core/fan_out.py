@@ -6,13 +6,13 @@ with the item's number. How many of them run at once the plan says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from saga_fn.core.ids import StepId, item_of
+from saga_fn.core.ids import StepId, item_of, number_of, owner_of
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import FannedOut, Joined, StepState, is_done, is_executing
+from saga_fn.core.state import DONE, FannedOut, Joined, StepState, executing_of
 
 ITEM_LIMIT: Final = 200
 """A saga has no more items than this."""
@@ -21,12 +21,11 @@ ITEM_LIMIT: Final = 200
 class ConcurrencySlots:
     """How many more items of each step may run: none, while as many run as the plan lets run at once."""
 
-    def __init__(self, plan: Plan, steps: Iterable[StepState]) -> None:
+    def __init__(self, plan: Plan, steps: Collection[StepState]) -> None:
         self._plan = plan
         self._free = dict(plan.concurrencies)
-        for step in steps:
-            if is_executing(step):
-                self.take(step.step)
+        for step in executing_of(steps):
+            self.take(step.step)
 
     def take(self, step: StepId) -> bool:
         """Take a place for the step; False if there is none. A step that is no item needs none, or its own list has all."""
@@ -47,7 +46,8 @@ def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Joined]:
     return [
         Joined(spread.step, spread.items)
         for owner in plan.concurrencies
-        if type(spread := begun.get(owner)) is FannedOut and all(is_done(begun.get(item)) for item in items_of(spread))
+        if type(spread := begun.get(owner)) is FannedOut
+        and DONE.issuperset(map(type, map(begun.get, items_of(spread))))
     ]
 
 
@@ -61,6 +61,44 @@ def plan_order(plan: Plan, begun: Mapping[StepId, StepState]) -> Iterable[StepId
         if planned.concurrency and isinstance(spread := begun.get(planned.step), FannedOut | Joined):
             order += items_of(spread)
     return order
+
+
+def place_of(steps: Sequence[StepState], step: StepId) -> int | None:
+    """Where the step is among these, which are in the plan's order; None if it is not. An item is not searched for."""
+    number = number_of(step)
+    if number is not None and steps:
+        owner = owner_of(step)
+        if _is_before(steps[-1].step, owner, number):  # as nearly always, for one that has not begun
+            return None
+        first = _first_item(steps, owner)
+        # Before an item of a list there are at most those with lower numbers: some of them may not have begun.
+        for place in range(min(first + number, len(steps) - 1), first - 1, -1):
+            other = steps[place].step
+            if other == step:
+                return place
+            if _is_before(other, owner, number):
+                return None
+    for place, each in enumerate(steps):
+        if each.step == step:
+            return place
+    return None
+
+
+def _is_before(other: StepId, owner: StepId, number: int) -> bool:
+    """Whether the other step is an item of the same list, with a lower number."""
+    before = number_of(other)
+    return before is not None and before < number and owner_of(other) == owner
+
+
+def _first_item(steps: Sequence[StepState], owner: StepId) -> int:
+    """Where the items of the list begin; past the end if it has not fanned out."""
+    place = 0
+    while place < len(steps):
+        each = steps[place]
+        if each.step == owner:
+            return place + 1
+        place += 1 + each.items if type(each) is Joined else 1
+    return place
 
 
 def items_of(spread: FannedOut | Joined) -> tuple[StepId, ...]:

@@ -104,6 +104,13 @@ def input_before(state: SagaState, step: StepId) -> tuple[Digest, int]:
     return NO_DIGEST, 0
 
 
+def item_input_before(state: SagaState, item: StepId) -> tuple[Digest, int]:
+    """The same of an item, which is not searched for among the others."""
+    found = find(state, item)
+    attempts = None if found is None else _tries(found)
+    return (NO_DIGEST, 0) if attempts is None else (attempts.digest, attempts.given)
+
+
 def _tries(step: StepState) -> Attempts | None:
     match step:
         case (

@@ -11,12 +11,12 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 from typing_extensions import TypeIs
 
-from saga_fn.core.chain import CHAIN_STATES
 from saga_fn.core.facts import blocked_until, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     DONE,
+    UNDISTURBED,
     FailedForGood,
     FannedOut,
     Goal,
@@ -139,12 +139,11 @@ def project(plan: Plan, state: SagaState) -> Projection:
     # In short of one that is to begin, of which something runs and nothing waits, or that has ended with nothing left.
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
-    if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
-        for step in state.steps:
-            if type(step) is Running:
-                return Projection(
-                    SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
-                )
+    if state.goal is Goal.FORWARD and UNDISTURBED.issuperset(kinds := tuple(map(type, state.steps))):
+        if Running in kinds:
+            step = state.steps[kinds.index(Running)]
+            assert type(step) is Running, "it is where the kinds say"
+            return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None)
         if not state.steps and state.pause is None:
             if state.begins_at <= state.at:
                 return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)

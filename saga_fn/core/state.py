@@ -11,7 +11,9 @@ added at the end, with a default, and a tag is never used again. The next free t
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeAlias, get_args
+from collections.abc import Collection, Iterator
+from itertools import compress
+from typing import Final, TypeAlias, cast, get_args
 
 import msgspec
 from typing_extensions import TypeIs
@@ -362,6 +364,8 @@ Undo: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped, Settled})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Joined}
+UNDISTURBED: Final[frozenset[type[object]]] = DONE | {Running, FannedOut}
+"""All that the steps of a saga are while nothing has gone wrong, and nothing of it waits."""
 UNFINISHED: Final[frozenset[type[object]]] = frozenset(get_args(Unfinished))
 UNDOING: Final[frozenset[type[object]]] = frozenset(get_args(Undo))
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
@@ -383,6 +387,12 @@ def abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
 def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:
     """Whether its owner may be executing something of the step."""
     return type(step) in EXECUTING
+
+
+def executing_of(steps: Collection[StepState]) -> Iterator[Running | Undoing | Probing]:
+    """Those of the steps that are being executed. Without a call for each: a saga may have hundreds of them."""
+    found = compress(steps, map(EXECUTING.__contains__, map(type, steps)))
+    return cast("Iterator[Running | Undoing | Probing]", found)  # what `EXECUTING` contains
 
 
 def is_unfinished(step: StepState | None) -> TypeIs[Unfinished]:

@@ -70,7 +70,9 @@ from saga_fn.core.events import (
     is_verb,
     takes_up,
 )
+from saga_fn.core.facts import find
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import advance_item
 from saga_fn.core.plan import Plan
 from saga_fn.core.rules import (
     forward,
@@ -125,6 +127,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         pass  # what is not begun, was moved or taken back, only the rules themselves know
     elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
+        if moved is None and plan.concurrencies:
+            moved = advance_item(plan, state, event)
     elif type(event) is StepFailed:
         moved = after_failure(plan, state, event)
     elif type(event) is CompensationSucceeded:
@@ -133,7 +137,7 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
 
 
 def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decision:
-    """The answer of `transition`, by the rules themselves: `chain.py` and `way_back.py` only know some in short."""
+    """The answer of `transition`, by the rules themselves: `chain.py`, `items.py` and `way_back.py` only know some in short."""
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))
@@ -148,7 +152,7 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
         return Failure(Rejection(Refusal.MOVED_ON))
     if state.ended and takes_up(event) and event.stopped:
         state = operators.stopped(state, event.stopped)
-    if is_result(event) and not _is_executed(state, event.step):  # a result that comes late is not worth a draft
+    if is_result(event) and not is_executing(find(state, event.step)):  # a result that comes late is not worth a draft
         return _late(event.step, known=event.step in plan)
     fold = Fold(plan, state, event)
     refused = _change(fold, event)
@@ -164,13 +168,6 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
 @lru_cache(maxsize=1024)
 def _late(step: StepId, *, known: bool) -> Failure[Rejection]:
     return Failure(Rejection(Refusal.LATE if known else Refusal.UNKNOWN_STEP, step))
-
-
-def _is_executed(state: SagaState, step: StepId) -> bool:
-    for each in state.steps:
-        if each.step == step:
-            return is_executing(each)
-    return False
 
 
 def _unborn(plan: Plan, event: Started) -> SagaState:

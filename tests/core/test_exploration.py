@@ -12,7 +12,7 @@ from saga_fn.core import transition as deciding
 from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, Resumed, StepSkipped, carries_inputs
 from saga_fn.core.explore import Outcome, explore, offers, walk
-from saga_fn.core.facts import foresee
+from saga_fn.core.foresight import foresee
 from saga_fn.core.ids import Micros
 from saga_fn.core.inputs import NO_OUTPUT, outputs_at, outputs_gained
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from saga_fn.core.events import Event, Resumed, Started, StepSucceeded, Ticked
-from saga_fn.core.facts import foresee, foresee_start
+from saga_fn.core.foresight import foresee, foresee_start
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.state import (

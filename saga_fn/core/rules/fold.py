@@ -33,8 +33,8 @@ from saga_fn.core.state import (
     SagaState,
     StepState,
     Undoing,
+    executing_of,
     execution_of,
-    is_executing,
 )
 
 _Execution: TypeAlias = Running | Undoing | Probing
@@ -119,7 +119,7 @@ class Fold:
 
 def _executions(state: SagaState) -> dict[StepId, _Execution]:
     """All that its owner may be executing of the saga."""
-    return {step.step: step for step in filter(is_executing, state.steps)}
+    return {step.step: step for step in executing_of(state.steps)}
 
 
 def _is_same(step: _Execution, other: _Execution | None) -> bool:

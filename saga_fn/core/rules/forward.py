@@ -47,7 +47,7 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
     while True:
         if plan.concurrencies:
             gather(fold)
-        following = begin_waits(fold, inputs) if plan.waits else next_steps(plan, fold.steps)
+        following = begin_waits(fold, inputs) if plan.waits else next_steps(plan, fold.steps, at_once=True)
         needs, opened = _start(fold, inputs, following)
         if not opened:
             break
@@ -56,8 +56,10 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
 
 def end_if_done(fold: Fold) -> None:
     """End the saga if every step of the plan, and every item, is done."""
+    if not DONE.issuperset(map(type, fold.steps.values())):
+        return
     items = item_count(fold.steps.values()) if fold.plan.concurrencies else 0
-    if len(fold.steps) == len(fold.plan.steps) + items and DONE.issuperset(map(type, fold.steps.values())):
+    if len(fold.steps) == len(fold.plan.steps) + items:
         fold.goal = Goal.COMPLETED
 
 
@@ -74,7 +76,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
             or (type(step) is Retrying and step.wake <= fold.at)
         ]
     ready += [(step, None) for step in following]
-    places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies else None
+    places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies and ready else None
     for step, attempts in ready:
         if places is not None and not places.take(step):
             continue

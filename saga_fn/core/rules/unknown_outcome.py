@@ -34,6 +34,8 @@ def settle_unknown_outcomes(fold: Fold) -> None:
 
     A probe is begun by an owner alone: nobody else could run it.
     """
+    if Unknown not in map(type, fold.steps.values()):
+        return
     asking = fold.goal in (Goal.FORWARD, Goal.ROLLBACK) and not fold.idle
     undoing = not UNDOING.isdisjoint(map(type, fold.steps.values()))
     for step in tuple(fold.steps.values()):

@@ -42,7 +42,7 @@ def begin_waits(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[StepId, ...]
     following: tuple[StepId, ...] = ()
     begun = True
     while begun:
-        following = next_steps(fold.plan, fold.steps)
+        following = next_steps(fold.plan, fold.steps, at_once=True)
         again = [step.step for step in fold.steps.values() if type(step) is Retrying and step.wake <= fold.at]
         begun = False
         for step in (*again, *following):

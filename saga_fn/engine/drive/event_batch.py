@@ -34,7 +34,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
     carries_inputs,
 )
-from saga_fn.core.facts import foresee
+from saga_fn.core.foresight import foresee
 from saga_fn.core.hooks import Hook, hooks_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error

@@ -26,6 +26,7 @@ from saga_fn.core.inputs import (
     digest_in_doubt,
     input_before,
     is_settled,
+    item_input_before,
     list_before,
     output_at,
     outputs_at,
@@ -280,9 +281,6 @@ class OwnedSaga(msgspec.Struct, eq=False):
     def _bind_each(self, state: SagaState, step: StepId, binding: CompiledStep) -> Binding:
         """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
         number = None if step == binding.step_id else number_of(step)
-        digest, by_hand = input_before(state, step)
-        if by_hand and number is not None:
-            return self._bind_given(step, digest, by_hand, binding)
         if number is None:
             given = self._items(step, binding.map_input(_Known(self, state)))
             room = room_for_items(state)
@@ -295,6 +293,9 @@ class OwnedSaga(msgspec.Struct, eq=False):
                 return Declined(step)
             found = self.lists[step] = self._bound_list(step, binding, given)
             return BoundEach(step, len(found.inputs), found.digest)
+        digest, by_hand = item_input_before(state, step)
+        if by_hand:
+            return self._bind_given(step, digest, by_hand, binding)
         if (known := self.lists.get(binding.step_id)) is None:
             # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
             before = list_before(state, binding.step_id, digest)

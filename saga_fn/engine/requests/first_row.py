@@ -13,7 +13,7 @@ from saga_fn.arguments import check_key, check_size
 from saga_fn.codec.carrier import kept_carrier
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
-from saga_fn.core.facts import foresee_start
+from saga_fn.core.foresight import foresee_start
 from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import AT_ONCE, Micros, StepId
 from saga_fn.core.plan import Plan
