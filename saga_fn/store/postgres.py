@@ -144,6 +144,7 @@ class PostgresStore:
             self._database.for_steps,
             self._commit_within,
             partial(check_codecs, self._database.queries, whose="connection that the step leaves"),
+            self._database.work,
             room=self._database.room_for_steps,
             time_limit=time_limit,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import asyncpg
 
+from saga_fn import steady
+from saga_fn.backoff import Backoff
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store._lent import LentConnection
 from saga_fn.store.connection import Connection
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Write: TypeAlias = Callable[[Connection, SagaWrite], Awaitable[Committed]]
 Judge: TypeAlias = Callable[[Connection], Awaitable[None]]
+Work: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 _MARK: Final = "saga_fn.step"
 _LONGEST_NAME: Final = 40
 _SLACK: Final = 5_000
@@ -31,11 +34,14 @@ _LONGEST: Final = 24 * 60 * 60 * 1000
 _BEGUN: Final = f"""\
 SELECT pg_catalog.set_config('statement_timeout', $1, true), \
 pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true), \
-pg_catalog.set_config('application_name', $2, true), pg_catalog.set_config('{_MARK}', $2, true)"""
+pg_catalog.set_config('application_name', $2, true), pg_catalog.set_config('{_MARK}', $2, true), \
+pg_catalog.pg_current_xact_id()::pg_catalog.text AS number"""
 _BEGUN_IN_ALL: Final = f"{_BEGUN}, pg_catalog.set_config('transaction_timeout', $1, true)"
 _LIMITS_TRANSACTIONS: Final = 17
 """The first PostgreSQL that ends a transaction by its age: before, each statement and each pause have the whole time."""
 _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
+_CAME_TO: Final = "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) AS came_to"
+"""Any number is of this server: it was told in the transaction itself."""
 
 
 @asynccontextmanager
@@ -72,17 +78,22 @@ class PostgresTransaction:
         connection: Any,  # Any: see `Pool.acquire`
         write: Write,
         judge: Judge,
+        work: Work,
         name: str,
         time_limit: float,
     ) -> None:
         self._lent: LentConnection = LentConnection(connection)
         # Not what a pool hands out: that is out of use as soon as the connection breaks.
         self._own: Any = getattr(connection, "_con", connection)
+        # The connection forgets it when it is closed. It alone knows what the server has told last.
+        self._protocol: Any = self._own._protocol  # noqa: SLF001 - the driver has no name for it
         self._write = write
         self._judge = judge
+        self._work = work
         self._name = name
         self._time_limit = time_limit
         self._transaction: Transaction | None = None
+        self._number: object = None
 
     @property
     def connection(self) -> Connection:
@@ -95,8 +106,8 @@ class PostgresTransaction:
             transaction = self._own.transaction(isolation=isolation)
             await transaction.start()
             in_all = self._own.get_server_version().major >= _LIMITS_TRANSACTIONS
-            await self._own.fetchrow(_BEGUN_IN_ALL if in_all else _BEGUN, limit, self._name)
-        self._transaction = transaction
+            begun = await self._own.fetchrow(_BEGUN_IN_ALL if in_all else _BEGUN, limit, self._name)
+        self._transaction, self._number = transaction, begun["number"]
 
     def leave(self) -> None:
         """Take the connection from the step, which has returned, and from the tasks and blocks that it has left behind.
@@ -118,15 +129,17 @@ class PostgresTransaction:
         return bool(self._own.is_closed())
 
     async def has_ended(self) -> bool:
-        """Whether the step has ended it by itself. Nobody can tell of one that is aborted, or whose connection is gone.
+        """Whether the step has ended it by itself. Nobody can tell of one that is aborted.
 
-        The server tells each change of the application's name by itself, so that it is asked only if that is another one.
+        The server tells each change of the application's name by itself, so that it is asked only if that is another one. If the
+        connection is gone, what it has told last still counts. The step's COMMIT may have been on its way, too.
         """
-        if self.is_broken:
-            return False
-        if not self._own.is_in_transaction():
+        if not self._protocol.is_in_transaction():
             return True
-        if self._own.get_settings().application_name == self._name:
+        named = self._protocol.get_settings().application_name == self._name
+        if self.is_broken:
+            return not named or await self._was_committed()
+        if named:
             return False
         try:
             async with in_step(self._own, self._time_limit):
@@ -134,6 +147,24 @@ class PostgresTransaction:
         except StoreError:
             return False
         return mark != self._name
+
+    async def _was_committed(self) -> bool:
+        """Whether it was committed, though its connection is gone. False if the server cannot be asked in time.
+
+        Until the server sees that the connection is gone, the transaction is in progress.
+        """
+        backoff, give_up = Backoff(0.01, 0.25), steady.now() + self._time_limit
+        while steady.now() < give_up:
+            try:
+                async with self._work() as connection:
+                    found = await connection.fetchrow(_CAME_TO, self._number)
+            except StoreError:
+                return False
+            came_to = None if found is None else found["came_to"]
+            if came_to != "in progress":
+                return bool(came_to == "committed")
+            await backoff.pause()
+        return False
 
     async def check(self) -> None:
         """Raise TransactionEndedError if it is not the one that was begun: the step has ended that.
@@ -199,14 +230,18 @@ class PostgresTransaction:
 class PostgresTransactions:
     """The transactions of one store's steps. No more are open at once than there are `connections`; the others wait their turn.
 
-    `write` sends a saga's next state on a connection; `judge` raises for one that cannot send it. There is `room` for so many
-    connections of a caller's pool, beside those that must never wait.
+    `write` sends a saga's next state on a connection; `judge` raises for one that cannot send it. `work` gives another connection,
+    for a look at what became of a transaction. There is `room` for so many connections of a caller's pool, beside those that must
+    never wait.
     """
 
-    def __init__(self, connections: Connections, write: Write, judge: Judge, *, room: int, time_limit: float) -> None:
+    def __init__(
+        self, connections: Connections, write: Write, judge: Judge, work: Work, *, room: int, time_limit: float
+    ) -> None:
         self._connections = connections
         self._write = write
         self._judge = judge
+        self._work = work
         self._room = room
         self._time_limit = time_limit
         self.lock_timeout: int = max(1, int(time_limit * 800))
@@ -228,7 +263,7 @@ class PostgresTransactions:
         try:
             async with self._connections.connection() as connection:
                 shown = f"{APPLICATION_NAME} {name[:_LONGEST_NAME]}"
-                opened = PostgresTransaction(connection, self._write, self._judge, shown, self._time_limit)
+                opened = PostgresTransaction(connection, self._write, self._judge, self._work, shown, self._time_limit)
                 await opened.begin(isolation, str(limit))
                 begun = True
                 try:

@@ -719,6 +719,62 @@ async def test_a_step_that_commits_and_fails_is_parked(
     assert await entries(rows) == ["meddled"]
 
 
+@pytest.mark.parametrize("ended", ["COMMIT", "COMMIT AND CHAIN", "COMMIT; BEGIN", "ROLLBACK"])
+@pytest.mark.parametrize("how", ["closed by the step", "closed, and the step fails", "ended by the server"])
+async def test_a_step_that_ends_its_transaction_and_loses_its_connection_is_parked(
+    ended: str, how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, retry_policy=AT_ONCE, unknown_retry_policy=AT_ONCE)
+    async def meddles(inp: Order, ctx: TransactionalContext) -> Done:
+        await write(ctx, "meddled")
+        server = ctx.connection.get_server_pid()
+        await ctx.connection.execute(ended)
+        if how == "ended by the server":
+            await rows.execute("SELECT pg_terminate_backend($1, 5000)", server)
+            await ctx.connection.execute("SELECT 1")
+        ctx.connection.terminate()
+        if how == "closed, and the step fails":
+            raise KeyError(how)
+        return Done("meddled")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", saga_of(meddles)).start(Order("o1"))
+        await suspended(run)
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+        assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
+    assert await entries(rows) == (["meddled"] if "COMMIT" in ended else [])
+
+
+@pytest.mark.parametrize("which", ["request", "answer"])
+async def test_whether_a_step_has_committed_is_looked_up_when_its_own_commit_is_lost(
+    which: Any, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls = 0
+    async with wired(dsn) as wire:
+
+        @step(transactional=True, unknown_retry_policy=AT_ONCE)
+        async def meddles(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await write(ctx, "meddled")
+            if calls == 1:
+                wire.lose(which, b"COMMIT /* mine */")
+                await ctx.connection.execute("COMMIT /* mine */")
+            return Done("meddled")
+
+        async with SagaOrchestrator(wire.dsn) as orchestrator:
+            run = await orchestrator.register("shop", saga_of(meddles)).start(Order("o1"))
+            if which == "answer":
+                await suspended(run)
+                seen = await SagaAdmin(orchestrator).get_saga(run.id)
+                assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
+            else:
+                assert isinstance(await run.outcome(), Completed)
+        assert wire.cuts == 1
+    assert calls == (1 if which == "answer" else 2)
+    assert await entries(rows) == ["meddled"]
+
+
 @pytest.mark.parametrize("kind", ["uuid", "json"])
 @pytest.mark.parametrize("borrowed", [False, True])
 async def test_a_step_that_changes_how_types_are_read_changes_it_for_itself_alone(
