@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast, final
 
@@ -177,7 +178,6 @@ class _Played:
     calls: tuple[Call, ...]
     answers: Answers
     books: object
-    did: tuple[str, ...]
 
 
 @final
@@ -190,54 +190,62 @@ class _Trial:
         self.start = start
         self.events = events
         self._usual: tuple[_Played, object] | None = None
-        self._did: list[str] = []
 
     async def judge(self, scenario: Scenario) -> bool:
         """Run the case, and hold it to the laws; False if it does not apply."""
         usual, before = await self._undisturbed() if self._usual is None else self._usual
-        names = [name for each in self.events for name in each[0].names]
-        answers = _as_they_come(usual.answers, scenario, names)
+        answers = self._as_they_come(usual.answers, scenario)
         foretold = foretell(self.definition.plan, answers, scenario.faults)
         acts = _acts(scenario, usual)
         if not foretold.came or acts is None:
             return False
-        self._did = []
+        did: list[str] = []
         try:
-            played, _ = await self._play(scenario, acts)
+            played, _ = await self._play(scenario, acts, did)
+            if scenario.events_come == "never":  # then steps may be given what they were never given before
+                answers = self._as_they_come(played.answers, scenario)
+                foretold = foretell(self.definition.plan, answers)
             fact = self._broken(scenario, played, usual, before, answers, foretold)
         except Exception as error:
-            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, acts)) from error
+            raise LawError(
+                scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, acts, did)
+            ) from error
         if fact is not None:
-            raise LawError(scenario.id, fact, self._history(scenario, acts))
+            raise LawError(scenario.id, fact, self._history(scenario, acts, did))
         return True
 
+    def _as_they_come(self, answers: Answers, scenario: Scenario) -> Answers:
+        """The answers that a saga was given, with the events as they come in this case."""
+        names = [name for each in self.events for name in each[0].names]
+        early = names if scenario.events_come == "early" or scenario.loses_lease_at is not None else []
+        return Answers(answers.inputs, answers.failures, [] if scenario.events_come == "never" else names, early)
+
     async def _undisturbed(self) -> tuple[_Played, object]:
-        self._did = []
-        scenario = Scenario("undisturbed")
+        scenario, did = Scenario("undisturbed"), list[str]()
         try:
-            self._usual = await self._play(scenario, ())
+            self._usual = await self._play(scenario, (), did)
         except Exception as error:
-            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, ())) from error
+            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, (), did)) from error
         return self._usual
 
-    def _history(self, scenario: Scenario, acts: Sequence[Act]) -> str:
+    def _history(self, scenario: Scenario, acts: Sequence[Act], did: Sequence[str]) -> str:
         sends = [
             (each[0], each[0].names[0], each[1], each[0].payload_of(each[0].names[0]), _about(each))
             for each in self.events
         ]
-        return program_of(self.definition, self.fakes, self.start, scenario, acts, sends, self._did)
+        return program_of(self.definition, self.fakes, self.start, scenario, acts, sends, did)
 
     # How it is run.
 
-    async def _play(self, scenario: Scenario, acts: Sequence[Act]) -> tuple[_Played, object]:
+    async def _play(self, scenario: Scenario, acts: Sequence[Act], did: list[str]) -> tuple[_Played, object]:
         async with World() as world:
             handle = world.register(self.definition, name=self.definition.name or "saga")
             books = self.fakes(world)
-            before = None if books is None else books()
+            before = None if books is None else copy.deepcopy(books())
             for act in acts:
                 act.do(world)
             run = await handle.start(self.start)
-            await self._drive(world, run, scenario)
+            await self._drive(world, run, scenario, did)
             snapshot = await world.admin.get_saga(run.id)
             journal = await world.orchestrator.engine.store.journal(run.id)
             played = _Played(
@@ -246,22 +254,21 @@ class _Trial:
                 snapshot.status.is_terminal and not snapshot.status.is_success and not snapshot.left_over,
                 world.calls,
                 answers_in(decode_event(each.event) for each in journal),
-                None if books is None else books(),
-                tuple(self._did),
+                None if books is None else copy.deepcopy(books()),
             )
             return played, before
 
-    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario) -> None:
+    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario, did: list[str]) -> None:
         """Run the saga, and send it what it waits for."""
         if scenario.events_come == "early" or scenario.loses_lease_at is not None:
             for early in range(len(self.events)):
-                await self._send(world, run, early, "early")
+                await self._send(world, run, early, "early", did)
         if scenario.loses_lease_at is not None:
-            self._did.append("lose the lease")
+            did.append("lose the lease")
             await world.until(run, step=scenario.loses_lease_at)
             world.lose_lease(run)
         for move in range(_MOST_MOVES):
-            self._did.append("run")
+            did.append("run")
             await world.run()
             seen = await run.snapshot()
             if seen.status.is_terminal:
@@ -269,17 +276,17 @@ class _Trial:
             awaited = {name for wait in seen.waiting_for for name in wait.events}
             number = next((at for at, each in enumerate(self.events) if awaited & set(each[0].names)), None)
             if number is None or scenario.events_come == "never":
-                self._did.append("past waits")
+                did.append("past waits")
                 await world.run(past_waits=True)
             else:
                 for _ in range(2 if scenario.events_come == "twice" else 1):
-                    await self._send(world, run, number, str(move))
+                    await self._send(world, run, number, str(move), did)
             if (await run.snapshot()).revision == seen.revision:
                 return
 
-    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str) -> None:
+    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str, did: list[str]) -> None:
         each = self.events[number]
-        self._did.append(f"{number} {event_id}")
+        did.append(f"{number} {event_id}")
         _ = await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
 
     # The laws.
@@ -328,13 +335,6 @@ class _Trial:
             if returned.setdefault((call.step, key), output) != output:
                 return f"{call.what} has returned {shown(call.returned)} under a key under which it had returned something else"
         return None
-
-
-def _as_they_come(answers: Answers, scenario: Scenario, names: list[str]) -> Answers:
-    """The answers of the undisturbed saga, with the events as they come in this case."""
-    come = [] if scenario.events_come == "never" else names
-    early = names if scenario.events_come == "early" or scenario.loses_lease_at is not None else []
-    return Answers(answers.inputs, answers.failures, come, early)
 
 
 def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:

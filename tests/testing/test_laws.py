@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from saga_fn import (
     sleep,
     step,
 )
+from saga_fn.engine.drive import execution, interpreter
 from saga_fn.testing import LawCase, LawError, World, laws
 
 
@@ -62,7 +64,11 @@ async def refund(order: Order, receipt: str) -> None:
     await never()
 
 
-@step(probe=find_charge, compensate=refund)
+@step(
+    probe=find_charge,
+    compensate=refund,
+    compensation_retry_policy=FixedRetry(max_attempts=2, delay=timedelta(seconds=1)),
+)
 async def charge(order: Order) -> str:
     raise AssertionError(order)
 
@@ -122,6 +128,21 @@ def fakes(world: World) -> Callable[[], object]:
 
 EVENTS = [(approval, Approval("ann"))]
 CASES = laws(order_saga, fakes, Order("7"), events=EVENTS)
+
+
+async def test_cases_may_run_at_the_same_time() -> None:
+    assert all(await asyncio.gather(*(case.run() for case in CASES[:9])))
+
+
+def test_books_that_change_in_place_are_compared_as_they_were() -> None:
+    def put(world: World) -> Callable[[], object]:
+        shop = Shop()
+        shop.put(world)
+        world.fake_undo(charge, lambda order, receipt: None)  # it forgets
+        world.fake_undo(reserve, lambda order, receipt: shop.done["reserve"].clear())
+        return lambda: shop.done
+
+    assert "all is undone, but the fakes hold" in str(broken(put, "ship fails"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -275,3 +296,26 @@ def test_laws_of_what_is_none_are_refused() -> None:
     for events in others:
         with pytest.raises(SagaDefinitionError, match="HINT"):
             laws(order_saga, fakes, Order("7"), events=events)
+
+
+def test_an_engine_that_changes_a_key_over_repeats_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = execution._context
+
+    def with_the_attempt(*given: Any) -> Any:
+        context: Any = usual(*given)
+        return msgspec.structs.replace(context, idempotency_key=f"{context.idempotency_key}:{context.attempt}")
+
+    monkeypatch.setattr(execution, "_context", with_the_attempt)
+    found = broken(lambda world: (fakes(world), None)[1], "crash after reserve")
+    assert "under another idempotency key" in str(found)
+
+
+def test_an_engine_that_forgets_a_doubt_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is given a takeover as an ordinary claim: what was cut short is never settled."""
+    usual: Any = vars(interpreter)["Resumed"]
+
+    def without_the_takeover(at: Any, takeover: bool = False, *more: Any, **named: Any) -> Any:
+        return usual(at, *more, **{**named, "takeover": False})
+
+    monkeypatch.setattr(interpreter, "Resumed", without_the_takeover)
+    assert broken(fakes, "crash after charge") is not None
