@@ -52,10 +52,12 @@ class MemoryProcesses:
         self._sagas = sagas
         self._change = change
         self._seen: dict[UUID, _Seen] = {}
+        self.clock: Callable[[], float] = lambda: steady.now()  # noqa: PLW0108 - the name is read at each call
+        """The clock by which processes are heard of, in seconds. A test's World has them all there at all times."""
 
     async def note(self, process: Process) -> None:
         """Say that the process is there, and what it works on."""
-        self._seen[process.id] = _Seen(process, steady.now())
+        self._seen[process.id] = _Seen(process, self.clock())
 
     async def forget(self, process_id: UUID) -> None:
         """Forget the process."""
@@ -72,7 +74,7 @@ class MemoryProcesses:
         seen = self._seen.get(process_id)
         if seen is None:
             return None
-        ago = timedelta(seconds=steady.now() - seen.at)
+        ago = timedelta(seconds=self.clock() - seen.at)
         return SeenProcess(seen.process.host, time_of(self._store.now()) - ago)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
@@ -81,12 +83,12 @@ class MemoryProcesses:
         return frozenset(definition for process in others for definition in process.definitions)
 
     def _heard(self, within: timedelta) -> list[_Seen]:
-        since = steady.now() - within.total_seconds()
+        since = self.clock() - within.total_seconds()
         return [seen for seen in self._seen.values() if seen.at > since]
 
     async def seen(self, *, seen_within: timedelta, most: int) -> list[WorkingProcess]:
         """The processes that were seen within that time, the last seen first."""
-        now, clock = time_of(self._store.now()), steady.now()
+        now, clock = time_of(self._store.now()), self.clock()
         heard = sorted(self._heard(seen_within), key=lambda seen: -seen.at)[:most]
         return [
             WorkingProcess(

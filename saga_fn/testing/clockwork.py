@@ -7,7 +7,7 @@ the library's ever runs beside the user's code. The user's code runs in the user
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import Context
 from datetime import datetime
 from typing import Any, Final, TypeVar, final
@@ -183,10 +183,10 @@ class Clockwork:
 
     # Time.
 
-    def next_timer(self) -> float | None:
-        """When the first timer of a process that works on something is due, in seconds of the time."""
-        working = [process.loop.next_timer for process in self.processes if process.runs and process.works]
-        return min((timer for timer in working if timer is not None), default=None)
+    def next_timers(self) -> tuple[float | None, float | None]:
+        """When the first timers are due, in seconds of the time: of processes that work on something, and of the others."""
+        running = [process for process in self.processes if process.runs]
+        return _first(each for each in running if each.works), _first(each for each in running if not each.works)
 
     def seconds_at(self, moment: datetime) -> float:
         """The time, in seconds of it, at which the store's clock shows a moment."""
@@ -196,6 +196,10 @@ class Clockwork:
         """Move the time forward."""
         self.time.advance_to(moment)
         self.wake()
+
+
+def _first(processes: Iterable[Process]) -> float | None:
+    return min((timer for each in processes if (timer := each.loop.next_timer) is not None), default=None)
 
 
 def _nothing() -> None:

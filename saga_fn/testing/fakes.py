@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, Literal, TypeAlias, cast, final
+from uuid import UUID
 
 import attrs
 from returns.result import Failure, Result, Success
@@ -105,6 +106,8 @@ class Fakes:
         self._fakes: list[Fake] = []
         self._done: dict[str, object] = {}
         """By idempotency key, what the fake of a step has returned: its probe answers by that, where that has no fake."""
+        self._real: set[tuple[UUID, str]] = set()
+        """The steps of sagas whose own code was called: their own undo and probe know of that."""
 
     def add(self, fake: Fake) -> None:
         """One more, which comes before the others."""
@@ -116,7 +119,10 @@ class Fakes:
         if found is not None:
             code = found.code
             return lambda: self._call(code, place, step)
-        if place.phase != "execute" and self._is_faked(place.context.step_id):
+        work = place.context.saga_id, place.context.step_id
+        if place.phase == "execute":
+            self._real.add(work)
+        elif work not in self._real and self._is_faked(place.context.step_id):
             return lambda: self._by_itself(place)
         return None
 

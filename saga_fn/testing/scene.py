@@ -64,6 +64,7 @@ class Scene:
         self.clock: Clockwork = Clockwork(start)
         self.store: MemoryStore = MemoryStore(clock=self.clock.time.time)
         self.store.transactions = NoDatabase(self.store)
+        self.store.processes.clock = lambda: 0.0
         self.store.attendants.add(self)
         at_once(self.store.open(migrate=False, listen=self._heard))
         self.front: SagaOrchestrator = SagaOrchestrator(self.store, concurrency=0)
@@ -392,9 +393,11 @@ class Scene:
             due = None  # it is in other hands, which have a timer
         unsent = self.store.outgoing.next_due()
         moments = [self.clock.seconds_at(each) for each in (due, unsent) if each is not None and each > at]
-        timer = self.clock.next_timer()
-        if timer is not None:
-            moments.append(timer)
+        working, idle = self.clock.next_timers()
+        if working is not None:
+            moments.append(working)
+        if idle is not None and (moments or limit is not None):  # on the way to something: it is no reason to go there
+            moments.append(idle)
         if not moments or (limit is not None and min(moments) > limit):
             return False
         self.clock.move_to(min(moments))
@@ -458,7 +461,7 @@ class Scene:
         """The reason why a saga comes to something never."""
         seen = self.snapshot(saga_id)
         called = ", ".join(record.call.what for record in self._records if record.call.saga_id == saga_id) or "nothing"
-        hint = "world.calls has what was called, and SagaAdmin(world.orchestrator) the whole history"
+        hint = "world.calls has each call, and world.admin.get_saga(run.id) the whole history"
         events = [event for wait in seen.waiting_for for event in wait.events]
         if seen.ended_at is not None:
             why = f"it has ended {seen.status.value}" + (f" ({seen.last_error})" if seen.last_error else "")
@@ -466,13 +469,13 @@ class Scene:
             why = f"it waits for a person at {seen.current_step_id}: {seen.parked}" + (
                 f" ({seen.last_error})" if seen.last_error else ""
             )
-            hint = "let a person decide: SagaAdmin(world.orchestrator)"
+            hint = "let a person decide, by world.admin"
         elif events:
             why = f"it waits for {' or '.join(map(shown, events))}, which nobody sends"
             hint = f"await world.send(run, {events[0]}, ...)"
-        elif seen.paused_since is not None:
-            why = "it is paused"
-            hint = "SagaAdmin(world.orchestrator).resume(...)"
+        elif seen.paused_since is not None or self.store.pauses.holds(seen.saga_name):
+            why = "it is paused, or its name is"
+            hint = f"world.admin.resume_saga(run.id), or world.admin.resume({shown(seen.saga_name)})"
         else:
             why = f"it is {seen.status.value}, and nothing is due any more"
         return WorldError(f"{wanted}, and that never comes: {why}; called so far: {called}", hint=hint)

@@ -318,6 +318,29 @@ async def test_a_fake_returns_a_result() -> None:
         assert await orders.run(Order()) == "yes"
 
 
+async def test_the_undo_of_work_that_was_really_done_is_really_called() -> None:
+    undone: list[str] = []
+
+    async def take_back(order: Order, out: str) -> None:
+        undone.append(out)
+
+    @step(compensate=take_back, retry_policy=FixedRetry(max_attempts=2, delay=timedelta(seconds=1)))
+    async def taking(order: Order) -> str:
+        return "really"
+
+    @saga("taking")
+    def taking_saga(order: StepRef[Order]) -> StepRef[str]:
+        taking(order)
+        return ship(order)
+
+    async with World() as world:
+        orders = world.register(taking_saga)
+        world.fake(taking, raises=ValueError("at first"), times=1)
+        world.fake(ship, lambda order: Failure("no parcels"))
+        await world.until(await orders.start(Order()))
+        assert undone == ["really"]
+
+
 # Faults.
 
 
@@ -439,6 +462,42 @@ async def test_a_worker_stands_still_and_loses_its_lease() -> None:
         )
         with pytest.raises(WorldError, match="no process works on saga"):
             world.lose_lease(run)
+
+
+async def test_a_lease_is_lost_in_the_middle_of_a_fake() -> None:
+    async with World() as world:
+        run = await world.register(shop).start(Order())
+
+        async def charges(order: Order, ctx: StepContext) -> str:
+            world.lose_lease(run)
+            await asyncio.sleep(0)
+            return "too late"
+
+        world.fake(charge, returns="in time")
+        world.fake(charge, charges, times=1)
+        assert await run.result() == "parcel for 1"
+        assert [(call.what, call.worker, call.returned) for call in world.calls if call.step == "charge"] == [
+            ("charge", 1, "too late"),
+            ("probe charge", 2, Done("too late")),
+        ]
+
+
+async def test_a_worker_dies_where_its_saga_stands_still() -> None:
+    async with World() as world:
+        run = await world.register(shop).start(Order())
+        await world.until(run, step=charge)
+        world.crash(charge, at="before")
+        assert await run.result() == "parcel for 1"
+        assert [(call.what, call.worker) for call in world.calls][1:3] == [("probe charge", 2), ("charge", 2)]
+
+
+async def test_a_saga_is_turned_back_where_it_stands_still() -> None:
+    async with World() as world:
+        run = await world.register(shop).start(Order())
+        await world.until(run, step=charge)
+        await world.admin.cancel(run.id, reason="a test")
+        assert (await world.until(run)).status is SagaStatus.COMPENSATED
+        assert world.called == ("reserve", "charge", "undo charge", "undo reserve")
 
 
 async def test_a_fault_that_never_comes_fails_the_test() -> None:
@@ -598,3 +657,25 @@ async def test_the_clock_stands_still_when_there_is_nothing_left_to_do() -> None
         await world.run()
         assert world.now == START
         assert (await run.snapshot()).status is SagaStatus.COMPLETED
+
+
+async def test_days_that_pass_are_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with World() as world:
+        run = await world.register(approved).start(Order())
+        await world.until(run, waits_for=approval)
+        await world.advance(timedelta(days=2))
+        await world.send(run, approval, Approval("ann"))
+        await world.until(run)
+    assert caplog.records == []
+
+
+async def test_a_pause_is_told_of() -> None:
+    async with World() as world:
+        run = await world.register(approved).start(Order())
+        await world.until(run, waits_for=approval)
+        await world.admin.pause("approved", reason="a test")
+        await world.send(run, approval, Approval("ann"))
+        with pytest.raises(WorldError, match="it is paused, or its name is"):
+            await world.until(run)
+        await world.admin.resume("approved")
+        assert await run.result() == "receipt for 1"
