@@ -517,12 +517,12 @@ class PayloadTooLargeError(PayloadError):
     limit: int
     """The limit in bytes."""
 
-    def __init__(self, what: str, *, size: int, limit: int) -> None:
+    def __init__(self, what: str, *, size: int, limit: int, hint: str | None = None) -> None:
         self.size = size
         self.limit = limit
         super().__init__(
             f"{what} takes {size:,} bytes, the limit is {limit:,}",
-            hint="keep large data elsewhere and pass a reference to it, or raise max_payload_bytes",
+            hint=hint or "keep large data elsewhere and pass a reference to it, or raise max_payload_bytes",
         )
 
 

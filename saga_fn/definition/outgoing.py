@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar, final
 from uuid import UUID
@@ -15,13 +15,15 @@ from saga_fn.arguments import check_key, check_size
 from saga_fn.codec.containers import is_sequence
 from saga_fn.codec.message import encode_message, kept_headers
 from saga_fn.core.hooks import Hook
-from saga_fn.errors import PayloadError, SagaDefinitionError, shown
+from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, shown
 from saga_fn.printable import HidingStruct
 
 D = TypeVar("D")
 
 MOST_OUTGOING: Final = 100
 """One event of a saga publishes no more messages than this."""
+MOST_OUTGOING_BYTES: Final = 4 * 1024 * 1024
+"""Nor more bytes, or `max_payload_bytes` if that is more: one statement writes them, which has seconds for it."""
 _LONGEST_TOPIC: Final = 255
 
 
@@ -121,6 +123,11 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     key: str | None
     headers: bytes | None
     body: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes."""
+        return len(self.body) + len(self.headers or b"")
 
     @classmethod
     def of(cls, topic: str, payload: object, *, key: object, headers: object, most: int | None) -> Draft:
@@ -242,12 +249,23 @@ def check_publishes(name: str, value: object) -> tuple[Outgoing, ...]:
     return messages
 
 
-def check_room(drafts: Sequence[Draft]) -> None:
-    """Raise PayloadError for more messages than one execution may publish."""
-    if len(drafts) >= MOST_OUTGOING:
+def check_together(count: int, size: int, most: int) -> None:
+    """Raise PayloadError for more messages, or more bytes of them, than one execution may publish.
+
+    `most` is what one payload may take: so much can be published, if nothing else is.
+    """
+    if count > MOST_OUTGOING:
         raise PayloadError(
             f"an execution publishes at most {MOST_OUTGOING} messages",
             hint="publish one message with a list in it, or fan out",
+        )
+    limit = max(MOST_OUTGOING_BYTES, most)
+    if count > 1 and size > limit:
+        raise PayloadTooLargeError(
+            "all that one execution publishes",
+            size=size,
+            limit=limit,
+            hint="publish references to large data that is kept elsewhere, or publish from several steps, or the items of a fan-out",
         )
 
 

@@ -32,6 +32,8 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.definition import outgoing
+from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.hold import lane, relay
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
@@ -42,7 +44,7 @@ from saga_fn.outgoing import (
     RefusedForGood,
     message_id,
 )
-from saga_fn.store.records import OutgoingRecord
+from saga_fn.store.records import Committed, OutgoingRecord, SagaWrite
 from tests.support.broker import Broker, refuse
 from tests.support.observed import Observed
 from tests.support.stores import Make
@@ -539,6 +541,70 @@ async def test_a_message_that_cannot_be_stored_parks_its_saga_and_no_other(kind:
         assert await unsent(orchestrator, run.id) == []
         await (await handle.start(Order(0))).result(timeout=SOON)
     assert broker.messages == []
+
+
+@pytest.mark.parametrize("said", [0, 1, 4, 5])
+async def test_messages_that_take_too_much_together_park_their_saga_whoever_publishes_them(
+    said: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement writes all of them: what it cannot send in time would be sent for ever."""
+    monkeypatch.setattr(outgoing, "MOST_OUTGOING_BYTES", 4000)
+    declared = [Outgoing("orders.x", payload=lambda _: b"x" * 900)] * (4 - min(said, 4))
+
+    @step(publishes=declared)
+    async def publishes(order: Order, ctx: StepContext) -> int:
+        for _ in range(said):
+            ctx.publish("orders.x", b"x" * (900 + 200 * order.number))
+        return order.number
+
+    @saga("order")
+    def much(order: StepRef[Order]) -> None:
+        publishes(order)
+
+    broker = Broker()
+    async with make(publishers={"orders.*": broker}, max_payload_bytes=1500) as orchestrator:
+        handle = orchestrator.register(much)
+        if said < 5:
+            await (await handle.start(Order(0))).result(timeout=SOON)
+            assert len(await broker.until(4)) == 4
+        if said > 1:
+            run = await handle.start(Order(1))
+            assert "all that one execution publishes takes" in await parked(orchestrator, run)
+            assert await unsent(orchestrator, run.id) == []
+
+
+async def test_no_commit_is_given_more_messages_than_it_can_send_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the messages of many sagas, nor those of many items of one."""
+    wrote: list[int] = []
+    commit = MemoryStore.commit
+
+    async def counted(store: MemoryStore, shard: int, writes: Sequence[SagaWrite], **given: Any) -> Committed:
+        wrote.append(sum(len(row.body) for write in writes for row in write.outgoing))
+        return await commit(store, shard, writes, **given)
+
+    @step
+    async def publishes(size: int, ctx: StepContext) -> int:
+        ctx.publish("orders.x", b"x" * size)
+        return size
+
+    @saga("one")
+    def one(size: StepRef[int]) -> None:
+        publishes(size)
+
+    @saga("many")
+    def many(sizes: StepRef[list[int]]) -> None:
+        publishes.each(concurrency=12)(sizes)
+
+    monkeypatch.setattr(MemoryStore, "commit", counted)
+    broker, size, count = Broker(), BATCH_BYTES // 4 - 100, 12
+    async with SagaOrchestrator(MemoryStore(), publishers={"orders.*": broker}) as orchestrator:
+        alone, together = orchestrator.register(one), orchestrator.register(many)
+        runs = [await together.start([size] * count), *await alone.start_many([size] * count)]
+        for run in runs:
+            await run.result(timeout=SOON)
+        await broker.until(2 * count)
+    assert sum(wrote) == 2 * count * size
+    assert max(wrote) == 4 * size, "and those of a few go together"
 
 
 @pytest.mark.predecessor(21)

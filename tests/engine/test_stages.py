@@ -16,6 +16,7 @@ from saga_fn.core.effects import Refusal, Rejection, RunStep
 from saga_fn.core.events import EventReceived, HandedBack, PlanChanged, SagaParked, StepSucceeded, Ticked
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
+from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive import course
 from saga_fn.engine.drive.course import after, go_on, is_draining
@@ -423,6 +424,22 @@ def test_the_shortest_ways_are_those_of_all_others() -> None:
             assert general[0](edge.stage, edge.happened) == (edge.then, edge.order)
         if isinstance(edge.stage, Committing) and edge.happened is GOES_ON:
             assert general[1](edge.stage, GOES_ON) == (edge.then, edge.order)
+
+
+def test_results_that_one_statement_cannot_hold_are_written_one_after_the_other_behind_all_messages() -> None:
+    half = bytes(BATCH_BYTES // 2)
+    a, b, told, more = (msgspec.structs.replace(item, payload=half) for item in (DONE_A, DONE_B, MESSAGE, MESSAGE))
+    large = msgspec.structs.replace(a, payload=bytes(BATCH_BYTES + 1))
+    for arrived, now in (
+        ((a, b), 2),
+        ((a, b, TICK), 3),
+        ((told, a, b), 2),
+        ((told, more, told, a), 3),
+        ((large,), 1),
+        ((large, b), 1),
+    ):
+        stage, order = go_on(Deciding(Agenda(arrived=arrived)))
+        assert (stage, order) == (Committing(arrived[:now], Agenda(arrived=arrived[now:])), Do.DECIDE)
 
 
 class TestResultsInTransactions:

@@ -106,6 +106,8 @@ class StepContext(HidingStruct, frozen=True):
 
         Raises:
             PayloadError: The message cannot be stored, there are 100 of this attempt, or the topic has no publisher.
+            PayloadTooLargeError: It takes more than `max_payload_bytes`, or all messages of this attempt take more than 4 MiB
+                together (or more than `max_payload_bytes`, if that is more).
             SagaDefinitionError: The topic is no topic.
 
         Example::

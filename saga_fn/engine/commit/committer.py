@@ -111,6 +111,8 @@ class _Pending:
         size = 0
         for entry in write.entries:
             size += len(entry.payload or b"") + len(entry.input or b"")
+        for row in write.outgoing:
+            size += len(row.body) + len(row.headers or b"")
         self.size = size
 
     @property

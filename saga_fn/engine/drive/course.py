@@ -16,6 +16,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from saga_fn.core.event_kinds import is_result, parks_all, plan_of
+from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.set_aside import concerns_one
@@ -271,11 +272,19 @@ def _next(agenda: Agenda) -> Move:
 
 
 def _together(arrived: tuple[Incoming, ...]) -> tuple[tuple[Incoming, ...], tuple[Incoming, ...]]:
-    """The items that are decided on at once, and the later ones: a write is in one transaction, and no result passes another."""
-    places = [place for place, item in enumerate(arrived) if item.within is not None]
-    if len(places) <= 1:
-        return arrived, ()
-    return arrived[: places[1]], arrived[places[1] :]
+    """The items that are decided on at once, and the later ones.
+
+    A write is in one transaction, no result passes another, and what the write holds is sent within a statement's time. So
+    results may wait for the next write; messages do not, for whatever is decided is to know them.
+    """
+    size, is_within = 0, False
+    for place, item in enumerate(arrived):
+        size += item.size
+        is_too_large = place > 0 and size > BATCH_BYTES and item.message is None and is_result(item.event)
+        if is_too_large or (is_within and item.within is not None):
+            return arrived[:place], arrived[place:]
+        is_within = is_within or item.within is not None
+    return arrived, ()
 
 
 def _ready(agenda: Agenda) -> Stage:

@@ -32,7 +32,7 @@ from saga_fn.core.inputs import input_is_recorded
 from saga_fn.core.rewinding import rewound_at
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, TransactionalContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
-from saga_fn.definition.outgoing import Draft, draft_of
+from saga_fn.definition.outgoing import Draft, check_together, draft_of
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.around import Around, AroundError, StepCall, within
 from saga_fn.engine.drive.owned_saga import Collected, OwnedSaga
@@ -61,6 +61,11 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     """The messages that it publishes."""
     within: Within | None = None
     """The open transaction that a result stands in, and is to be written in."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the statement takes for it that writes it."""
+        return len(self.input or b"") + len(self.payload or b"") + sum(draft.size for draft in self.outgoing)
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -134,10 +139,10 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         return _with_input(saga, action, _lost(clock, action, error))
     drafts = () if said is None else tuple(said.drafts)
     if binding.publishes:
-        declared = _declared(saga, binding, value)
-        if isinstance(declared, BaseException):
-            return _with_input(saga, action, _lost(clock, action, declared))
-        drafts += declared
+        together = _with_declared(saga, binding, value, drafts)
+        if isinstance(together, BaseException):
+            return _with_input(saga, action, _lost(clock, action, together))
+        drafts = together
     saga.record(action.step, Recorded(given.data, output, own=True))
     event = StepSucceeded(clock.now(), action.step, action.attempt)
     return Incoming(event, given.data if given.same_as is None else None, output, None, given.same_as, None, drafts)
@@ -153,14 +158,19 @@ def _lost(clock: Clock, action: RunStep | RunProbe, error: BaseException) -> Inc
     return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
 
 
-def _declared(saga: OwnedSaga, binding: CompiledStep, output: object) -> tuple[Draft, ...] | BaseException:
-    """The messages that the definition declares for this output, or what one of their functions has raised."""
+def _with_declared(
+    saga: OwnedSaga, binding: CompiledStep, output: object, said: tuple[Draft, ...]
+) -> tuple[Draft, ...] | BaseException:
+    """What was said, and the messages that the definition declares for this output; or why these cannot be published."""
+    most = saga.max_payload_bytes
 
     def drafts() -> tuple[Draft, ...]:
-        return tuple(draft_of(message, output, most=saga.max_payload_bytes) for message in binding.publishes)
+        return (*said, *(draft_of(message, output, most=most) for message in binding.publishes))
 
     try:
-        return Context().run(drafts)
+        together = Context().run(drafts)
+        check_together(len(together), sum(draft.size for draft in together), most)
+        return together
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; the step was done all the same
         ending = program_end(error)
         if ending is not None:
@@ -238,16 +248,16 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         output = saga.encoded("the output", action.step, binding.output_type.encode, found)
     except PayloadError as error:
         return _lost(clock, action, error)
-    declared = _declared(saga, binding, found)
-    if isinstance(declared, BaseException):
-        return _lost(clock, action, declared)
+    drafts = _with_declared(saga, binding, found, () if said is None else tuple(said.drafts))
+    if isinstance(drafts, BaseException):
+        return _lost(clock, action, drafts)
     saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
         input=given.data if given.same_as is None else None,
         payload=output,
         input_of=given.same_as,
-        outgoing=(*(() if said is None else said.drafts), *declared),
+        outgoing=drafts,
     )
 
 

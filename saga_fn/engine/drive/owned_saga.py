@@ -38,7 +38,7 @@ from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
 from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
-from saga_fn.definition.outgoing import Draft, check_room
+from saga_fn.definition.outgoing import Draft, check_together
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.failure_so_far import FailureSoFar
@@ -75,6 +75,8 @@ class Collected(msgspec.Struct):
     """The messages that one execution has published."""
 
     drafts: list[Draft] = msgspec.field(default_factory=list)
+    size: int = 0
+    """How many bytes they take."""
     refused: PayloadError | None = None
     """Why a message of it cannot be stored."""
 
@@ -168,9 +170,11 @@ class OwnedSaga(msgspec.Struct, eq=False):
             self.published = {}
         found = self.published.setdefault(run, Collected())
         try:
-            check_room(found.drafts)
             self.registered.topics.check(topic)
-            found.drafts.append(Draft.of(topic, payload, key=key, headers=headers, most=self.max_payload_bytes))
+            draft = Draft.of(topic, payload, key=key, headers=headers, most=self.max_payload_bytes)
+            check_together(len(found.drafts) + 1, found.size + draft.size, self.max_payload_bytes)
+            found.drafts.append(draft)
+            found.size += draft.size
         except PayloadError as error:
             found.refused = error
             raise
