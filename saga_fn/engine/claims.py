@@ -13,6 +13,7 @@ import msgspec
 
 from saga_fn import steady
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.hold.room import rooms as rooms_of
 from saga_fn.engine.observe.of_process import ClaimRound
 from saga_fn.engine.observe.of_sagas import SagaNotClaimable
@@ -48,8 +49,7 @@ class Claims:
 
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
-        self._at_once = _MOST_CLAIMS
-        """How many sagas are claimed at once: fewer where what they need cannot be read within a statement's time."""
+        self._at_once = AtOnce(_MOST_CLAIMS)
         self._turn = 0
         self.crowded: bool = False
         """Whether sagas run whose name has a limit: when one ends, others of its name may begin."""
@@ -121,17 +121,17 @@ class Claims:
 
     def _most(self, limit: int) -> int:
         """How many are claimed at once where there is room for `limit`."""
-        return min(limit, self._at_once)
+        return min(limit, self._at_once.now)
 
     async def _drive(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
         """Go on with what was claimed; where the store was too slow to give what they need, fewer are claimed from then on."""
         try:
             driven = await self._engine.drive_claimed(claims, sent)
         except StoreUnavailableError:
-            self._at_once = max(1, len(claims) // 2)
+            self._at_once.were_too_many(len(claims))
             raise
         if claims:
-            self._at_once = min(_MOST_CLAIMS, self._at_once + 1 + self._at_once // 8)
+            self._at_once.came_in_time()
         return driven
 
     def _passed_over(self) -> list[UUID]:

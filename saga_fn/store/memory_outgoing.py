@@ -24,6 +24,7 @@ from saga_fn.store.records import (
     OutgoingRow,
     Place,
     SagaRecord,
+    is_full,
     time_of,
 )
 
@@ -96,13 +97,15 @@ class MemoryOutgoing:
         looked_at = sorted(due, key=lambda each: each.record.due_at)[:most]
         held: list[HeldMessage] = []
         for each in looked_at:
+            if is_full(each.body for each in held):
+                break
             before = list(self._before(each))
             if not before:
                 held.append(self._hold(each, token, lease))
                 continue
             blocked = any(earlier.record.dead_at is not None for earlier in before)
             self._put(each, None, after=BLOCKED_FOR if blocked else PASSED_OVER_FOR)
-        return held, len(looked_at) == most
+        return held, len(looked_at) == most or is_full(each.body for each in held)
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
         """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing."""
@@ -112,6 +115,8 @@ class MemoryOutgoing:
             first = next((each for each in self._messages.get(saga_id, ()) if each.record.blocks), None)
             if first is None or first.record.dead_at is not None:
                 continue
+            if is_full(each.body for each in held):
+                break
             untried = first.token is None and first.record.attempts == 0
             if untried or first.token == token or first.record.due_at <= now:
                 held.append(self._hold(first, token, lease))

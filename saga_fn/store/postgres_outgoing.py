@@ -12,6 +12,7 @@ from saga_fn.store.connection import CallerConnection, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
+    ANSWER_BYTES,
     BLOCKED_FOR,
     MOST_COUNTED,
     PASSED_OVER_FOR,
@@ -21,6 +22,7 @@ from saga_fn.store.records import (
     OutgoingRecord,
     OutgoingRow,
     Place,
+    is_full,
 )
 
 _NO_LEASE: Final = timedelta(0)
@@ -84,18 +86,20 @@ class PostgresOutgoing:
                     token=token,
                     lease=lease,
                     most=most,
+                    bytes=ANSWER_BYTES,
                     later=PASSED_OVER_FOR,
                     much_later=BLOCKED_FOR,
                 )
 
         rows = await self._database.persist(claimed)
-        return [_held(row) for row in rows if not row.waits], len(rows) == most
+        held = [_held(row) for row in rows if not row.waits]
+        return held, len(rows) == most or is_full(each.body for each in held)
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
         """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing."""
         async with self._database.work() as connection:
             rows = await self._database.queries.take_outgoing(
-                connection, shard=shard, saga_ids=list(saga_ids), token=token, lease=lease
+                connection, shard=shard, saga_ids=list(saga_ids), token=token, lease=lease, bytes=ANSWER_BYTES
             )
         return [_held(row) for row in rows]
 

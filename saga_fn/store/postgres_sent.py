@@ -15,6 +15,7 @@ from saga_fn.store.database import Database
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_key
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.records import (
+    ANSWER_BYTES,
     KEPT_FOR,
     MOST_SENT,
     SENT_AT_ONCE,
@@ -94,7 +95,7 @@ class PostgresSentEvents:
         """Take some whose transactions are committed."""
         async with self._database.work() as connection:
             rows = await self._database.queries.claim_sent_events(
-                connection, shard=_SHARD, lease=lease, most=SENT_AT_ONCE
+                connection, shard=_SHARD, lease=lease, most=SENT_AT_ONCE, bytes=ANSWER_BYTES
             )
         return [_sent(row) for row in sorted(rows, key=lambda row: (row.sent_at, row.id))]
 

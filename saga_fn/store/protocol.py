@@ -190,7 +190,10 @@ class SentEvents(Protocol):
         ...
 
     async def claim(self, *, lease: timedelta) -> list[SentEvent]:
-        """Take at most `SENT_AT_ONCE` whose transactions are committed, in the order in which they were sent."""
+        """Take at most `SENT_AT_ONCE` whose transactions are committed, in the order in which they were sent.
+
+        No further one is taken once those taken are `ANSWER_BYTES` together.
+        """
         ...
 
     async def remove(self, ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -545,12 +548,16 @@ class OutgoingMessages(Protocol):
     ) -> tuple[list[HeldMessage], bool]:
         """Take the due messages of a topic that are the first of their sagas; and whether more of it may be due.
 
-        It looks at the `most` that have been due for longest. Those that are not the first are due again later.
+        It looks at the `most` that have been due for longest. Those that are not the first are due again later. No further one
+        is taken once those taken are `ANSWER_BYTES` together.
         """
         ...
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
-        """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing."""
+        """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing.
+
+        No further one is taken once those taken are `ANSWER_BYTES` together.
+        """
         ...
 
     async def confirm(self, shard: int, places: Sequence[Place]) -> None:

@@ -6,7 +6,7 @@ States, events and plans are kept as msgpack arrays under a format number. A rea
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
@@ -41,6 +41,8 @@ STRANDED_AT_ONCE: Final = 100
 """One statement finds no more business keys than this whose events were left on their way."""
 SENT_AT_ONCE: Final = 100
 """One statement takes no more events than this that were sent in callers' transactions."""
+ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""One statement takes no further message or event for a process once it brings so many bytes: its answer has seconds to come."""
 OF_SENT: Final = -1
 """Among due shards, and none: events that were sent in callers' transactions are due."""
 MOST_SENT: Final = MOST_UNREAD
@@ -233,6 +235,11 @@ class HeldMessage(msgspec.Struct, frozen=True, gc=False):
     created_at: datetime
     saga_name: str
     version: int
+
+
+def is_full(bodies: Iterable[bytes]) -> bool:
+    """Whether one statement has taken so many bytes that it may have left some for the next."""
+    return sum(map(len, bodies)) >= ANSWER_BYTES
 
 
 class FailedMessage(msgspec.Struct, frozen=True, gc=False):

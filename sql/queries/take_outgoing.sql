@@ -1,7 +1,7 @@
 -- name: take_outgoing :many ClaimedOutgoingRow
 -- nullable: headers
 -- Take the first outgoing message of each of these sagas, with a lease. One is left that is dead, waits for its next
--- attempt, or is another process's. `waits` is false.
+-- attempt, or is another process's. No further one is taken once those taken have `bytes` together. `waits` is false.
 -- Locks: the rows that it takes. Rows that another session has locked are skipped.
 -- Plan: the primary key.
 WITH firsts AS MATERIALIZED (
@@ -16,7 +16,7 @@ WITH firsts AS MATERIALIZED (
     ) AS f
 ),
 free AS MATERIALIZED (
-    SELECT o.saga_id, o.rev, o.n
+    SELECT o.saga_id, o.rev, o.n, octet_length(o.body) AS size
     FROM saga_fn.saga_outgoing AS o
     WHERE
         o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[]) AND o.dead_at IS NULL
@@ -25,13 +25,20 @@ free AS MATERIALIZED (
     ORDER BY o.saga_id
     FOR NO KEY UPDATE SKIP LOCKED
 ),
+sized AS MATERIALIZED (
+    SELECT
+        f.saga_id, f.rev, f.n,
+        sum(f.size) OVER (ORDER BY f.saga_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+    FROM free AS f
+),
 taken AS (
     UPDATE saga_fn.saga_outgoing AS o
     SET token = :token::uuid, due_at = now() + :lease::interval
-    FROM free AS f
+    FROM sized AS f
     WHERE
         o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
         AND o.saga_id = f.saga_id AND o.rev = f.rev AND o.n = f.n
+        AND coalesce(f.bytes_before, 0) < :bytes::bigint
     RETURNING
         o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.attempts, o.created_at, false AS waits
 )

@@ -28,6 +28,7 @@ from saga_fn import (
     SagaStatus,
     StepContext,
     StepRef,
+    StoreUnavailableError,
     TransactionalContext,
     saga,
     step,
@@ -438,6 +439,41 @@ async def test_more_than_has_room_in_memory_is_published_all_the_same_in_order(m
         assert max(map(len, broker.batches)) <= 2
     for messages in broker.by_saga.values():
         assert [message.topic for message in messages] == ["orders.charged", "orders.shipped"]
+
+
+async def test_no_more_that_wait_are_taken_at_once_than_come_in_time(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage over a slow line: what all of them need never comes within the time limit of a statement."""
+    broker = Broker()
+    broker.open.clear()
+    async with make(publishers={"*": broker}, concurrency=32) as orchestrator:
+        handle = orchestrator.register(ordering)
+        for run in await handle.start_many([Order(number) for number in range(20)]):
+            await run.result(timeout=SOON)
+        messages = type(orchestrator.engine.store.outgoing)
+    claim, take = messages.claim, messages.take
+    asked: list[int] = []
+
+    async def slow_claim(store: Any, shard: int, topic: str, *, most: int, **given: Any) -> Any:
+        asked.append(most)
+        if most > 3:
+            raise StoreUnavailableError("PostgreSQL does not answer: nothing came for 5 s")
+        return await claim(store, shard, topic, most=most, **given)
+
+    async def slow_take(store: Any, shard: int, saga_ids: Sequence[UUID], **given: Any) -> Any:
+        if len(saga_ids) > 3:
+            raise StoreUnavailableError("PostgreSQL does not answer: nothing came for 5 s")
+        return await take(store, shard, saga_ids, **given)
+
+    monkeypatch.setattr(messages, "claim", slow_claim)
+    monkeypatch.setattr(messages, "take", slow_take)
+    monkeypatch.setattr(relay, "_POLL", 0.02)
+    broker.open.set()
+    async with make(publishers={"*": broker}) as orchestrator:
+        orchestrator.register(ordering)
+        await broker.until(40)
+    assert max(asked) > 3
 
 
 async def test_a_batch_has_no_two_messages_of_one_saga(make: Make) -> None:

@@ -36,12 +36,13 @@ CALLS: Final = {
     "claim_outgoing": {
         "topic": "'usual'",
         "most": str(SOME),
+        "bytes": "1000000",
         "token": TOKEN,
         "lease": "'1 minute'",
         "later": "'1 minute'",
         "much_later": "'1 minute'",
     },
-    "take_outgoing": {"saga_ids": SAGAS, "token": TOKEN, "lease": "'1 minute'"},
+    "take_outgoing": {"saga_ids": SAGAS, "token": TOKEN, "lease": "'1 minute'", "bytes": "1000000"},
     "delete_outgoing": {"saga_ids": SAGAS, "revs": REVS, "ns": NS, **LIMIT},
     "fail_outgoing": {
         "saga_ids": SAGAS,

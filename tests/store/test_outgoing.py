@@ -12,7 +12,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.store.eras import era_of
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import EndedSaga, FailedMessage, HeldMessage, OutgoingRow, SagaWrite
+from saga_fn.store.records import ANSWER_BYTES, EndedSaga, FailedMessage, HeldMessage, OutgoingRow, SagaWrite
 from tests.store.given import LONG, OVER, SHOP, A, B, Hand, hand_of, new_saga, start
 
 MINE, OTHERS = UUID(int=71), UUID(int=72)
@@ -28,8 +28,9 @@ def row(
     token: UUID | None = MINE,
     lease: timedelta = LONG,
     error: str | None = None,
+    body: bytes | None = None,
 ) -> OutgoingRow:
-    body = f'{{"rev":{rev}}}'.encode()
+    body = body or f'{{"rev":{rev}}}'.encode()
     return OutgoingRow(rev, n, topic, "order-7", b'{"h":"1"}', body, token, lease)
 
 
@@ -144,6 +145,29 @@ async def test_the_next_message_is_taken_once_the_first_is_published_unless_some
 
 def failed(hand: Hand, rev: int, *, is_dead: bool = False, delay: timedelta = LONG) -> FailedMessage:
     return FailedMessage(hand.id, rev, 0, delay, "refused", is_dead)
+
+
+async def test_no_further_one_is_taken_once_those_taken_are_as_large_as_an_answer_may_be(store: Store) -> None:
+    """Nor is one read that only waits: an answer has seconds to come, and the process has room for so much."""
+    hands = [await start(store) for _ in range(5)]
+    half = bytes(ANSWER_BYTES // 2)
+    for hand in hands[:4]:
+        await committed(
+            store,
+            hand,
+            bringing(hand.succeeded(A), row(2, token=NOBODY, body=half), row(2, 1, token=NOBODY, body=half)),
+        )
+    await committed(store, hands[4], bringing(hands[4].succeeded(A), row(2, token=NOBODY)))
+    ids = [hand.id for hand in hands]
+    assert len(await store.outgoing.take(0, ids, token=MINE, lease=OVER)) in {2, 3}
+    first, more = await store.outgoing.claim(0, PAID, token=OTHERS, lease=LONG, most=20)
+    assert more
+    assert 2 <= len(first) <= 3
+    assert sum(len(each.body) for each in first) < 3 * len(half)
+    second, more = await store.outgoing.claim(0, PAID, token=OTHERS, lease=LONG, most=20)
+    assert sorted(each.saga_id for each in [*first, *second]) == sorted(ids)
+    third, more = await store.outgoing.claim(0, PAID, token=OTHERS, lease=LONG, most=20)
+    assert (third, more) == ([], False)
 
 
 async def test_a_failed_attempt_is_counted_and_the_message_waits_with_those_behind_it(store: Store) -> None:

@@ -15,7 +15,7 @@ from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import OF_SENT, SENT_AT_ONCE, InboxMessage, MessageStatus, time_of
+from saga_fn.store.records import ANSWER_BYTES, OF_SENT, SENT_AT_ONCE, InboxMessage, MessageStatus, time_of
 from saga_fn.store.schema_name import with_schema
 from tests.sql.test_plans import STATEMENTS, execution
 from tests.store.given import SHOP, Hand, start
@@ -89,6 +89,20 @@ async def test_no_more_are_taken_at_once_than_a_statement_may(postgres: Postgres
             await add(postgres, connection, hand.id, number)
     assert len(await postgres.sent_events.claim(lease=LEASE)) == SENT_AT_ONCE
     assert len(await postgres.sent_events.claim(lease=LEASE)) == 1
+
+
+async def test_no_further_one_is_taken_once_those_taken_are_as_large_as_an_answer_may_be(
+    postgres: PostgresStore, connection: Connection
+) -> None:
+    hand = await start(postgres)
+    half = bytes(ANSWER_BYTES // 2)
+    for number in range(1, 6):
+        message = InboxMessage(UUID(int=number), "event", half)
+        async with connection.transaction():
+            await postgres.sent_events.add(
+                hand.id, message, "paid", expires=None, for_next=False, connection=connection
+            )
+    assert [len(await postgres.sent_events.claim(lease=LEASE)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_duplicates_and_ends_are_told_as_far_as_the_transaction_sees_them(

@@ -18,7 +18,7 @@ from saga_fn.engine.observe.of_process import SentEventDropped
 from saga_fn.engine.recent import Recent
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import SENT_AT_ONCE, MessageStatus, SentEvent
+from saga_fn.store.records import SENT_AT_ONCE, MessageStatus, SentEvent, is_full
 
 _AT_ONCE: Final = 8
 """Sagas and business keys that events are handed over to at once: one whose row is locked keeps the others waiting no longer."""
@@ -58,7 +58,7 @@ class HandingOver:
             if not events:
                 return
             await self._hand_over_all(events)
-            if len(events) < SENT_AT_ONCE:
+            if len(events) < SENT_AT_ONCE and not is_full(event.message.body for event in events):
                 return
 
     async def _hand_over_all(self, events: Sequence[SentEvent]) -> None:

@@ -21,6 +21,7 @@ from saga_fn.codec.message import headers_in
 from saga_fn.core.ids import Micros
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.outgoing import shown_topic
+from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.hold.lane import Lane, Line, wish_of
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import (
@@ -32,7 +33,7 @@ from saga_fn.engine.observe.of_process import (
 )
 from saga_fn.engine.topics import AnyPublisher, Topics
 from saga_fn.engine.upkeep import Upkeep
-from saga_fn.errors import StoreError, shown
+from saga_fn.errors import StoreError, StoreUnavailableError, shown
 from saga_fn.outgoing import (
     FailedForNow,
     OutgoingMessage,
@@ -46,7 +47,7 @@ from saga_fn.printable import message_of
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import FailedMessage, HeldMessage, OutgoingRow, Place, time_of
+from saga_fn.store.records import FailedMessage, HeldMessage, OutgoingRow, Place, is_full, time_of
 from saga_fn.tasks import Errands
 
 _POLL: Final = 2.0
@@ -114,6 +115,7 @@ class Relay:
         self._errands = Errands()
         self._wake = asyncio.Event()
         self._next_look = 0.0
+        self._at_once = AtOnce(_AT_ONCE)
         self._sweeping: Upkeep | None = None
         self._running = False
         self._ending = asyncio.Event()
@@ -450,13 +452,30 @@ class Relay:
     async def _take(self, saga_ids: Iterable[UUID]) -> set[UUID]:
         """Take the next message of each of these sagas, if it can be; gives those of which one was."""
         taken: set[UUID] = set()
+        outgoing = self._store.outgoing
         try:
             for shard, each in self._by_shard(saga_ids).items():
-                held = await self._store.outgoing.take(shard, each, token=self.token, lease=self._topics.lease)
-                taken.update(message.saga_id for message in held)
-                self._hold(held)
+                while each:
+                    some, each = each[: self._at_once.now], each[self._at_once.now :]  # noqa: PLW2901 - what is left of it
+                    held = await self._in_time(
+                        len(some), outgoing.take(shard, some, token=self.token, lease=self._topics.lease)
+                    )
+                    taken.update(message.saga_id for message in held)
+                    if is_full(message.body for message in held):
+                        each += [saga_id for saga_id in some if saga_id not in taken]
+                    self._hold(held)
         except StoreError as error:  # the sweep finds them
-            self._observers.tell(RelayHeldUp(error))
+            self._observers.tell(RelayHeldUp(error, is_taking=True))
+        return taken
+
+    async def _in_time(self, asked: int, taking: Awaitable[T]) -> T:
+        """Take so many messages at once; fewer from then on if they do not come within a statement's time."""
+        try:
+            taken = await taking
+        except StoreUnavailableError:
+            self._at_once.were_too_many(asked)
+            raise
+        self._at_once.came_in_time()
         return taken
 
     def _hold(self, held: Iterable[HeldMessage]) -> None:
@@ -491,7 +510,7 @@ class Relay:
                 await self._give_back(saga_id for saga_id in left if saga_id not in self._lines)
                 await self._look()
             except StoreError as error:
-                self._observers.tell(RelayHeldUp(error))
+                self._observers.tell(RelayHeldUp(error, is_taking=True))
             for lane in self._lanes.values():  # other code may have cancelled its task
                 self._work(lane)
             await self._rest()
@@ -518,13 +537,14 @@ class Relay:
 
     async def _look(self) -> int:
         """Take what was left, topic by topic, as much as there is room for; gives how many were taken."""
-        taken = 0
-        for shard, topic in await self._store.outgoing.due_topics():
+        taken, outgoing = 0, self._store.outgoing
+        for shard, topic in await outgoing.due_topics():
             lane = self._lane(topic)
             while lane is not None and lane.room and not (lane.down and lane.waiting):
-                most = 1 if lane.down else min(_AT_ONCE, lane.room)  # the leases of others would end before their turn
-                held, more = await self._store.outgoing.claim(
-                    shard, topic, token=self.token, lease=self._topics.lease, most=most
+                # The leases of others would end before the turn of a publisher that fails comes.
+                most = 1 if lane.down else min(self._at_once.now, lane.room)
+                held, more = await self._in_time(
+                    most, outgoing.claim(shard, topic, token=self.token, lease=self._topics.lease, most=most)
                 )
                 taken += len(held)
                 self._hold(held)

@@ -392,13 +392,19 @@ class PublisherRecovered(FactBase, frozen=True):
 
 
 class RelayHeldUp(FactBase, frozen=True):
-    """The store does not take what has become of outgoing messages: some may be published twice, under the same id."""
+    """The store does not take what has become of outgoing messages: some may be published twice, under the same id.
+
+    Or it does not give those that wait, if `is_taking`.
+    """
 
     error: StoreError
+    is_taking: bool = False
 
     @override
     def _line(self) -> Line:
         text = "what became of outgoing messages cannot be written: %s"
+        if self.is_taking:
+            text = "outgoing messages that wait cannot be taken: %s"
         return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
 
 
