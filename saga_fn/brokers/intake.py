@@ -12,8 +12,9 @@ import attrs
 
 from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import AnyEventFor, EventFor, IncomingMessage, Read
+from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.observe.of_messages import IncomingDropped, IncomingTaken, IncomingWaits
-from saga_fn.engine.requests.events import INBOX_FULL, Delivery
+from saga_fn.engine.requests.events import FULL, Delivery
 from saga_fn.errors import (
     PayloadError,
     SagaDefinitionError,
@@ -26,6 +27,7 @@ from saga_fn.errors import (
 )
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.printable import name_of_type, printable
+from saga_fn.tasks import cancellations
 
 OnDropped: TypeAlias = Callable[[IncomingMessage, Delivery], Awaitable[object]]
 _FIRST_PAUSE: Final = 0.1
@@ -96,17 +98,16 @@ class Intake:
         """Return once the fate of the message is known. Where the store does not answer, that is when it does again."""
         try:
             found = self._read(message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this message cannot be read
+            if found is not None and is_a(found, EventFor):
+                hash(found.target)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, this message cannot be read
+            _go_on_from(error)
             return Unreadable(_reason(error))
         if found is None:
             self._orchestrator.engine.observers.tell(IncomingTaken(self._source, None))
             return None
         if not is_a(found, EventFor):
             return Unreadable(f"read gave a {name_of_type(found)}, which is no EventFor")
-        try:
-            hash(found.target)
-        except TypeError as error:
-            return Unreadable(_reason(error))
         event_id = found.event_id if found.event_id is not None else message.id
         if event_id is None:
             return Unreadable("it has no id, so that a repeat of it would count twice: let read give event_id=")
@@ -114,7 +115,7 @@ class Intake:
             return await self._insist(message, found, event_id)
 
     async def _insist(self, message: IncomingMessage, found: AnyEventFor, event_id: str) -> Unreadable | None:
-        backoff, refusals = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0
+        backoff, refusals, asked = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0, cancellations()
         while True:
             try:
                 delivery = await self._send(found, event_id)
@@ -124,13 +125,16 @@ class Intake:
             except (PayloadError, SagaDefinitionError) as error:
                 return Unreadable(_reason(error))
             except (SagaNotFoundError, SagaNotRegisteredError, SagaStateError) as error:
-                if isinstance(error, SagaStateError) and error.refusal == INBOX_FULL:  # it takes the message later
+                if isinstance(error, SagaStateError) and error.refusal in FULL:  # it is taken later
                     self._orchestrator.engine.observers.tell(IncomingWaits(self._source, _reason(error)))
                 else:
                     refusals += 1
                 if refusals >= self._max_attempts:
                     return Unreadable(_reason(error))
-            except Exception as error:  # noqa: BLE001 - the store, this orchestrator or the hook: not the message's fault
+            except BaseException as error:  # the store, this orchestrator or the hook: not the message's fault
+                if isinstance(error, asyncio.CancelledError) and cancellations() > asked:
+                    raise
+                _go_on_from(error)
                 self._orchestrator.engine.observers.tell(IncomingWaits(self._source, _reason(error)))
             await backoff.pause()
 
@@ -151,6 +155,13 @@ class Intake:
         else:
             told = IncomingDropped(self._source, printable(str(message.id), 100), delivery.value)
             self._orchestrator.engine.observers.tell(told)
+
+
+def _go_on_from(error: BaseException) -> None:
+    """Raise it if the program ends by it."""
+    ending = program_end(error)
+    if ending is not None:
+        raise ending from None
 
 
 def _reason(error: BaseException) -> str:

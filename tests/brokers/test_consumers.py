@@ -21,7 +21,7 @@ from pamqp.common import FieldValue
 from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUnavailableError
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.engine.observe.of_messages import IncomingDead, IncomingTaken, IncomingWaits
-from saga_fn.engine.requests.events import too_many_unread
+from saga_fn.engine.requests.events import too_many_kept, too_many_unread
 from saga_fn.kafka import KafkaConsumer
 from saga_fn.rabbitmq import RabbitConsumer
 from saga_fn.sender import EventSender
@@ -221,8 +221,9 @@ async def test_while_the_store_does_not_answer_messages_wait_and_none_is_lost(
         await place.emptied()
 
 
+@pytest.mark.parametrize("full", ["inbox", "key"])
 async def test_while_its_saga_has_too_many_unread_events_a_message_waits_and_is_no_dead_letter(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    full: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = 3
     original = EventSender[int].send
@@ -231,7 +232,7 @@ async def test_while_its_saga_has_too_many_unread_events_a_message_waits_and_is_
         nonlocal refusals
         if refusals:
             refusals -= 1
-            raise too_many_unread(runs["a"].id)
+            raise too_many_unread(runs["a"].id) if full == "inbox" else too_many_kept(("order", "a"))
         return await original(self, payload, **options)  # type: ignore[arg-type] # as they came
 
     monkeypatch.setattr(EventSender, "send", send)

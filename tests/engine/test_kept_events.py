@@ -172,8 +172,11 @@ async def test_what_is_refused_of_an_event_for_a_key(memory: MemoryStore) -> Non
             orchestrator.to(target, approval)  # type: ignore[arg-type]
     for number in range(32):
         assert await orchestrator.to(KEY, approval).send(Approval(str(number))) is Delivery.KEPT
-    with pytest.raises(SagaStateError, match="as many events wait for saga 'approved' of 'order-1' as one may take"):
+    with pytest.raises(
+        SagaStateError, match="as many events wait for saga 'approved' of 'order-1' as one may take"
+    ) as caught:
         await orchestrator.to(KEY, approval).send(Approval("ann"))
+    assert caught.value.refusal == "kept_full", "it is taken later: a consumer keeps it"
 
 
 async def test_a_late_approval_of_one_order_does_not_approve_the_next(make: Make) -> None:

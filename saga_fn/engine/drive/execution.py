@@ -161,7 +161,7 @@ def _lost(clock: Clock, action: RunStep | RunProbe, error: BaseException) -> Inc
 def _with_declared(
     saga: OwnedSaga, binding: CompiledStep, output: object, said: tuple[Draft, ...]
 ) -> tuple[Draft, ...] | BaseException:
-    """What was said, and the messages that the definition declares for this output; or why these cannot be published."""
+    """The messages with those that the definition declares for this output; or why these cannot be published."""
     most = saga.max_payload_bytes
 
     def drafts() -> tuple[Draft, ...]:

@@ -25,5 +25,5 @@ class AtOnce:
         self.now = max(1, asked // 2)
 
     def came_in_time(self) -> None:
-        """What was asked for came in time."""
+        """The answer came in time."""
         self.now = min(self._most, self.now + 1 + self.now // 8)

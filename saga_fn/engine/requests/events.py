@@ -59,7 +59,9 @@ from saga_fn.store.records import (
 )
 
 INBOX_FULL: Final = "inbox_full"
-"""Why an event is refused whose saga has too many that it has not read: it takes the event later."""
+KEPT_FULL: Final = "kept_full"
+FULL: Final = frozenset({INBOX_FULL, KEPT_FULL})
+"""Why an event is refused only because as many wait already as may, for the saga or for its business key: it is taken later."""
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 _SOON = 0.25
@@ -455,6 +457,7 @@ def too_many_kept(key: tuple[str, str]) -> SagaStateError:
     """No further event is kept for the business key."""
     return SagaStateError(
         f"as many events wait for saga {shown(key[0])} of {shown(key[1])} as one may take",
+        refusal=KEPT_FULL,
         hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
     )
 
