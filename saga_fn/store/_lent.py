@@ -21,6 +21,8 @@ class LentConnection(PoolConnectionProxy):
         self._holder: Any = None
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
+        self.is_watched = False
+        """Whether a callback was added: the driver gives it the connection itself, or each later statement on that."""
 
     def leave(self) -> None:
         """Let nothing more through."""
@@ -40,16 +42,40 @@ class LentConnection(PoolConnectionProxy):
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_retyped = True
-        await self._con.set_type_codec(*args, **options)
+        await super().set_type_codec(*args, **options)
 
     @override
     async def set_builtin_type_codec(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_retyped = True
-        await self._con.set_builtin_type_codec(*args, **options)
+        await super().set_builtin_type_codec(*args, **options)
 
     @override
     async def reset_type_codec(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_retyped = True
-        await self._con.reset_type_codec(*args, **options)
+        await super().reset_type_codec(*args, **options)
+
+    @override
+    async def add_listener(self, *args: Any) -> None:
+        """As the connection does."""
+        self.is_watched = True
+        await super().add_listener(*args)
+
+    @override
+    def add_log_listener(self, *args: Any) -> None:
+        """As the connection does."""
+        self.is_watched = True
+        super().add_log_listener(*args)
+
+    @override
+    def add_termination_listener(self, *args: Any) -> None:
+        """As the connection does."""
+        self.is_watched = True
+        super().add_termination_listener(*args)
+
+    @override
+    def add_query_logger(self, *args: Any) -> None:
+        """As the connection does."""
+        self.is_watched = True
+        super().add_query_logger(*args)

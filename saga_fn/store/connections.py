@@ -31,6 +31,18 @@ ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "i
 _ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in ARRAY_TYPES)
 
 
+_DEALLOCATE: Final = """\
+DO LANGUAGE plpgsql $$
+DECLARE
+    prepared pg_catalog.text;
+BEGIN
+    FOR prepared IN SELECT p.name FROM pg_catalog.pg_prepared_statements AS p WHERE p.from_sql LOOP
+        EXECUTE pg_catalog.format('DEALLOCATE %I', prepared);
+    END LOOP;
+END
+$$"""
+
+
 class _OwnConnection(asyncpg.Connection):
     """A connection whose `reset` takes back all that a step can leave in a session, but not what the driver has prepared there."""
 
@@ -38,9 +50,9 @@ class _OwnConnection(asyncpg.Connection):
 
     @override
     def get_reset_query(self) -> str:
-        """The driver's own, which leaves the role, temporary tables and the last values of sequences as they are."""
+        """The driver's own leaves the role, what SQL has prepared, temporary tables and the last values of sequences as they are."""
         query: str = super().get_reset_query()
-        return f"{query};\nSET SESSION AUTHORIZATION DEFAULT;\nDISCARD TEMP;\nDISCARD SEQUENCES"
+        return f"{query};\nSET SESSION AUTHORIZATION DEFAULT;\nDISCARD TEMP;\nDISCARD SEQUENCES;\n{_DEALLOCATE}"
 
 
 class Connections(Protocol):

@@ -124,6 +124,11 @@ class PostgresTransaction:
         return self._lent.is_retyped
 
     @property
+    def is_spent(self) -> bool:
+        """Whether no other step may have its connection: nothing takes back what this one has changed in the driver."""
+        return self._lent.is_retyped or self._lent.is_watched
+
+    @property
     def is_broken(self) -> bool:
         """Whether its connection is gone."""
         return bool(self._own.is_closed())
@@ -270,7 +275,7 @@ class PostgresTransactions:
                     yield opened
                 finally:
                     opened.leave()
-                    if opened.is_retyped:  # nothing takes that back
+                    if opened.is_spent:
                         terminate(connection)
                 await opened.end()
                 await self._cleaned(connection)

@@ -808,6 +808,53 @@ async def test_a_step_that_changes_how_types_are_read_changes_it_for_itself_alon
         assert "connection that the step leaves" in outcome.failure.message
 
 
+@pytest.mark.parametrize("borrowed", [False, True])
+@pytest.mark.parametrize("add", ["add_query_logger", "add_log_listener", "add_termination_listener", "add_listener"])
+async def test_a_callback_that_a_step_adds_hears_of_no_other_step(
+    add: str, borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    heard: list[Any] = []
+    servers: list[int] = []
+
+    @step(transactional=True)
+    async def listens(inp: Order, ctx: TransactionalContext) -> Done:
+        servers.append(ctx.connection.get_server_pid())
+        added = getattr(ctx.connection, add)(*["there"] * (add == "add_listener"), lambda *told: heard.extend(told))
+        if add == "add_listener":
+            await added
+        return Done("listens")
+
+    @step(transactional=True)
+    async def says(inp: Order, ctx: TransactionalContext) -> Done:
+        heard.clear()
+        servers.append(ctx.connection.get_server_pid())
+        await ctx.connection.execute("DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
+        await rows.execute("NOTIFY there")
+        return Done("says")
+
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source, transactional_connections=1) as orchestrator:
+            handle = orchestrator.register("shop", saga_of(listens, says))
+            assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
+    assert heard == []
+    assert servers[0] != servers[1]
+
+
+async def test_what_a_step_has_prepared_by_sql_does_not_reach_the_next(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, retry_policy=ONCE)
+    async def prepares(inp: Order, ctx: TransactionalContext) -> Done:
+        assert await ctx.connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == 0
+        await ctx.connection.execute('PREPARE "a ""name""" AS SELECT 1; PREPARE other AS SELECT 2')
+        return Done("prepared")
+
+    async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
+        handle = orchestrator.register("shop", saga_of(prepares, prepares))
+        assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
+
+
 async def test_a_statement_left_running_fails_the_step_and_says_so(
     dsn: str, rows: asyncpg.Connection[asyncpg.Record]
 ) -> None:
