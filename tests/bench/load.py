@@ -28,7 +28,11 @@ async def main(dsn: str, schema: str, shape: Shape, sagas: int) -> None:
 if __name__ == "__main__":
     dsn, schema, shape, sagas = sys.argv[1:]
     chosen = msgspec.json.decode(shape, type=Shape)
-    if chosen.uvloop:
+    if chosen.tuned:
+        from saga_fn.tuning import run
+
+        run(main(dsn, schema, chosen, int(sagas)), uvloop=True)
+    elif chosen.uvloop:
         import uvloop
 
         uvloop.run(main(dsn, schema, chosen, int(sagas)))

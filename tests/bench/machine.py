@@ -34,11 +34,11 @@ def warn_if_busy() -> None:
         print(f"\nWARNING: other programs use {used:.1f} of {os.cpu_count()} cores; what follows is too low")
 
 
-async def pgbench(server: EmbeddedPostgres, seconds: int) -> float:
-    """Transactions a second of `pgbench -N -M prepared` with 32 clients."""
+async def pgbench(server: EmbeddedPostgres, seconds: int, *, mode: str = "prepared") -> float:
+    """Transactions a second of `pgbench -N -M MODE` with 32 clients. `simple` is what pgbench does by itself."""
     tool = str(server.bin_dir / "pgbench")
     await _run(tool, "-i", "-q", server.dsn)
-    shown = await _run(tool, "-N", "-M", "prepared", "-c", "32", "-j", "2", "-T", str(seconds), "-n", server.dsn)
+    shown = await _run(tool, "-N", "-M", mode, "-c", "32", "-j", "2", "-T", str(seconds), "-n", server.dsn)
     found = re.search(r"tps = ([0-9.]+)", shown)
     assert found is not None, shown
     return float(found[1])

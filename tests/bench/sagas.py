@@ -24,6 +24,8 @@ class Shape(msgspec.Struct, frozen=True):
     """The last step fails, and all others are undone."""
     processes: int = 1
     uvloop: bool = False
+    tuned: bool = False
+    """By `saga_fn.tuning.run`: uvloop, and the garbage collector's settings."""
 
     @property
     def transitions(self) -> int:

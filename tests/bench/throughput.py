@@ -31,13 +31,16 @@ SHAPES = (
     Shape(1000, processes=2),
     Shape(100, uvloop=True),
     Shape(1000, uvloop=True),
+    Shape(100, tuned=True),
+    Shape(1000, tuned=True),
+    Shape(1000, processes=2, tuned=True),
 )
 
 
 async def run(server: EmbeddedPostgres, report: Report, *, shapes: Sequence[Shape], rounds: int, seconds: int) -> None:
     """The rounds go through all shapes in turn, so that whatever the machine does meanwhile meets all of them."""
     seen: dict[Shape, list[Measured]] = {shape: [] for shape in shapes}
-    peer = [await pgbench(server, seconds)]
+    peer, simple = [await pgbench(server, seconds)], [await pgbench(server, seconds, mode="simple")]
     failed: dict[Shape, str] = {}
     for round_ in range(rounds):
         for shape in shapes:
@@ -47,12 +50,14 @@ async def run(server: EmbeddedPostgres, report: Report, *, shapes: Sequence[Shap
                 except RuntimeError as error:
                     failed[shape] = str(error)
         peer.append(await pgbench(server, seconds))
-    tps = median(peer)
-    columns = ["sagas", "in flight", "sagas/s", "transitions/s", "us of CPU each", "p50 ms", "p99 ms", "of pgbench"]
+        simple.append(await pgbench(server, seconds, mode="simple"))
+    tps, tps_simple = median(peer), median(simple)
+    columns = ["sagas", "in flight", "sagas/s", "transitions/s", "us of CPU each", "p50 ms", "p99 ms"]
+    columns += ["of pgbench -M prepared", "of -M simple"]
     rows: list[list[Value]] = []
     for shape, measured in seen.items():
         if shape in failed:
-            rows.append([_name(shape), shape.in_flight, failed[shape], None, None, None, None, None])
+            rows.append([_name(shape), shape.in_flight, failed[shape], None, None, None, None, None, None])
             continue
         speed = median([one.per_second for one in measured])
         cpu = median([one.cpu for one in measured]) / shape.transitions * 1e6
@@ -66,12 +71,13 @@ async def run(server: EmbeddedPostgres, report: Report, *, shapes: Sequence[Shap
                 median([one.p50 for one in measured]),
                 median([one.p99 for one in measured]),
                 f"{speed * shape.transitions / tps:.2f}x",
+                f"{speed * shape.transitions / tps_simple:.2f}x",
             ]
         )
     low, high = min(peer), max(peer)
     report.table(
-        f"Throughput, median of {rounds}; pgbench -N -M prepared -c 32 in the same run: {tps:,.0f} tps"
-        f" ({low:,.0f} to {high:,.0f})",
+        f"Throughput, median of {rounds}; pgbench -N -c 32 in the same run: -M prepared {tps:,.0f} tps"
+        f" ({low:,.0f} to {high:,.0f}), -M simple {tps_simple:,.0f}",
         columns,
         rows,
     )
@@ -87,6 +93,8 @@ def _name(shape: Shape) -> str:
         said.append(f"{shape.processes} processes")
     if shape.uvloop:
         said.append("uvloop")
+    if shape.tuned:
+        said.append("tuned")
     return ", ".join(said)
 
 
