@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
+.PHONY: help demo test test-all-pythons check simulate coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code
 	$(BIN)/lint-imports
 	$(BIN)/python -m saga_fn._tools.sql lint
 	$(BIN)/python -m saga_fn._tools.sql check
+
+simulate: $(VENV)/.installed-dev ## Run sagas in virtual time under faults; SEEDS=0-99, ARGS="--sagas 1000000"
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0-9) $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
 	$(BIN)/python -m pytest tests/core -m "not exhaustive" --cov=saga_fn.core --cov-fail-under=100 -o timeout=600 $(PYTEST)

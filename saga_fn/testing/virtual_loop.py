@@ -76,11 +76,9 @@ class VirtualTime:
 class _Future(asyncio.Future[T]):
     """One whose place in a set is the same in every run: by its number, not by where it is in memory."""
 
-    _numbers = itertools.count(1)
-
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, number: int) -> None:
         super().__init__(loop=loop)
-        self._number = next(self._numbers)
+        self._number = number
 
     @override
     def __hash__(self) -> int:
@@ -272,7 +270,7 @@ class VirtualLoop(_Base):
         Returns:
             The future.
         """
-        return _Future(loop=self)
+        return _Future(loop=self, number=next(self._numbers))
 
     @override
     def create_task(

@@ -5,11 +5,20 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.effects import Refusal, Release
-from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Started, StepSkipped, Ticked, Until
+from saga_fn.core.events import (
+    EventReceived,
+    HandedBack,
+    MomentsMoved,
+    RetryRequested,
+    Started,
+    StepSkipped,
+    Ticked,
+    Until,
+)
 from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Attempts, Goal, Parked, ParkReason, Sleeping
+from saga_fn.core.state import Attempts, Goal, Parked, ParkReason, Sleeping, Succeeded, Waiting
 from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sleep, started, step, wait
 
 # Sleeps.
@@ -65,6 +74,26 @@ def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
     saga.resume(A)
     assert saga.kinds() == {"a": "Running"}
     assert saga.state.begins_at == 0
+
+
+def test_a_delayed_saga_whose_moment_has_come_may_begin_with_the_event_that_it_waits_for() -> None:
+    plan = Plan.of(wait("a"), step("b", "a"))
+    saga = Saga(plan)
+    saga.tell(Started(saga.moment, plan.id, delay=Micros(SECOND)))
+    saga.wait(SECOND)
+    saga.receive("paid")  # nobody has claimed it: its sender folds the event, and `tell` asks all laws
+    assert saga.of(A, Succeeded).seq == 2
+    saga.resume(B)
+    assert saga.kinds() == {"a": "Succeeded", "b": "Running"}
+
+
+def test_a_delayed_saga_whose_moment_has_come_may_begin_to_wait_as_its_moments_are_moved() -> None:
+    plan = Plan.of(wait("a", timeout=Micros(SECOND)), deadline=Micros(9 * SECOND))
+    saga = Saga(plan)
+    saga.tell(Started(saga.moment, plan.id, delay=Micros(SECOND)))
+    saga.wait(3 * SECOND)
+    saga.tell(MomentsMoved(saga.moment, Moment(2 * SECOND), saga.moment))  # it has begun before the pause, by its clock
+    assert (saga.of(A, Waiting).set_at, saga.of(A, Waiting).times_out_at) == (saga.moment, saga.moment + SECOND)
 
 
 def test_a_delay_that_is_none_is_none() -> None:

@@ -108,7 +108,10 @@ def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Su
     """Whether what the step waited for is what this edge brought."""
     match edge.event:
         case EventReceived(name=name) if now.seq == edge.after.rev:
-            return isinstance(was, Waiting) and name in planned.waits_for
+            begins = (
+                was is None and edge.before.begins_at > 0
+            )  # a delayed saga whose moment has come begins with the event
+            return (begins or isinstance(was, Waiting)) and name in planned.waits_for
         case WaitDefaulted(step=step) if now.seq == edge.after.rev:
             over = isinstance(was, Waiting) and was.times_out_at is not None and was.times_out_at <= edge.after.at
             return over and step == now.step and planned.on_timeout is OnTimeout.DEFAULT
