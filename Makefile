@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check simulate coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
+.PHONY: help demo test test-all-pythons check simulate mutate coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code
 
 simulate: $(VENV)/.installed-dev ## Run sagas in virtual time under faults; SEEDS=0-99, ARGS="--sagas 1000000"
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0-9) $(ARGS)
+
+mutate: $(VENV)/.installed-dev ## Take each guard of the statements away in turn: tests have to fail; some minutes
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
 	$(BIN)/python -m pytest tests/core -m "not exhaustive" --cov=saga_fn.core --cov-fail-under=100 -o timeout=600 $(PYTEST)

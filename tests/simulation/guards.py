@@ -1,0 +1,59 @@
+"""The guards that the simulation must miss when they are gone: each is taken away in turn, and a run has to say so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.store.memory import MemoryStore
+from tests.simulation.mutants import Mutant
+
+FENCE: Final = "stands = row.token == write.token and row.rev == write.rev"
+STORE: Final[tuple[tuple[Mutant, int], ...]] = (
+    (Mutant("the fence", MemoryStore.commit, FENCE, "stands = True"), 2),
+    (Mutant("the revision in the fence", MemoryStore.commit, FENCE, "stands = row.token == write.token"), 2),
+    (
+        Mutant(
+            "the unread-message check",
+            MemoryStore.commit,
+            "if not stands or write.inbox_seen not in (None, row.inbox_sent):",
+            "if not stands:",
+        ),
+        0,
+    ),
+    (Mutant("the lease in a scan", MemoryStore._due, "and saga.record.due_at <= now", ""), 0),
+    (Mutant("the lease in a claim", MemoryStore.claim, "or self._leased(saga.record)", ""), 12),
+    (Mutant("the end in a claim", MemoryStore.claim, "or saga.record.ended_at is not None", ""), 0),
+    (
+        Mutant(
+            "the token in a renewal",
+            MemoryStore.renew,
+            "and saga.record.token == token and saga.record.owner == owner",
+            "",
+        ),
+        0,
+    ),
+    (Mutant("the token in a release", MemoryStore.release, "and saga.record.token == token", ""), 2),
+    (Mutant("the id of an insert", MemoryStore.insert, "new.id in self._sagas or taken", "taken"), 7),
+    (
+        Mutant(
+            "the business key of an insert",
+            MemoryStore.insert,
+            "new.id in self._sagas or taken",
+            "new.id in self._sagas",
+        ),
+        2,
+    ),
+    (Mutant("the pause in a scan", MemoryStore._due, "and not self.pauses.holds(saga.record.name)", ""), 0),
+)
+ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
+    (
+        Mutant(
+            "the lease at a begin",
+            Interpreter._execute,
+            "if self._stage.lost or steady.now() >= self.saga.deadline:",
+            "if self._stage.lost:",
+        ),
+        4,
+    ),
+)
