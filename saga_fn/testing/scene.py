@@ -1,19 +1,16 @@
-"""The machinery of a World: which processes there are, how the user's code is called, what befalls it, and how time goes on."""
+"""The machinery of a World: which definitions and processes there are, and how time goes on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final, TypeAlias, TypeVar, final
+from typing import Final, TypeVar, final
 from uuid import UUID
 
-import attrs
-
 from saga_fn.core.event_kinds import Phase as CorePhase
-from saga_fn.definition import AnySaga, CompiledStep, SagaDefinition
+from saga_fn.definition import AnySaga, SagaDefinition
 from saga_fn.errors import shown
 from saga_fn.observe import AttemptSucceeded, Fact, SagaClaimed, SagaEnded, SagaParked
 from saga_fn.orchestrator import SagaOrchestrator
@@ -21,38 +18,17 @@ from saga_fn.outgoing import OutgoingMessage, Published, PublishOutcome
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.records import SagaRecord, time_of
-from saga_fn.testing.calls import Call, Phase, Place, Record, WorldError
+from saga_fn.testing.calling import Calling
+from saga_fn.testing.calls import WorldError
 from saga_fn.testing.clockwork import Clockwork, at_once
-from saga_fn.testing.fakes import At, Fakes, Faults, Named
 from saga_fn.testing.processes import Process, follow_virtual_time
-from saga_fn.testing.stand_ins import Through, through
+from saga_fn.testing.stand_ins import through
 from saga_fn.testing.transactions import NoDatabase
 
 D = TypeVar("D")
 R = TypeVar("R")
 T = TypeVar("T")
-_AFTER: Final[dict[Phase, tuple[At, ...]]] = {
-    "execute": ("after",),
-    "compensate": ("in_undo",),
-    "probe": ("in_probe",),
-}
-Around: TypeAlias = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 _MOST_AT_ONCE: Final = 1000
-
-
-@attrs.define
-class Stop:
-    """Where a saga is to stand still: before a call of some steps."""
-
-    saga_id: UUID
-    named: Named
-    phase: Phase
-    reached: bool = False
-
-    def is_at(self, place: Place) -> bool:
-        """Whether that call is the one."""
-        context = place.context
-        return (context.saga_id, place.phase) == (self.saga_id, self.phase) and self.named.means(context.step_id)
 
 
 @final
@@ -69,19 +45,15 @@ class Scene:
         at_once(self.store.open(migrate=False, listen=self._heard))
         self.front: SagaOrchestrator = SagaOrchestrator(self.store, concurrency=0)
         """The orchestrator that the test sees. It runs nothing, so it outlives every crash."""
-        self.fakes: Fakes = Fakes()
-        self.faults: Faults = Faults()
+        self.calling: Calling = Calling(
+            self.clock, self.store, process=self._process, kill=self.kill, fail=self._fail, only_fakes=only_fakes
+        )
+        """The calls of the user's code."""
         self.messages: list[OutgoingMessage] = []
-        self.around: list[tuple[Named, Phase, Around]] = []
-        """The code around calls: it is given the call, and makes it, or does something else. The last is outermost."""
-        self.stop: Stop | None = None
         self._lease = lease
-        self._only_fakes = only_fakes
         self._definitions: list[tuple[str, int, AnySaga, AnySaga]] = []
         """Name, version, the definition as it is, and the same with its code called through here."""
-        self._records: list[Record] = []
         self._by_loop: dict[asyncio.AbstractEventLoop, Process] = {}
-        self._held: list[asyncio.Future[None]] = []
         self._failure: BaseException | None = None
         self.is_told: bool = False
         """Whether somebody has heard of what has failed."""
@@ -89,6 +61,7 @@ class Scene:
         """The moment at which what is due was last claimed, and how it stood."""
         self._published: tuple[datetime, datetime] | None = None
         """The same of messages."""
+        self._closed: WorldError | None = None
         self._driving = False
         self._driver: asyncio.Task[None] | None = None
         self.clock.on_rest = self._rests
@@ -104,6 +77,8 @@ class Scene:
             raise WorldError(
                 "a World lives in an event loop, and none runs here", hint="use it inside of an `async def` test"
             ) from None
+        if self._closed is not None:
+            raise self._closed
         if not self.clock.is_wound_up:
             self.clock.wind_up(loop)
             at_once(self.front.__aenter__())
@@ -120,6 +95,9 @@ class Scene:
 
     def close(self) -> None:
         """Let nothing go on."""
+        self._closed = WorldError(
+            "this World is closed: nothing goes on in it", hint="await what is to happen inside of `async with`"
+        )
         self.clock.on_rest = _nothing
         for called in list(self.clock.out):
             called.leave()
@@ -151,7 +129,7 @@ class Scene:
         for _, _, known, stand_in in self._definitions:
             if known is definition:
                 return stand_in
-        return through(definition, self._calls, self._call_hook)
+        return through(definition, self.calling.of_step, self.calling.of_hook)
 
     def add(self, name: str, version: int, definition: AnySaga, stand_in: AnySaga) -> None:
         """Have each process run this. A second time it changes nothing."""
@@ -192,7 +170,7 @@ class Scene:
     def _hear(self, process: Process, fact: Fact) -> None:
         match fact:
             case AttemptSucceeded(step=step, phase=CorePhase.EXECUTE):
-                if self.faults.take("after_commit", "execute", step):
+                if self.calling.faults.take("after_commit", "execute", step):
                     self.kill(process)
             case SagaClaimed(saga=saga):
                 for other in self.clock.processes:
@@ -225,26 +203,6 @@ class Scene:
         holder.stands_still_for = saga_id
         self.clock.wake()
 
-    async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
-        self.messages += messages
-        return [Published()] * len(messages)
-
-    # Calls of the user's code.
-
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """The calls, in order."""
-        return tuple(record.call for record in self._records)
-
-    def _calls(self, step: CompiledStep) -> Through:
-        async def call(place: Place, real: Callable[[], Awaitable[object]]) -> object:
-            return await self._call(step, place, real)
-
-        return call
-
-    async def _call_hook(self, real: Callable[[], Awaitable[object]]) -> object:
-        return await self.clock.call(self._process(), real)
-
     def _process(self) -> Process:
         process = self._by_loop.get(asyncio.get_running_loop())
         if process is None:
@@ -254,86 +212,14 @@ class Scene:
             )
         return process
 
-    async def _call(self, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]) -> object:
-        """Call the code of this place, with all that is to befall the call."""
-        process, step_id, phase = self._process(), place.context.step_id, place.phase
-        if self.stop is not None and not self.stop.reached and self.stop.is_at(place):
-            await self._stand_still(process, self.stop)
-        if self.faults.take("before", phase, step_id):
-            await self._die(process)
-        if self.faults.take("twice", phase, step_id):
-            with contextlib.suppress(Exception):  # the answer of the first is lost, whatever it was
-                _ = await self._made(process, step, place, real)
-        raised: Exception | None = None
-        returned: object = None
-        try:
-            returned = await self._made(process, step, place, real)
-        except Exception as error:  # noqa: BLE001 - it is raised again, if its process lives to hear it
-            raised = error
-        if any(self.faults.take(at, phase, step_id) for at in _AFTER[phase]):
-            await self._die(process)
-        if self.faults.take("late", phase, step_id):
-            await self._be_late(process, step, place)
-        if raised is not None:
-            raise raised
-        return returned
-
-    async def _stand_still(self, process: Process, stop: Stop) -> None:
-        stop.reached = True
-        held: asyncio.Future[None] = process.loop.create_future()
-        self._held.append(held)
+    def _fail(self, error: BaseException) -> None:
+        """The test has failed: whoever drives the World hears of it."""
+        self._failure = self._failure or error
         self.clock.tell()
-        await held
 
-    async def _die(self, process: Process) -> None:
-        self.kill(process)
-        await process.never()
-
-    async def _be_late(self, process: Process, step: CompiledStep, place: Place) -> None:
-        """The answer is on its way for longer than anybody waits for it."""
-        timeouts = {"execute": step.timeout, "compensate": step.compensation_timeout, "probe": step.probe_timeout}
-        if timeouts[place.phase] is not None:
-            await process.never()
-        process.stands_still_for = place.context.saga_id
-        await asyncio.sleep(0)
-
-    async def _made(
-        self, process: Process, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]
-    ) -> object:
-        """Make the call, and note it."""
-        context = place.context
-        record = Record(
-            Call(
-                context.saga_id,
-                context.saga_name,
-                context.step_id,
-                place.phase,
-                place.given[0],
-                place.given[1] if place.phase == "compensate" else None,
-                context.attempt,
-                context.idempotency_key,
-                time_of(self.store.now()),
-                process.number,
-            )
-        )
-        self._records.append(record)
-        fake = self.fakes.stands_in(place, step)
-        try:
-            work = fake or (_refused(place) if self._only_fakes else real)
-            for named, phase, around in self.around:
-                if phase == place.phase and named.means(context.step_id):
-                    work = partial(around, work)
-            called = self.clock.call(process, work)
-            returned = await called
-        except BaseException as error:
-            record.end(raised=error)
-            if _fails_the_test(error, faked=fake is not None):
-                self._failure = self._failure or error
-                self.clock.tell()
-                await process.never()
-            raise
-        record.end(returned)
-        return returned
+    async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
+        self.messages += messages
+        return [Published()] * len(messages)
 
     # Time.
 
@@ -369,14 +255,6 @@ class Scene:
                 await self.clock.pause()
                 if self.clock.at_rest and not self._go_on(limit, past_waits=past_waits):
                     return None
-
-    def release(self) -> None:
-        """Let go on what stands still before a call."""
-        held, self._held = self._held, []
-        self.stop = None
-        for each in held:
-            if not each.done():
-                each.set_result(None)
 
     def _go_on(self, limit: float | None, *, past_waits: bool) -> bool:
         """Begin what is due, or else move the time to where something is. False if there is no such moment, or it is too late."""
@@ -420,6 +298,10 @@ class Scene:
 
     def _awaited(self) -> None:
         """Somebody awaits the end of a saga."""
+        if self._closed is not None:
+            for saga_id in self.front.engine.ends.awaited:
+                self.front.engine.ends.heard(saga_id, self._closed)
+            return
         if not self.clock.is_wound_up:  # too late to enter the orchestrator: that would forget who waits
             self.clock.wind_up(asyncio.get_running_loop())
         self.clock.wake()
@@ -433,7 +315,7 @@ class Scene:
 
     async def _drive_for_others(self) -> None:
         ends = self.front.engine.ends
-        self.release()
+        self.calling.release()
         try:
             over = await self._drive(lambda: True if self._driving or not ends.awaited else None, None, past_waits=True)
         except Exception as error:  # noqa: BLE001 - whoever awaits an end is to hear it
@@ -460,7 +342,7 @@ class Scene:
     def never(self, saga_id: UUID, wanted: str) -> WorldError:
         """The reason why a saga comes to something never."""
         seen = self.snapshot(saga_id)
-        called = ", ".join(record.call.what for record in self._records if record.call.saga_id == saga_id) or "nothing"
+        called = ", ".join(call.what for call in self.calling.calls if call.saga_id == saga_id) or "nothing"
         hint = "world.calls has each call, and world.admin.get_saga(run.id) the whole history"
         events = [event for wait in seen.waiting_for for event in wait.events]
         if seen.ended_at is not None:
@@ -479,24 +361,6 @@ class Scene:
         else:
             why = f"it is {seen.status.value}, and nothing is due any more"
         return WorldError(f"{wanted}, and that never comes: {why}; called so far: {called}", hint=hint)
-
-
-def _refused(place: Place) -> Callable[[], Awaitable[object]]:
-    async def refuse() -> object:
-        raise WorldError(
-            f"{place.what} was called, and has no fake", hint=f"world.fake({shown(str(place.owner))}, ...)"
-        )
-
-    return refuse
-
-
-def _fails_the_test(error: BaseException, *, faked: bool) -> bool:
-    """Whether an exception in the user's code says that the test is wrong, not that a step has failed."""
-    if isinstance(error, WorldError):
-        return True
-    if isinstance(error, Exception):
-        return faked and isinstance(error, AssertionError)
-    return not isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit | GeneratorExit)
 
 
 def _nothing() -> None:

@@ -24,9 +24,10 @@ from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.outgoing import OutgoingMessage
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.records import time_of
+from saga_fn.testing.calling import Stop
 from saga_fn.testing.calls import Call, Phase, WorldError
 from saga_fn.testing.fakes import PHASES, AnyCode, AnyStepName, At, Fake, Fault, check_code, named
-from saga_fn.testing.scene import Scene, Stop
+from saga_fn.testing.scene import Scene
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
@@ -129,9 +130,9 @@ class World:
         if check:
             if not self._scene.is_told:
                 self._scene.raise_failure()
-            if self._scene.faults.left:
+            if self._scene.calling.faults.left:
                 raise WorldError(
-                    f"what was asked for never came: {'; '.join(self._scene.faults.left)}",
+                    f"what was asked for never came: {'; '.join(self._scene.calling.faults.left)}",
                     hint="the step was not called, or not as often: world.called tells what was",
                 )
 
@@ -155,12 +156,12 @@ class World:
     @property
     def calls(self) -> tuple[Call, ...]:
         """Every call of a step, a compensation or a probe, in the order in which they were made."""
-        return self._scene.calls
+        return self._scene.calling.calls
 
     @property
     def called(self) -> tuple[str, ...]:
         """The same in a word each: "charge", "undo charge", "probe charge"."""
-        return tuple(call.what for call in self._scene.calls)
+        return tuple(call.what for call in self._scene.calling.calls)
 
     @property
     def messages(self) -> tuple[OutgoingMessage, ...]:
@@ -401,7 +402,7 @@ class World:
             code = _returning(returns)
         else:
             code = check_code(fn, values, what)
-        self._scene.fakes.add(Fake(steps, phase, code, times))
+        self._scene.calling.fakes.add(Fake(steps, phase, code, times))
 
     # Faults.
 
@@ -462,7 +463,7 @@ class World:
     def _fault(self, kind: Any, step: AnyStepName, phase: Phase, times: int) -> None:  # Any: judged by the callers
         _check_phase(phase)
         check_whole("times", times, least=1)
-        self._scene.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
+        self._scene.calling.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
 
     def lose_lease(self, run: AnyRun, /) -> None:
         """Have the worker that runs this saga stand still until another has taken it over; then it goes on, too late.
@@ -514,7 +515,7 @@ class World:
         if waits_for is not None:
             return await self._until_waits(saga_id, waits_for)
         self._scene.open()
-        self._scene.release()
+        self._scene.calling.release()
         _ = self._scene.snapshot(saga_id)
         if not await self._scene.drive(lambda: True if self._is_over(saga_id) else None):
             raise self._scene.never(saga_id, "its end is awaited")
@@ -524,12 +525,12 @@ class World:
         _check_phase(phase)
         scene, steps = self._scene, named(step, self._scene.definitions)
         scene.open()
-        scene.release()
-        stop = scene.stop = Stop(saga_id, steps, phase)
+        scene.calling.release()
+        stop = scene.calling.stop = Stop(saga_id, steps, phase)
         _ = scene.snapshot(saga_id)
         _ = await scene.drive(lambda: True if stop.reached or self._is_over(saga_id) else None)
         if not stop.reached:
-            scene.stop = None
+            scene.calling.stop = None
             words = {"execute": "", "compensate": "the undo of ", "probe": "the probe of "}
             raise scene.never(saga_id, f"{words[phase]}step {shown(steps.said)} is to be called")
         return scene.snapshot(saga_id)
@@ -540,7 +541,7 @@ class World:
         names = {event} if isinstance(event, str) else set(event.names)
         scene = self._scene
         scene.open()
-        scene.release()
+        scene.calling.release()
         seen: list[SagaSnapshot] = [scene.snapshot(saga_id)]
 
         def waits() -> bool | None:
@@ -572,7 +573,7 @@ class World:
         seconds = micros_of("the time", delta, least=0, error=SagaError) / 1_000_000
         scene = self._scene
         scene.open()
-        scene.release()
+        scene.calling.release()
         limit = scene.clock.time.monotonic() + seconds
         for _ in ("on the way there", "there"):
             await scene.drive(_never, limit=limit)
@@ -588,7 +589,7 @@ class World:
             WorldError: Something else drives this World.
         """
         self._scene.open()
-        self._scene.release()
+        self._scene.calling.release()
         await self._scene.drive(_never, past_waits=past_waits)
 
     async def send(

@@ -679,3 +679,17 @@ async def test_a_pause_is_told_of() -> None:
             await world.until(run)
         await world.admin.resume("approved")
         assert await run.result() == "receipt for 1"
+
+
+async def test_nothing_goes_on_in_a_world_that_is_closed() -> None:
+    async with World() as world:
+        orders = world.register(shop)
+        ended = await orders.start(Order())
+        await world.until(ended)
+        run = await orders.start(Order())
+    assert await ended.result() == "parcel for 1"
+    assert (await run.snapshot()).status is SagaStatus.RUNNING
+    with pytest.raises(WorldError, match="this World is closed"):
+        await run.result()
+    with pytest.raises(WorldError, match="this World is closed"):
+        await world.until(run)
