@@ -22,6 +22,8 @@ long as one of them holds it."""
 _TIME: Final = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 _ID: Final = UUID(int=0x0123456789ABCDEF0123456789ABCDEF)
 
+_WORD: Final = " Text 01 "
+"""A codec may change the case or the spaces."""
 JUDGED: Final[Mapping[str, object]] = {
     "uuid": _ID,
     "timestamptz": _TIME,
@@ -30,7 +32,7 @@ JUDGED: Final[Mapping[str, object]] = {
     "int4": 2**20,
     "int2": 7,
     "bool": True,
-    "text": "text",
+    "text": _WORD,
     "bytea": b"\0bytes",
 }
 """A value of each type that statements take and give, by the type's name."""
@@ -75,7 +77,7 @@ async def check_codecs(queries: Queries, connection: CallerConnection, *, whose:
             a_middling=2**20,
             a_small=7,
             a_truth=True,
-            a_word="text",
+            a_word=_WORD,
             a_body=b"\0bytes",
         )
     except asyncpg.DataError as error:  # what the driver makes of an encoder that raises

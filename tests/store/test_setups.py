@@ -305,6 +305,9 @@ CODECS: list[tuple[str, Callable[[str], object]]] = [
     ("timestamptz", _naive),
     ("int8", str),
     ("int4", _next),
+    ("text", str.lower),
+    ("text", str.upper),
+    ("text", str.strip),
 ]
 
 
