@@ -128,7 +128,7 @@ class Replayed:
     torn: int
     """The number of lines that were left out, for they are no JSON: a process died while it wrote them."""
     findings: tuple[ReplayFinding, ...]
-    """The first 1,000 findings: of each saga the first one of each kind."""
+    """The first 1,000 findings: of each saga the first one of each kind, and of a live one those where it stands."""
     found: int
     """The number of all findings."""
 
@@ -172,7 +172,7 @@ def replay(export: Export, orchestrator: SagaOrchestrator, /) -> Replayed:
         orchestrator: The orchestrator that this build's definitions are registered with. It need not be entered.
 
     Returns:
-        The findings, of each saga the first one of each kind.
+        The findings: of each saga the first one of each kind, and of a live one those where it stands.
 
     Raises:
         SagaError: The export cannot be read, or the orchestrator is none. A line that cannot be read is a finding.
@@ -243,10 +243,10 @@ class _Judge:
                 self._missing.add(definition)
                 self._keep(of_saga.not_registered())
             return
-        kinds: set[ReplayKind] = set()
+        told: set[tuple[ReplayKind, bool]] = set()
         for each in of_saga.findings(registered):
-            if each.kind not in kinds:
-                kinds.add(each.kind)
+            if (each.kind, each.stands_there) not in told:
+                told.add((each.kind, each.stands_there))
                 self._keep(each)
 
     def _keep(self, finding: ReplayFinding) -> None:

@@ -28,6 +28,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.engine.hold.roster import Roster
 from saga_fn.testing import Replayed, ReplayError, ReplayFinding, ReplayKind, replay
 
 AnySaga = SagaDefinition[Any, Any]  # Any: the builds differ in their types
@@ -339,3 +340,59 @@ async def test_findings_are_bounded_and_counted() -> None:
     with pytest.raises(ReplayError) as raised:
         found.raise_for_findings()
     assert len(str(raised.value).splitlines()) < 60
+
+
+DAY = timedelta(days=1)
+
+
+def builds() -> dict[str, AnySaga]:
+    """Builds that meet a saga which has reserved, and waits to be paid."""
+
+    @saga("sale")
+    def the_same(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(timeout=DAY, after=reserve(order)))
+
+    @saga("sale")
+    def a_step_more(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(ship(paid.wait(timeout=DAY, after=reserve(order))), step_id="again")
+
+    @saga("sale")
+    def a_step_less(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(timeout=DAY, after=order))
+
+    @saga("sale")
+    def a_step_before(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(timeout=DAY, after=reserve(reserve(order, step_id="book"))))
+
+    @saga("sale")
+    def another_wait(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(timeout=DAY, after=reserve(order), step_id="payment"))
+
+    @saga("sale")
+    def a_step_between(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(timeout=DAY, after=reserve(reserve(order), step_id="book")))
+
+    return dict(locals())
+
+
+@pytest.mark.parametrize("name", builds())
+async def test_a_worker_parks_just_what_a_replay_calls_unfit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody_else(*_: object) -> None:
+        """No other process may have a build that fits: else the saga is left to it for a while."""
+
+    monkeypatch.setattr(Roster, "pause_for_another", nobody_else)
+    now = 0.0
+    store = MemoryStore(clock=lambda: now)
+    old = SagaOrchestrator(store)
+    run = await old.register(builds()["the_same"]).start(Order("1"))
+    await old.run_due()
+    line = await SagaAdmin(old).export(run.id)
+    foretold = any(
+        each.kind is ReplayKind.UNFIT and each.stands_there for each in replay([line], build(builds()[name]))
+    )
+    new = SagaOrchestrator(store)
+    handle = new.register(builds()[name])
+    now = 2 * DAY.total_seconds()
+    await new.run_due()
+    assert ((await handle.attach(run.id).snapshot()).parked == "plan_changed") is foretold
+    assert foretold is (name not in ("the_same", "a_step_more"))
