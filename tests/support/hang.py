@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _arm(item: pytest.Item) -> None:
     marker = item.get_closest_marker("timeout")
     given: object = marker.args[0] if marker is not None else item.config.getini("timeout")
-    if limit := float(str(given)):
+    if limit := float(str(given or 0)):
         guard = item.config.stash[GUARD]
         guard.arm(item.nodeid, limit + guard.grace)
 
