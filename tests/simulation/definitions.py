@@ -370,8 +370,9 @@ def about(job: Job) -> str:
     return f"job {job.number}"
 
 
-def _keep(first: Job, *_: Job) -> Job:
-    return first
+def _some(job: Job) -> list[Job]:
+    """The items of a fan-out: none to three."""
+    return [job] * (job.number % 4)
 
 
 def define(drawn: Drawn, code: Code, *, build: int = 0) -> SagaDefinition[Job, Any]:  # Any: results of all types
@@ -424,7 +425,7 @@ def _add(builder: Any, each: StepPlan, drawn: Drawn, code: Code, refs: list[Any]
         return builder.add_step(
             made.each(concurrency=each.concurrency),
             depends_on=source,
-            input_map=lambda job: [job] * (job.number % 4),
+            input_map=_some,
             step_id=each.id,
             **after,
         )

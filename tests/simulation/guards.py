@@ -1,5 +1,8 @@
 """The guards that the simulation must miss when they are gone: each is taken away in turn, and a run has to say so."""
 
+# pyright: reportPrivateUsage=false
+# Rows are looked at as they are, and guards as they stand.
+
 from __future__ import annotations
 
 from typing import Final

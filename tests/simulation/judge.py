@@ -3,6 +3,9 @@
 The store's rows are looked at from outside, by their bytes. What is found is a line of text; there must be none.
 """
 
+# pyright: reportPrivateUsage=false
+# Rows are looked at as they are, and guards as they stand.
+
 from __future__ import annotations
 
 import hashlib
