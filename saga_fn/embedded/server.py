@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -23,24 +21,21 @@ from saga_fn.embedded import keeper
 from saga_fn.embedded.binaries import (
     Account,
     EmbeddedServerError,
-    can_enter,
     environment,
-    fits,
     make_place,
     runnable,
     server_account,
     wheel_bin_dir,
 )
+from saga_fn.embedded.home import SUPERUSER, entered, initialised, locked, no_link, socket_folder
 from saga_fn.embedded.leftover import stop_leftover
-from saga_fn.embedded.own_files import check_folder, new_file, open_file
+from saga_fn.embedded.own_files import check_folder, open_file
 from saga_fn.errors import shown
 
 START_TIMEOUT = 60.0
 """Seconds from the start of the server, recovery after a crash included, until it takes connections."""
 
 STOP_TIMEOUT = 2 * keeper.PATIENCE + 5
-SUPERUSER = "postgres"
-LOCK_NAME = "saga_fn.lock"
 _SAFE_TEMPORARY = "set TMPDIR to a folder that only you may write to, or one with the sticky bit, as /tmp has it"
 
 
@@ -199,13 +194,13 @@ class EmbeddedPostgres:
 
     def _start(self, place: Path, account: Account | None) -> _Running:
         programs = runnable(self.bin_dir, place, account)
-        home = place if self._state_dir is None else _entered(self._state_dir, account)
-        lock = _locked(home)
+        home = place if self._state_dir is None else entered(self._state_dir, account)
+        lock = locked(home)
         try:
-            data = _no_link(home / "data")
+            data = no_link(home / "data")
             stop_leftover(data)
-            password = _initialised(data, programs, account, durable=home != place)
-            socket = _socket_folder(home, place, account)
+            password = initialised(data, programs, account, durable=home != place)
+            socket = socket_folder(home, place, account)
             port = self._settings.get("port", "5432")
             settings = {
                 "listen_addresses": "",
@@ -234,107 +229,6 @@ class EmbeddedPostgres:
             lock.close()
             raise
         return _Running(kept, place, socket, data, lock, password, port)
-
-
-def _entered(state_dir: Path, account: Account | None) -> Path:
-    """`state_dir`, made if need be, and known to be ours and open to the server's user."""
-    if not state_dir.exists():
-        state_dir.mkdir(parents=True, mode=0o700 if account is None else 0o711)
-    elif not state_dir.is_dir() or (any(state_dir.iterdir()) and not (state_dir / LOCK_NAME).exists()):
-        raise EmbeddedServerError(
-            f"{state_dir} is not empty, and no embedded server ever lived there",
-            hint="give state_dir= a folder of its own; it is made if it does not exist",
-        )
-    if not can_enter(state_dir, account):
-        who = "you" if account is None else f"the user {account.name}, who runs the server because you are root,"
-        raise EmbeddedServerError(
-            f"{who} cannot reach {state_dir}: one of the folders on the way is private",
-            hint="give state_dir= a folder such as /var/lib/saga_fn, or leave it out for a temporary server",
-        )
-    found = state_dir.resolve()
-    check_folder(found)
-    return found
-
-
-def _no_link(path: Path) -> Path:
-    if path.is_symlink():
-        raise EmbeddedServerError(f"{path} is a link", hint="give state_dir= the folder that the data shall be in")
-    return path
-
-
-def _socket_folder(home: Path, place: Path, account: Account | None) -> Path:
-    """Where clients find the server: with a `state_dir` always the same folder, if the kernel takes so long a path."""
-    folder = _no_link((home if fits(home) else place) / "socket")
-    if not folder.exists():
-        _own_folder(folder, account)
-    return folder
-
-
-def _locked(home: Path) -> IO[str]:
-    """The open lock file of `home`; whoever holds it is the one supervisor of the server there."""
-    lock = open_file(home / LOCK_NAME, "a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip()
-        lock.close()
-        raise EmbeddedServerError(
-            f"process {holder} runs a server in {home}",
-            hint="give the second server a state_dir= of its own, or connect to the first one's DSN",
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def _initialised(data: Path, programs: Path, account: Account | None, *, durable: bool) -> str:
-    """The superuser's password, of the data folder that is there or of one made now."""
-    kept = data.with_name("password")
-    if data.exists():
-        with open_file(kept, "r") as file:
-            return file.read()
-    password = secrets.token_urlsafe(24)
-    unfinished = data.with_name("data.new")  # renamed when whole, so that a crash leaves no half a database
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _own_folder(unfinished, account)
-    handed = data.with_name("password.new")
-    number = new_file(handed, password)
-    if account is not None:
-        account.own(number)
-    done = subprocess.run(
-        [
-            *(str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "--pwfile", str(handed)),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"),
-            *(() if durable else ("--no-sync",)),
-        ],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd="/",
-        env=environment(),
-        user=None if account is None else account.uid,
-        group=None if account is None else account.gid,
-        extra_groups=None if account is None else [],
-        umask=0o077,
-    )
-    if account is not None:
-        os.fchown(number, os.geteuid(), os.getegid())
-    os.close(number)
-    if done.returncode != 0:
-        raise EmbeddedServerError(f"initdb failed:\n{done.stdout.strip()}")
-    handed.replace(kept)
-    unfinished.replace(data)
-    return password
-
-
-def _own_folder(folder: Path, account: Account | None) -> None:
-    folder.mkdir(mode=0o700)
-    if account is not None:
-        account.own(folder)
 
 
 def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> list[str]:

@@ -17,7 +17,7 @@ import attrs
 
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.embedded.binaries import environment, server_account
-from saga_fn.embedded.server import LOCK_NAME
+from saga_fn.embedded.home import LOCK_NAME
 from tests.support.servers import SETTINGS, embedded
 from tests.support.until import SOON
 
