@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.consumer import consumer
 from tests.support.driver import remember_types
-from tests.support.durations import FILE, PROCESSOR, durations, processor_now, table
+from tests.support.durations import FILE, PROCESSOR, SERVERS, durations, of_servers, processor_now, table
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 from tests.support.tools import left_out
 
@@ -67,7 +67,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Hand on what the test has cost until now."""
     if call.when == "teardown":
-        item.user_properties.append((PROCESSOR, processor_now() - item.stash[BEGAN]))
+        servers = of_servers.taken()
+        item.user_properties.append((PROCESSOR, processor_now() - item.stash[BEGAN] - servers))
+        item.user_properties.append((SERVERS, servers))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -411,10 +411,10 @@ def test_an_exploration_sums_itself_up() -> None:
 @pytest.mark.exhaustive
 def test_interchangeable_steps_are_explored_once() -> None:
     alike = explore(Plan.of(step("a"), step("b")))
-    translate_driver_error = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=Micros(1)))))
-    assert alike.states < translate_driver_error.states
+    different = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=Micros(1)))))
+    assert alike.states < different.states
     # The same ends, if the two names are taken for one.
-    assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in translate_driver_error.ends}
+    assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in different.ends}
 
 
 def _nameless(end: Outcome) -> tuple[SagaStatus, tuple[LeftOverKind, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ FILE: Final = Path(__file__).parents[2] / ".durations"
 """The record of the last run, of which git knows nothing: sums of the folders, then each test, the most expensive first."""
 PROCESSOR: Final = "processor seconds"
 """The name under which a worker hands them on with a report."""
+SERVERS: Final = "PostgreSQL, of all servers that were stopped"
+"""The same, of what servers have used: they stop in the teardown of some test that has nothing to do with it."""
 
 
 @attrs.define
@@ -31,15 +34,41 @@ def processor_now() -> float:
     return sum(os.times()[:4])
 
 
+@attrs.define
+class Servers:
+    """The processor's seconds of servers that were stopped since this was asked last."""
+
+    processor: float = 0.0
+
+    @contextmanager
+    def stopping(self) -> Generator[None]:
+        """A server is stopped in here: its seconds become those of this process."""
+        before = processor_now()
+        try:
+            yield
+        finally:
+            self.processor += processor_now() - before
+
+    def taken(self) -> float:
+        """The seconds, which are handed on."""
+        taken, self.processor = self.processor, 0.0
+        return taken
+
+
+of_servers: Final = Servers()
+
+
 def durations(reports: Iterable[pytest.TestReport]) -> dict[str, Duration]:
     """The durations of the tests that these reports are of, by their ids."""
     found: dict[str, Duration] = defaultdict(Duration)
     for report in reports:
         found[report.nodeid].wall += report.duration
         if report.when == "teardown":
-            found[report.nodeid].processor += sum(
-                float(str(value)) for name, value in report.user_properties if name == PROCESSOR
-            )
+            for name, value in report.user_properties:
+                if name == PROCESSOR:
+                    found[report.nodeid].processor += float(str(value))
+                elif name == SERVERS and value:
+                    found[SERVERS].processor += float(str(value))
     return found
 
 

@@ -19,6 +19,7 @@ import pytest
 from asyncpg.pool import PoolConnectionProxy
 
 from saga_fn.embedded import EmbeddedPostgres
+from tests.support.durations import of_servers
 from tests.support.journals import disagreements
 
 PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -62,7 +63,8 @@ def embedded(bin_dir: Path | None = None) -> Generator[EmbeddedPostgres]:
         _ask_no_password(server)
         yield server
     finally:
-        server.stop()
+        with of_servers.stopping():
+            server.stop()
 
 
 def _ask_no_password(server: EmbeddedPostgres) -> None:
