@@ -21,13 +21,18 @@ from saga_fn.store import _queries as of_store
 PACKAGE = Path(of_store.__file__).parents[1]
 STORE = {query.name: query for query in read_queries(QUERIES)}
 GUARDS = {query.name: query for query in read_queries(GUARD / "queries")}
-CALLERS = [
-    node
-    for path in PACKAGE.rglob("*.py")
-    if path.name != "_queries.py" and "_tools" not in path.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
-]
+
+
+@cache
+def callers() -> list[ast.AsyncFunctionDef | ast.FunctionDef]:
+    """Every function of ours: not read before a test asks, for each worker collects these tests."""
+    return [
+        node
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "_queries.py" and "_tools" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
+    ]
 
 
 @cache
@@ -41,9 +46,9 @@ def names_in(node: ast.AST) -> set[str]:
 
 def read_of(row_class: str, statements: set[str]) -> set[str]:
     """The attributes read where such a row may be: in functions that call a statement, name its class, or call one of these."""
-    holders = [each for each in CALLERS if names_in(each) & {row_class, *statements}]
+    holders = [each for each in callers() if names_in(each) & {row_class, *statements}]
     givers = {each.name for each in holders if each.returns is not None and row_class in names_in(each.returns)}
-    holders += [each for each in CALLERS if names_in(each) & givers]
+    holders += [each for each in callers() if names_in(each) & givers]
     return {
         node.attr
         for each in holders
@@ -70,7 +75,7 @@ def test_every_column_of_a_row_is_read_by_somebody(row_class: str) -> None:
 def test_every_count_of_rows_is_read_by_somebody(name: str) -> None:
     dropped = [
         ast.unparse(each)
-        for caller in CALLERS
+        for caller in callers()
         for each in ast.walk(caller)
         if isinstance(each, ast.Expr) and re.search(rf"queries\.{name}\(", ast.unparse(each))
     ]
