@@ -101,6 +101,31 @@ def _first_item(steps: Sequence[StepState], owner: StepId) -> int:
     return place
 
 
+def stretch_of(plan: Plan, steps: Sequence[StepState], item: StepId) -> tuple[int, int, int] | None:
+    """Where among the steps the items of its list begin, where this one is, and where they end.
+
+    None if it is not among them, or if one before the last that has begun has been passed over: then places do not follow from
+    numbers.
+    """
+    number = number_of(item)
+    if number is None:
+        return None
+    end = len(steps)
+    while end and steps[end - 1].step in plan.index:  # the steps that the plan has after the list
+        end -= 1
+    last = number_of(steps[end - 1].step) if end else None
+    if last is None or last < number or last >= end - 1:
+        return None
+    first = end - 1 - last
+    whole = steps[first - 1]
+    if type(whole) is not FannedOut and type(whole) is not Joined:
+        return None
+    ids = items_of(whole)
+    if last >= len(ids) or ids[last] != steps[end - 1].step or ids[number] != item:
+        return None
+    return first, first + number, end
+
+
 def items_of(spread: FannedOut | Joined) -> tuple[StepId, ...]:
     """The ids of its items, in order."""
     return _items(spread.step, spread.items)

@@ -13,8 +13,8 @@ from saga_fn.core.chain import GIVEN_UP
 from saga_fn.core.effects import RunStep, Transition
 from saga_fn.core.events import Binding, Bound, StepSucceeded
 from saga_fn.core.facts import next_steps
-from saga_fn.core.fan_out import items_of
-from saga_fn.core.ids import Digest, Moment, StepId, number_of
+from saga_fn.core.fan_out import items_of, stretch_of
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     UNDISTURBED,
@@ -35,7 +35,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 
     first: int
     """The place of its list's first item among the steps of the saga."""
-    number: int
+    place: int
     end: int
     """The place after the list's last item that has begun."""
     item: Running
@@ -47,7 +47,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 
     def done(self, steps: tuple[StepState, ...], rev: int, then: Running | None = None) -> tuple[StepState, ...]:
         """The steps once it is done, with the next one in its list if that starts."""
-        place, end = self.first + self.number, self.end
+        place, end = self.place, self.end
         begun = () if then is None else (then,)
         return (*steps[:place], Succeeded(self.item.step, rev), *steps[place + 1 : end], *begun, *steps[end:])
 
@@ -103,25 +103,15 @@ def _moved(
 
 def _running_item(plan: Plan, state: SagaState, step: StepId) -> _Item | None:
     """The item, if it runs, nothing of the saga has gone wrong or waits, and its end lets nothing start but the next one."""
-    number = number_of(step)
-    if number is None or state.goal is not Goal.FORWARD or state.plan != plan.id:
+    if state.goal is not Goal.FORWARD or state.plan != plan.id or plan.waits or state.begins_at:
         return None
-    if plan.waits or state.begins_at or (plan.pivot is not None and state.deadline is not None):
+    found = stretch_of(plan, state.steps, step)
+    if found is None or (plan.pivot is not None and state.deadline is not None):
         return None
     steps = state.steps
-    end = len(steps)
-    while end and steps[end - 1].step in plan.index:  # the steps that the plan has after the list
-        end -= 1
-    last = number_of(steps[end - 1].step) if end else None
-    if last is None or last < number or last >= end - 1:
-        return None
-    # Where no item has been passed over, places follow from numbers.
-    first = end - 1 - last
-    whole, item = steps[first - 1], steps[first + number]
-    if type(whole) is not FannedOut or type(item) is not Running or item.step != step:
-        return None
-    ids = items_of(whole)
-    if last >= len(ids) or ids[last] != steps[end - 1].step or whole.rewound:
+    first, place, end = found
+    whole, item = steps[first - 1], steps[place]
+    if type(whole) is not FannedOut or type(item) is not Running or whole.rewound:
         return None
     kinds = tuple(map(type, steps))
     if not UNDISTURBED.issuperset(kinds) or kinds.count(FannedOut) > 1:
@@ -130,13 +120,13 @@ def _running_item(plan: Plan, state: SagaState, step: StepId) -> _Item | None:
     if not all_begun and not _may_start_nothing_else(plan, whole, (*steps[: first - 1], *steps[end:])):
         return None
     running = kinds[first:end].count(Running)
-    following = ids[last + 1] if last + 1 < len(ids) else None
+    following = items_of(whole)[end - first] if end - first < whole.items else None
     if following is not None:
-        return _Item(first, number, end, item, whole, following) if running == plan.concurrencies[whole.step] else None
+        return _Item(first, place, end, item, whole, following) if running == plan.concurrencies[whole.step] else None
     if running > 1:
-        return _Item(first, number, end, item, whole, None)
+        return _Item(first, place, end, item, whole, None)
     if all_begun and kinds.count(Running) == 1:
-        return _Item(first, number, end, item, whole, None, ends_saga=True)
+        return _Item(first, place, end, item, whole, None, ends_saga=True)
     return None  # it is the last of its list: whatever follows that may start
 
 

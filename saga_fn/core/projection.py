@@ -40,7 +40,7 @@ from saga_fn.core.state import (
 )
 
 _PASSED = DONE | {Undone, FannedOut, Rewound}
-_BACK: Final = DONE | {Undone, FailedForGood, Undoing}
+_BACK: Final = DONE | {Undone, FailedForGood, Undoing, FannedOut}
 """All that the steps of a saga are while it goes back and nothing of it waits."""
 _RETRYING: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying})
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
@@ -149,12 +149,13 @@ def project(plan: Plan, state: SagaState) -> Projection:
                 return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
             if state.deadline is None:
                 return Projection(SagaStatus.SUSPENDED, WaitReason.TIMER, state.begins_at, 0, None, None)
-    elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
-        for step in state.steps:
-            if type(step) is Undoing:
-                return Projection(
-                    SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
-                )
+    elif state.goal is Goal.ROLLBACK and _BACK.issuperset(kinds := tuple(map(type, state.steps))):
+        if Undoing in kinds:
+            step = state.steps[kinds.index(Undoing)]
+            assert type(step) is Undoing, "it is where the kinds say"
+            return Projection(
+                SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
+            )
     elif state.goal is Goal.COMPENSATED and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is FailedForGood:

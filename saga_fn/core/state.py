@@ -389,10 +389,14 @@ def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:
     return type(step) in EXECUTING
 
 
+def those_of(steps: Collection[StepState], kinds: frozenset[type[object]]) -> Iterator[StepState]:
+    """The steps of these kinds. Without a call for each: a saga may have hundreds of them."""
+    return compress(steps, map(kinds.__contains__, map(type, steps)))
+
+
 def executing_of(steps: Collection[StepState]) -> Iterator[Running | Undoing | Probing]:
-    """Those of the steps that are being executed. Without a call for each: a saga may have hundreds of them."""
-    found = compress(steps, map(EXECUTING.__contains__, map(type, steps)))
-    return cast("Iterator[Running | Undoing | Probing]", found)  # what `EXECUTING` contains
+    """Those of the steps that are being executed."""
+    return cast("Iterator[Running | Undoing | Probing]", those_of(steps, EXECUTING))  # what `EXECUTING` contains
 
 
 def is_unfinished(step: StepState | None) -> TypeIs[Unfinished]:

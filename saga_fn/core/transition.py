@@ -73,6 +73,7 @@ from saga_fn.core.events import (
 from saga_fn.core.facts import find
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import advance_item
+from saga_fn.core.items_back import undo_next_item
 from saga_fn.core.plan import Plan
 from saga_fn.core.rules import (
     forward,
@@ -132,12 +133,15 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     elif type(event) is StepFailed:
         moved = after_failure(plan, state, event)
     elif type(event) is CompensationSucceeded:
-        moved = go_on_back(plan, state, event)
+        moved = undo_next_item(plan, state, event) if plan.concurrencies else go_on_back(plan, state, event)
     return by_general_rules(plan, state, event) if moved is None else Success(moved)
 
 
 def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decision:
-    """The answer of `transition`, by the rules themselves: `chain.py`, `items.py` and `way_back.py` only know some in short."""
+    """The answer of `transition`, by the rules themselves.
+
+    `chain.py` and `way_back.py`, `items.py` and `items_back.py` only know some in short.
+    """
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))

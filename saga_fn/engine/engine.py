@@ -385,6 +385,7 @@ class SagaEngine:
             created_at=claim.created_at,
             results={step: recorded[claim.id, seq] for step, seq in recorded_steps(state) if plan.gives(step)},
             events={seq: recorded[claim.id, seq].payload or b"null" for seq in recorded_events(state)},
+            all_folded=state.rev == 1,
         )
         if not claim.inbox_sent:
             saga.inbox_seen = 0

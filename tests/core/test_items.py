@@ -15,6 +15,8 @@ from saga_fn.core.events import (
     Binding,
     Bound,
     BoundEach,
+    CompensationFailed,
+    CompensationSucceeded,
     Event,
     FailureKind,
     HandedBack,
@@ -30,12 +32,14 @@ from saga_fn.core.facts import find
 from saga_fn.core.foresight import foresee
 from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.items import advance_item, after_item
+from saga_fn.core.items_back import undo_next_item
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import at_length, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Attempts,
     Buffered,
+    FannedOut,
     Goal,
     Retrying,
     Running,
@@ -43,6 +47,7 @@ from saga_fn.core.state import (
     Skipped,
     StepState,
     Succeeded,
+    Undoing,
     is_done,
 )
 from saga_fn.core.transition import by_general_rules, transition
@@ -72,6 +77,8 @@ PLANS = {
     "in transactions": Plan.of(step("a", concurrency=2, transactional=True)),
 }
 """Each with a list of three items, of which the exploration has two."""
+LITTLE_TO_UNDO = {"one at a time", "after another list", "in a time", "past the pivot", "before the pivot"}
+"""Of a list of three, the second of which fails."""
 
 
 def inputs_for(plan: Plan, items: int, needs: tuple[StepId, ...]) -> Iterator[tuple[Binding, ...]]:
@@ -93,6 +100,10 @@ def events_of(state: SagaState) -> Iterator[Event]:
             yield StepSucceeded(state.at, each.step, each.attempts.attempt)
             if each.step in {B, ITEMS[1]}:
                 yield StepFailed(state.at, each.step, each.attempts.attempt, FailureKind.ERROR)
+        elif type(each) is Undoing:
+            yield CompensationSucceeded(state.at, each.step, each.attempts.attempt)
+            if each.step == ITEMS[0]:
+                yield CompensationFailed(state.at, each.step, each.attempts.attempt, FailureKind.ERROR)
     yield Ticked(LATER)
     if state.rev < 3:
         yield HandedBack(state.at)
@@ -134,22 +145,28 @@ def _without_numbers(state: SagaState) -> SagaState:
 @pytest.mark.parametrize("name", PLANS)
 def test_every_answer_is_what_the_general_rules_answer(name: str) -> None:
     plan = PLANS[name]
-    in_short = 0
+    in_short, undone_in_short = 0, 0
     for state, event in moves(plan, 3):
         decided = by_general_rules(plan, state, event)
         if isinstance(event, StepSucceeded):
             told = advance_item(plan, state, event)
             in_short += told is not None
             assert told is None or Success(told) == decided, (state, event)
-        if isinstance(decided, Success) and carries_inputs(event) and not event.inputs:
-            known, needs = foresee(plan, state, event)
+        if isinstance(event, CompensationSucceeded):
+            told = undo_next_item(plan, state, event)
+            undone_in_short += told is not None
+            assert told is None or Success(told) == decided, (state, event)
+        if isinstance(decided, Success):
             moved = decided.unwrap()
-            assert not needs or (needs, _done(known)) == (moved.needs, _done(moved.state)), (state, event)
             assert project(plan, moved.state) == at_length(plan, moved.state)
+            if carries_inputs(event) and not event.inputs:
+                known, needs = foresee(plan, state, event)
+                assert not needs or (needs, _done(known)) == (moved.needs, _done(moved.state)), (state, event)
         for each in (*state.steps, None):
             sought = ITEMS[0] if each is None else each.step
             assert find(state, sought) == next((other for other in state.steps if other.step == sought), None)
     assert bool(in_short) is (name not in {"before the pivot", "beside a wait"})
+    assert bool(undone_in_short) is (name not in LITTLE_TO_UNDO)
 
 
 def _done(state: SagaState) -> set[StepState]:
@@ -263,3 +280,12 @@ def test_the_last_of_a_list_is_left_to_the_general_rules_where_something_follows
 def test_a_deadline_and_what_is_kept_for_later_go_with_the_saga() -> None:
     state = replace(fanned(ALONE, 4, 0, 1).state, deadline=Moment(9), buffered=(Buffered(1, "paid"),), events=(1,))
     assert in_short(ALONE, state, succeeded(0, 2))
+
+
+def test_a_step_is_found_whatever_its_name_is_like() -> None:
+    named = StepId("z[3]")
+    state = replace(fanned(ALONE, 4, 0, 1).state, steps=(Succeeded(B, 2), FannedOut(A, 4, LIST), Succeeded(named, 3)))
+    assert find(state, named) == Succeeded(named, 3)
+    assert find(state, ITEMS[1]) is None
+    assert find(replace(state, steps=()), ITEMS[1]) is None
+    assert find(replace(state, steps=(FannedOut(A, 4, LIST), Succeeded(B, 2))), ITEMS[1]) is None

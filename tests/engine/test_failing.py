@@ -330,6 +330,24 @@ async def test_an_end_that_was_seen_here_is_told_without_a_look_into_the_store(
     assert isinstance(ended, Completed if fails == {"charge": 1} else Compensated)
 
 
+async def test_the_end_of_a_saga_that_was_claimed_at_its_beginning_is_told_without_its_journal(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(fails={"charge": 9})
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("claimed", builder.build())
+        with monkeypatch.context() as blind:
+            blind.setattr(orchestrator.engine.store, "journal", None)
+            (run,) = await sagas.start_many([Order("1")])
+            ended = await run.outcome(SOON)
+        assert ended == await sagas.attach(run.id).outcome(SOON)
+    assert isinstance(ended, Compensated)
+    assert ended.failure == StepFailure("charge", "ShopError", "charge failed")
+
+
 async def test_what_failed_and_was_done_after_all_is_not_why_a_person_turned_a_saga_back(make: Make) -> None:
     shop = Shop(fails={"reserve": 1})
     builder = SagaBuilder(Order)

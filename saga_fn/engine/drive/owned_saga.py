@@ -103,7 +103,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
     initial: bytes
     trace_carrier: bytes | None = None
     own: bool = False
-    """Whether this process has started it: it has encoded `initial`, by the types that it has now, and folded every event."""
+    """Whether this process has started it: it has encoded `initial`, by the types that it has now."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
     changed: Moment = _LONG_AGO
@@ -112,6 +112,8 @@ class OwnedSaga(msgspec.Struct, eq=False):
     """When the saga, given up by this process, is to be claimed again."""
     failure: FailureSoFar | None = None
     """The failure that counts so far: of a saga that another process has driven before, of those since the claim."""
+    all_folded: bool = True
+    """Whether this process has folded every event since the start, so that there was no other failure."""
     ended_as: Projection | None = None
     """The saga's row when it has ended in this process's hands."""
     results: dict[StepId, Recorded] = msgspec.field(default_factory=dict)

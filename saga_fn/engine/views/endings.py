@@ -33,7 +33,7 @@ async def ending_of(
         snapshot = snapshot_of_ended(ended)
         if snapshot.status is SagaStatus.COMPLETED:
             return Completed(result_of(ended, definition), snapshot)
-        if ended.own:
+        if ended.all_folded:
             error, failure = told_of(ended.failure, ended.registered)
         else:
             error, failure = await _failure_of(engine, record_of(ended))
