@@ -35,7 +35,7 @@ def ascii_only(text: str, longest: int = 255) -> str:
 
 
 def message_of(error: object, longest: int = LONGEST_TOLD) -> str:
-    """The exception's message, or the repr of another value, as it may stand in a line. Never raises."""
+    """The exception's message, or the repr of another value, as it may stand in a line. It only raises what ends the program."""
     return printable(raw_message_of(error), longest)
 
 
@@ -43,7 +43,9 @@ def raw_message_of(error: object) -> str:
     """The same as user code has written it."""
     try:
         return str(error) if isinstance(error, BaseException | str) else repr(error)
-    except Exception:  # noqa: BLE001 - an error whose own __str__ raises still has to be told
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - an error whose own __str__ raises still has to be told
         return "(the exception's message could not be read)"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, Self
 from uuid import UUID
 
@@ -350,6 +351,28 @@ class UnreadableError(Exception):
         raise ZeroDivisionError
 
 
+class Odd(BaseException):
+    """No Exception."""
+
+
+class OddError(Exception):
+    @override
+    def __str__(self) -> str:
+        raise Odd
+
+
+class OddList(list[Any]):
+    @override
+    def __iter__(self) -> Any:
+        raise Odd
+
+
+class OddTime(timedelta):
+    @override
+    def __floordiv__(self, _: object) -> Any:
+        raise Odd
+
+
 NONSENSE: dict[str, Callable[[], list[Any]]] = {
     "a number of seconds": lambda: [FailedForNow("slow", after=5)],  # type: ignore[arg-type]
     "the longest time": lambda: [FailedForNow("slow", after=timedelta.max)],
@@ -359,6 +382,9 @@ NONSENSE: dict[str, Callable[[], list[Any]]] = {
     "nothing at all": list,
     "a cancellation of its own": lambda: raised(asyncio.CancelledError()),
     "a group with a cancellation": lambda: raised(BaseExceptionGroup("two", [ValueError(1), asyncio.CancelledError()])),
+    "an exception whose words raise": lambda: raised(OddError()),
+    "a list that cannot be read": lambda: OddList([Published()]),
+    "a time that cannot be counted": lambda: [FailedForNow("slow", after=OddTime(seconds=1))],
     "the end of a generator": lambda: raised(GeneratorExit()),
 }
 
@@ -379,6 +405,28 @@ async def test_an_answer_that_makes_no_sense_counts_as_an_attempt_and_is_told(wh
             while not (dead := await admin.outgoing()):
                 await asyncio.sleep(0.005)
     assert [(each.saga_id, each.attempts, bool(each.error)) for each in dead] == [(run.id, 1, True)]
+
+
+async def test_a_publisher_that_takes_out_of_its_list_what_it_has_published_has_published_it(make: Make) -> None:
+    sent: list[OutgoingMessage] = []
+    failed: list[OutgoingMessage] = []
+
+    async def takes_out(messages: Sequence[OutgoingMessage]) -> list[Published]:
+        assert isinstance(messages, list)
+        if not failed:
+            failed.append(messages.pop())
+            raise ConnectionError
+        outcomes = [Published() for _ in messages]
+        while messages:
+            sent.append(messages.pop())
+        return outcomes
+
+    async with make(publishers={"*": takes_out}, outgoing=QUICK) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7))
+        await until(lambda: len(sent) >= 2)
+        await until_sent(orchestrator, run.id)
+    assert [message.topic for message in sent] == ["orders.charged", "orders.shipped"]
+    assert [message.attempt for message in sent] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -474,6 +522,63 @@ async def test_no_more_that_wait_are_taken_at_once_than_come_in_time(
         orchestrator.register(ordering)
         await broker.until(40)
     assert max(asked) > 3
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_those_behind_it_are(
+    late: bool, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have it: published here all the same, it would come again behind its successors."""
+    gate = asyncio.Event()
+
+    @step
+    async def charge_later(order: Order, ctx: StepContext) -> int:
+        ctx.publish("orders.charged", order.number)
+        return order.number
+
+    @step
+    async def ship_later(number: int, ctx: StepContext) -> int:
+        await gate.wait()
+        ctx.publish("orders.shipped", number)
+        return number
+
+    @saga("order")
+    def slow(order: StepRef[Order]) -> StepRef[int]:
+        return ship_later(charge_later(order))
+
+    broker = Broker()
+    broker.open.clear()
+    options = OutgoingOptions(batch=1, timeout=timedelta(seconds=SOON))
+    async with make(publishers={"*": broker}, outgoing=options, lease=timedelta(seconds=20)) as orchestrator:
+        messages = type(orchestrator.engine.store.outgoing)
+        now, claim, claimed = 0.0, messages.claim, set[UUID]()
+
+        async def seen(*given: Any, **options: Any) -> Any:
+            held, more = await claim(*given, **options)
+            claimed.update(each.saga_id for each in held)
+            return held, more
+
+        monkeypatch.setattr(messages, "claim", seen)
+        monkeypatch.setattr(relay, "steady", SimpleNamespace(now=lambda: now))
+        monkeypatch.setattr(relay, "_POLL", 0.02)
+        handle = orchestrator.register(slow)
+        await handle.start(Order(1))
+        await broker.until_calls(1)  # and the message of another saga waits behind this one
+        run = await handle.start(Order(2))
+        (lane,) = set(orchestrator.engine.relay.lanes)
+        await until(lambda: lane.messages == 2)
+        now = 15.0
+        gate.set()
+        await until(lambda: lane.messages == 4)
+        now = 21.0 if late else 19.0  # 20 s from each commit on, a call may begin that is over when its lease is
+        broker.open.set()
+        async with asyncio.timeout(SOON):
+            while not broker.by_saga[run.id]:
+                await asyncio.sleep(0.02)
+                now += 0.1 if late else 0.0  # it looks again
+        assert (run.id in claimed) is late
+        await broker.until(4)
+    assert [message.topic for message in broker.by_saga[run.id]] == ["orders.charged", "orders.shipped"]
 
 
 async def test_a_batch_has_no_two_messages_of_one_saga(make: Make) -> None:

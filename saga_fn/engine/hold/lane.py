@@ -30,6 +30,8 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 10.0
 _CLEAN_UP: Final = 2.0
 """Seconds that a publisher may take to be left."""
+LONGEST_REASON: Final = 500
+"""Characters of what is stored of a reason."""
 _PROBES: Final = 2
 """If a call for many has failed, so many are tried alone: if all of these fail, the publisher is what has failed."""
 
@@ -40,11 +42,30 @@ class Line(msgspec.Struct, eq=False):
     saga_id: UUID
     name: str
     version: int
-    until: float
-    """The monotonic time from which on another process may take them."""
     messages: deque[HeldMessage] = msgspec.field(default_factory=deque)
     closed: bool = False
     """Whether the saga has, or may have, later messages that are not here."""
+    _leases: deque[float] = msgspec.field(default_factory=deque)
+    """The monotonic time of each from which on another process may take it: each has the lease of the commit that wrote it."""
+
+    @property
+    def until(self) -> float:
+        """The monotonic time from which on another process may take the first of them."""
+        return self._leases[0]
+
+    def add(self, message: HeldMessage, until: float) -> None:
+        """A message more, the last of them."""
+        self.messages.append(message)
+        self._leases.append(until)
+
+    def renew(self, until: float) -> None:
+        """The first of them was taken anew."""
+        self._leases[0] = until
+
+    def advance(self) -> HeldMessage:
+        """The first of them is published: it stands here no more."""
+        self._leases.popleft()
+        return self.messages.popleft()
 
 
 @final
@@ -123,7 +144,8 @@ class Lane:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._enter()
-                outcomes: object = await self._publish_now(messages)
+                # A list of its own: it may take out of it what it has published.
+                found = _judged(await self._publish_now(list(messages)))
         except BaseException as error:  # whatever a publisher raises concerns its messages alone
             if isinstance(error, asyncio.CancelledError) and cancellations() > asked:
                 raise
@@ -131,7 +153,6 @@ class Lane:
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return self._failed(error)
-        found = [each for each in outcomes if _is_outcome(each)] if is_sequence(outcomes) else []
         if len(found) != len(messages):
             return self._failed(TypeError("it gave no outcome for each message"))
         return found
@@ -143,7 +164,7 @@ class Lane:
     def _failed(self, error: BaseException) -> FailedForNow:
         if isinstance(error, TimeoutError) and not error.args and self._timeout is not None:
             return FailedForNow(f"TimeoutError: not published within {self._timeout:g} s")
-        return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
+        return FailedForNow(message_of(f"{name_of_type(error)}: {message_of(error)}", LONGEST_REASON))
 
     async def _enter(self) -> None:
         publisher: object = self.publisher
@@ -176,15 +197,30 @@ def _is_to_be_entered(publisher: object) -> TypeIs[AbstractAsyncContextManager[o
     return isinstance(publisher, AbstractAsyncContextManager)
 
 
-def _is_outcome(value: object) -> TypeIs[PublishOutcome]:
-    return isinstance(value, Published | RefusedForGood | FailedForNow)
+def _judged(outcomes: object) -> list[PublishOutcome]:
+    """The outcomes among them, of which nothing is a publisher's own any more; raises whatever that does."""
+    if not is_sequence(outcomes):
+        return []
+    found: list[PublishOutcome] = []
+    for each in outcomes:
+        match each:
+            case Published():
+                found.append(Published())
+            case RefusedForGood(reason=reason):
+                found.append(RefusedForGood(message_of(reason, LONGEST_REASON)))
+            case FailedForNow(reason=reason, after=after):
+                found.append(FailedForNow(message_of(reason, LONGEST_REASON), _plain(after)))
+            case _:
+                pass
+    return found
+
+
+def _plain(after: object) -> timedelta | None:
+    if not isinstance(after, timedelta):  # a number, say: the growing delays will do, and the reason is to be read
+        return None
+    return timedelta(microseconds=max(0, after // timedelta(microseconds=1)))
 
 
 def wish_of(outcome: FailedForNow) -> Micros | None:
     """How much later it wishes to be tried again, in microseconds; None if it does not say."""
-    after: object = outcome.after
-    if not isinstance(
-        after, timedelta
-    ):  # a number, say: the growing delays will do, and the reason is what is to be read
-        return None
-    return Micros(max(0, after // timedelta(microseconds=1)))
+    return None if outcome.after is None else Micros(outcome.after // timedelta(microseconds=1))

@@ -43,7 +43,6 @@ from saga_fn.outgoing import (
     RefusedForGood,
     message_id,
 )
-from saga_fn.printable import message_of
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
@@ -64,7 +63,6 @@ _MOST_LEFT: Final = 10_000
 """The messages of so many sagas are given back for which there was no room; those of others when their lease is over."""
 _AT_ONCE: Final = 200
 """One look of the sweep takes no more messages of a topic."""
-_LONGEST_ERROR: Final = 500
 _STOPPING: Final = 2.0
 """Seconds that a stop gives to what is on its way to a broker."""
 _JITTER: Final = 0.2
@@ -220,7 +218,7 @@ class Relay:
             if earlier:
                 self._watch(saga_id)
                 return
-            line = Line(saga_id, name, version, 0.0)
+            line = Line(saga_id, name, version)
         elif line.closed or (earlier and earlier < line.messages[0].rev):
             line.closed = True
             return
@@ -236,9 +234,8 @@ class Relay:
             message = HeldMessage(
                 saga_id, row.rev, row.n, row.topic, row.key, row.headers, row.body, 0, at, name, version
             )
-            line.messages.append(message)
+            line.add(message, steady.now() + row.lease.total_seconds())
             lane.add(message)
-            line.until = steady.now() + row.lease.total_seconds()
         if not line.messages:
             self._leave_behind(saga_id)
         elif was_empty:
@@ -322,10 +319,11 @@ class Relay:
     def _next_of(self, lane: Lane) -> list[Line]:
         """The lines whose first messages are published by the next call; one at a time while the publisher fails."""
         lines: list[Line] = []
-        now, most = steady.now(), 1 if lane.down else lane.batch
+        # The call is over before another process may take what is published by it.
+        over, most = steady.now() + self._options.timeout.total_seconds(), 1 if lane.down else lane.batch
         while lane.waiting and len(lines) < most:
             line = lane.waiting.popleft()
-            if now >= line.until:
+            if over >= line.until:
                 self._drop(line)  # whoever takes it next begins with the first of them
                 self._leave_behind(line.saga_id)
             else:
@@ -369,7 +367,7 @@ class Relay:
 
     def _advance(self, line: Line, behind: list[UUID]) -> None:
         """The first message is published: go on to the next one."""
-        message = line.messages.popleft()
+        message = line.advance()
         lane = self._lane(message.topic)
         if lane is not None:
             lane.drop(message)
@@ -389,7 +387,6 @@ class Relay:
         self._lines.pop(line.saga_id, None)
 
     def _judged(self, message: HeldMessage, outcome: RefusedForGood | FailedForNow) -> FailedMessage:
-        reason = message_of(outcome.reason, _LONGEST_ERROR)
         delay = None
         if isinstance(outcome, FailedForNow):
             delay = self._schedule.delay_after(message.attempts + 1, jitter_draw=random.random(), wish=wish_of(outcome))
@@ -405,7 +402,7 @@ class Relay:
             )
         else:
             self._wake_in(later.total_seconds() + 0.01)
-        return FailedMessage(message.saga_id, message.rev, message.n, later, reason, delay is None)
+        return FailedMessage(message.saga_id, message.rev, message.n, later, outcome.reason, delay is None)
 
     def _count(self, lane: Lane, outcomes: Sequence[PublishOutcome | None]) -> None:
         """Tell how many were published, and how many were not."""
@@ -422,7 +419,7 @@ class Relay:
         reason = next((each.reason for each in outcomes if isinstance(each, FailedForNow)), None)
         if lane.down and not lane.is_told and reason is not None:
             lane.is_told = True
-            self._observers.tell(PublisherFailed(lane.name, message_of(reason, _LONGEST_ERROR)))
+            self._observers.tell(PublisherFailed(lane.name, reason))
 
     # The store.
 
@@ -483,15 +480,18 @@ class Relay:
         until = steady.now() + self._topics.lease.total_seconds()
         for message in held:
             known = self._lines.get(message.saga_id)
-            if known is not None:  # its lease had run out while it waited here
-                known.until, known.closed = until, True
+            if known is not None:
+                known.closed = True
+                first = known.messages[0]
+                if (first.rev, first.n) == (message.rev, message.n):  # its lease had run out while it waited here
+                    known.renew(until)
                 continue
             lane = self._lane(message.topic)
             if lane is None or not lane.room:
                 self._leave_behind(message.saga_id)
                 continue
-            line = Line(message.saga_id, message.saga_name, message.version, until, closed=True)
-            line.messages.append(message)
+            line = Line(message.saga_id, message.saga_name, message.version, closed=True)
+            line.add(message, until)
             lane.add(message)
             self._lines[message.saga_id] = line
             self._put(line)
