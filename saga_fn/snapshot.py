@@ -697,6 +697,8 @@ class AttentionKind(enum.StrEnum):
     """Outgoing messages are dead: they were refused for good, or failed as often as they are tried."""
     MESSAGES_WAIT = "messages_wait"
     """Outgoing messages have waited for longer than ten minutes: their broker is down, or no process has its publisher."""
+    CONSUMER = "consumer"
+    """A consumer of this process loses its broker again and again, though it can connect."""
     RETENTION = "retention"
     """Sagas of a definition are kept though their retention is over: the archive or the store has failed in this process."""
 

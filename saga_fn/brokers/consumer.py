@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import ClassVar, Final, Self
 
 import attrs
 
+from saga_fn import steady
 from saga_fn.arguments import check_is, check_whole
 from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import Intake, OnDropped, Unreadable
 from saga_fn.brokers.sending import seconds_of, told
-from saga_fn.engine.observe.of_messages import ConsumerFailed, IncomingDead, IncomingWaits
+from saga_fn.engine.observe.of_messages import ConsumerFailed, ConsumerLosesBroker, IncomingDead, IncomingWaits
 from saga_fn.errors import SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.printable import printable
@@ -24,6 +26,10 @@ from saga_fn.tasks import Errands, cut_short, spawn
 PATIENCE: Final = 10.0
 """Seconds that each answer to a broker may take."""
 
+_WINDOW: Final = 300.0
+"""Seconds."""
+_OFTEN: Final = 5
+"""So many losses of the broker within the window are no accident."""
 _AHEAD: Final = 4
 """How many times as many messages as are sent at once are in hand: those for one busy saga wait there, and others pass them."""
 _LAST_LOOK: Final = 2.0
@@ -85,6 +91,8 @@ class Consumer(ABC):
         self._in_hand = Errands()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._losses: deque[float] = deque()
+        """When (monotonic time) the broker was lost that had been there, within the window."""
 
     async def __aenter__(self) -> Self:
         """Connect, and begin to take messages.
@@ -109,6 +117,7 @@ class Consumer(ABC):
                 f"the consumer of {shown(self._source)} cannot begin: {told(error)}", hint=self._mend()
             ) from error
         self._loop = spawn(self._go_on())
+        self._orchestrator.engine.troubles.append(self._trouble)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,6 +125,7 @@ class Consumer(ABC):
         loop, self._loop = self._loop, None
         self._stopping.set()
         if loop is not None:
+            self._orchestrator.engine.troubles.remove(self._trouble)
             await cut_short((loop,), PATIENCE, first=_LAST_LOOK + self._grace)
             await self._in_hand.stop(PATIENCE, first=self._grace)
         await self._shut()
@@ -141,11 +151,38 @@ class Consumer(ABC):
         while not self._stopping.is_set():
             try:
                 await self._take()
-                backoff.reset()
             except Exception as error:  # noqa: BLE001 - of the client's: the connection is made again, whatever it was
-                self._orchestrator.engine.observers.tell(ConsumerFailed(self._source, told(error)))
+                if not self._times_lost():
+                    backoff.reset()
+                self._note_loss(error)
                 await self._in_hand.stop(PATIENCE)  # the broker hears nothing more of them, and sends them again
                 await self._open_again(backoff)
+
+    def _times_lost(self) -> int:
+        """How often the broker was lost lately that had been there."""
+        while self._losses and self._losses[0] < steady.now() - _WINDOW:
+            self._losses.popleft()
+        return len(self._losses)
+
+    @property
+    def _is_lost_often(self) -> bool:
+        return self._times_lost() >= _OFTEN
+
+    def _note_loss(self, error: Exception) -> None:
+        self._losses.append(steady.now())
+        observers = self._orchestrator.engine.observers
+        observers.tell(ConsumerFailed(self._source, told(error)))
+        if self._times_lost() == _OFTEN:
+            observers.tell(ConsumerLosesBroker(self._source, _OFTEN, told(error)))
+
+    def _trouble(self) -> str | None:
+        """The trouble that a person should look at."""
+        if not self._is_lost_often:
+            return None
+        return (
+            f"the consumer of {shown(self._source)} has lost its broker {self._times_lost()} times in 5 minutes: the network fails, "
+            "or there is a message that the broker's client library cannot read"
+        )
 
     async def _open_again(self, backoff: Backoff) -> None:
         while not self._stopping.is_set():

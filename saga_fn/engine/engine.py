@@ -141,6 +141,8 @@ class SagaEngine:
         """Who is told what happens here."""
         for observer in self.options.observers:
             self.observers.add(observer)
+        self.troubles: list[Callable[[], str | None]] = []
+        """Asked for what goes wrong beside the sagas, such as with a consumer's broker: it is told by `health`."""
         self.registry: Registry = Registry()
         self.clock: Clock = Clock(store.now, random.random, around=self.options.around, lease=self.options.lease)
         self._on_over = self._let_go

@@ -116,6 +116,7 @@ def _of_this_process(engine: SagaEngine, worker: Worker) -> list[Attention]:
         found.append(_slots_held(engine, worker.slots_held))
     if engine.suspects.waited:
         found.append(_suspects(engine.suspects))
+    found += [Attention(AttentionKind.CONSUMER, text) for ask in engine.troubles if (text := ask()) is not None]
     return found
 
 

@@ -17,9 +17,12 @@ from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import OnDropped
 from saga_fn.errors import shown
 from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.printable import name_of_type
 from saga_fn.rabbitmq.connecting import by_address
 from saga_fn.rabbitmq.publisher import ROUTES
 
+_ALONE: Final = 10.0
+"""Seconds."""
 _OF_THE_BROKER: Final = ROUTES | {"x-death"}
 """Headers by which RabbitMQ sends a copy elsewhere too, or takes it for one that goes in a circle, which it drops."""
 
@@ -79,14 +82,15 @@ class RabbitConsumer(Consumer):
         self._connection: AbstractConnection | None = None
         self._queue: AbstractQueue | None = None
         self._graveyard: AbstractChannel | None = None
+        self._channel: AbstractChannel | None = None
         self._gone = asyncio.Event()
+        self._why = ""
 
     @override
     async def _open(self) -> None:
-        self._gone = asyncio.Event()
+        self._gone, self._why = asyncio.Event(), ""
         self._connection = await self._connect()
-        channel = await self._connection.channel()
-        await channel.set_qos(prefetch_count=self._most_in_hand)
+        self._channel = channel = await self._connection.channel()
         self._queue = await channel.get_queue(self._source)
         channel.close_callbacks.add(self._lost)
         # If the queue is deleted, the broker ends the consumer and leaves the channel open.
@@ -95,7 +99,10 @@ class RabbitConsumer(Consumer):
         if self._dead_letters is not None:
             _ = await self._graveyard.get_queue(self._dead_letters)
 
-    def _lost(self, *_: object) -> None:
+    def _lost(self, *told: object) -> None:
+        why = next((each for each in told if isinstance(each, BaseException)), None)
+        if why is not None and not self._gone.is_set():  # what it says may hold bytes of a message
+            self._why = f": {name_of_type(why)}"
         self._gone.set()
 
     @override
@@ -105,16 +112,28 @@ class RabbitConsumer(Consumer):
 
     @override
     async def _take(self) -> None:
+        while not self._stopping.is_set():
+            await self._take_on()
+
+    async def _take_on(self) -> None:
+        """Take messages until this is left, or, while the broker is lost often, for some seconds.
+
+        Then they come one by one. A queue that counts deliveries, and gives up a message after so many, gives up the one alone at
+        which the connection is lost.
+        """
+        assert self._channel is not None
         assert self._queue is not None
+        alone = self._is_lost_often
+        await self._channel.set_qos(prefetch_count=1 if alone else self._most_in_hand)
         tag = await self._queue.consume(self._receive)
         waits = [asyncio.create_task(each.wait()) for each in (self._stopping, self._gone)]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=_ALONE if alone else None)
         finally:
             for wait in waits:
                 wait.cancel()
         if self._gone.is_set():
-            raise ConnectionError("the connection, the channel or the queue is gone")
+            raise ConnectionError(f"the connection, the channel or the queue is gone{self._why}")
         await self._queue.cancel(tag)
 
     async def _receive(self, arrived: AbstractIncomingMessage) -> None:

@@ -12,15 +12,17 @@ from uuid import uuid4
 
 import aio_pika
 import msgspec
+import pamqp.encode
 import pytest
 from aiokafka import AIOKafkaConsumer
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from pamqp.commands import Basic
-from pamqp.common import FieldValue
+from pamqp.common import FieldTable, FieldValue
 
 from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUnavailableError
-from saga_fn.brokers import EventFor, IncomingMessage
-from saga_fn.engine.observe.of_messages import IncomingDead, IncomingTaken, IncomingWaits
+from saga_fn.backoff import Backoff
+from saga_fn.brokers import EventFor, IncomingMessage, consumer
+from saga_fn.engine.observe.of_messages import ConsumerLosesBroker, IncomingDead, IncomingTaken, IncomingWaits
 from saga_fn.engine.requests.events import too_many_kept, too_many_unread
 from saga_fn.kafka import KafkaConsumer
 from saga_fn.rabbitmq import RabbitConsumer
@@ -219,6 +221,56 @@ async def test_while_the_store_does_not_answer_messages_wait_and_none_is_lost(
         assert await runs["a"].result(timeout=SOON) == 1
         assert len(observed.all(IncomingWaits)) == 3
         await place.emptied()
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client write bytes into a property that are no UTF-8, as clients of other languages do."""
+
+    def short_string(value: str) -> bytes:
+        written = value.encode("utf-8", "surrogateescape")
+        return bytes([len(written)]) + written
+
+    monkeypatch.setattr(pamqp.encode, "short_string", short_string)
+    monkeypatch.setitem(pamqp.encode.METHODS, "shortstr", short_string)
+
+
+async def test_a_message_that_the_client_library_cannot_read_is_told_and_a_queue_with_a_limit_gives_it_up(
+    rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "Backoff", lambda *_: Backoff(0.01, 0.05))
+    place = RabbitPlace(rabbitmq)
+    await place.open()
+    name, dead = f"{place.name}.limited", f"{place.name}.given-up"
+    limited: FieldTable = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 9,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    queue = await place.channel.declare_queue(name, durable=True, arguments=limited)
+    graveyard = await place.channel.declare_queue(dead, durable=True)
+    with monkeypatch.context() as patched:
+        unreadable(patched)
+        await place.channel.default_exchange.publish(aio_pika.Message(b"?", message_id="a\udcff"), name)
+    for number in range(20):
+        await place.channel.default_exchange.publish(aio_pika.Message(b"a:%d" % number, message_id=f"m-{number}"), name)
+    async with orders("a") as (orchestrator, runs):
+        observed = Observed(orchestrator)
+        async with place.consumer(orchestrator, queue=name):
+            told = await observed.until(ConsumerLosesBroker)
+            assert (told.source, told.times) == (name, 5)
+            assert told.reason.endswith("is gone: InvalidFrameError")
+            (found,) = [each for each in (await orchestrator.health()).attention if each.kind == "consumer"]
+            assert "cannot read" in found.text
+            assert await runs["a"].result(timeout=SOON) == 0, "none of those behind it was given up with it"
+            async with asyncio.timeout(SOON):
+                while (await place.channel.declare_queue(dead, passive=True)).declaration_result.message_count != 1:
+                    await asyncio.sleep(0.05)
+            await observed.until(IncomingTaken, times=20)
+        assert not [each for each in (await orchestrator.health()).attention if each.kind == "consumer"]
+    await queue.delete(if_unused=False, if_empty=False)
+    await graveyard.delete(if_unused=False, if_empty=False)
+    await place.close()
 
 
 @pytest.mark.parametrize("full", ["inbox", "key"])

@@ -93,4 +93,29 @@ class ConsumerFailed(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.source, self.reason), logger=PROCESS)
 
 
-IncomingFact: TypeAlias = IncomingTaken | IncomingDropped | IncomingDead | IncomingWaits | ConsumerFailed
+class ConsumerLosesBroker(FactBase, frozen=True):
+    """A consumer loses its broker again and again, though it can connect: a person should look.
+
+    Attributes:
+        source: The queue, stream or topic.
+        times: How often that was within the last 5 minutes.
+        reason: The reason of the last time.
+    """
+
+    source: str
+    times: int
+    reason: str
+
+    @override
+    def _line(self) -> Line:
+        text = (
+            "the consumer of %s can connect, and has lost its broker %d times in 5 minutes, at last by: %s\n"
+            "HINT: if the network and the broker are well, there is a message that the broker's client library cannot read, and "
+            "none behind it is taken: take it out by the broker's own means"
+        )
+        return Line(logging.ERROR, text, (self.source, self.times, self.reason), logger=PROCESS)
+
+
+IncomingFact: TypeAlias = (
+    IncomingTaken | IncomingDropped | IncomingDead | IncomingWaits | ConsumerFailed | ConsumerLosesBroker
+)
