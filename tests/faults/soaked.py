@@ -34,6 +34,7 @@ def five_steps() -> SagaDefinition[int, int]:
     """Five steps; one saga of five turns back at the last."""
     # Nobody else may keep sagas for less than an hour; here an hour has to pass in seconds.
     setattr(retention, "SHORTEST", KEPT)  # noqa: B010 - it is final for all but this program
+    setattr(deleting, "LEAST_KEPT", KEPT)  # noqa: B010 - as above
     setattr(deleting, "_PAUSE", KEPT / 5)  # noqa: B010 - as above
     setattr(worker, "DELETE_EVERY", KEPT.total_seconds() / 5)  # noqa: B010 - as above
     setattr(deleting, "_AT_WORK", KEPT)  # noqa: B010 - as above: some that are at work are killed

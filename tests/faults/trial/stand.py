@@ -40,6 +40,8 @@ WORKERS: Final = 2
 RATE: Final = 20.0
 """Starts a second."""
 AT_ONCE: Final = 60
+"""Starts that wait for an answer, and sagas that have not ended, on a machine that is too slow for more."""
+_GOING: Final = "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL"
 ORPHANED: Final = 60.0
 """Seconds after the fault within which every saga has come to where it has to."""
 TAKES: Final = 0.03
@@ -161,10 +163,13 @@ class Stand:
             await asyncio.sleep(0.1)
 
     async def load(self) -> None:
-        """Start sagas one after another, whatever comes of it."""
+        """Start sagas one after another, whatever comes of it, unless too many are on their way."""
         room = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as starts:
             while not self.over.is_set():
+                if self.numbers % 10 == 0:
+                    while not self.over.is_set() and (await self.asked(_GOING) or 0) > AT_ONCE:
+                        await asyncio.sleep(0.1)
                 await room.acquire()
                 self.numbers += 1
                 starts.create_task(self._one(self.numbers, room))
