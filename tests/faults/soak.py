@@ -219,6 +219,7 @@ async def soak(minutes: float, seed: int) -> int:
                     all_of.create_task(made.sample(began, until, max(5.0, 60 * minutes / 30)))
                 wrong = grown(made.samples)
                 left: int = await pool.fetchval("SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL")
+                workers.stop()  # what they delete cannot be verified
                 wrong += await disagreements(pool)
                 attention = (await orchestrator.health()).attention
         print(

@@ -19,7 +19,7 @@ from tests.faults.trial.run import try_out
 from tests.support.servers import PG15
 
 ALL: Final = os.environ.get("SAGA_FN_FAULTS") == "all"
-SHORT: Final = ((5, CELLS[0]), (15, CELLS[0]), (34, CELLS[3]), (37, CELLS[0]))
+SHORT: Final = ((15, CELLS[0]), (34, CELLS[3]))
 """What is tried in every run of the tests."""
 
 

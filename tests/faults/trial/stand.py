@@ -37,9 +37,9 @@ from tests.support.wire import Wire
 
 PROGRAM: Final = "tests.faults.trial.worker"
 WORKERS: Final = 2
-RATE: Final = 20.0
+RATE: Final = 15.0
 """Starts a second."""
-AT_ONCE: Final = 60
+AT_ONCE: Final = 30
 """Starts that wait for an answer, and sagas that have not ended, on a machine that is too slow for more."""
 _GOING: Final = "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL"
 ORPHANED: Final = 60.0

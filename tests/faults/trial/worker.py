@@ -24,7 +24,7 @@ from tests.faults.death import die_at
 from tests.faults.ledger import Ledger
 from tests.faults.trial.work import Trials
 
-LEASE: Final = 2.0
+LEASE: Final = 3.0
 """Seconds."""
 NO_DATABASE: Final = 3
 """The code that a worker ends with that could not even begin, for want of a database; it is begun again."""
