@@ -281,11 +281,15 @@ class Stand:
 
     async def settled(self) -> int:
         """Wait until every saga has come to where it has to; how many have not."""
-        going = "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL AND id <> ALL($1::uuid[])"
+        # A start whose answer was lost may stand; its caller does not know it, and sends no event to it.
+        going = (
+            "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL AND id <> ALL($1::uuid[])"
+            " AND NOT (name = 'waits' AND id <> ALL($2::uuid[]))"
+        )
         parked = [saga for saga, end in self.accepted.items() if end == PARKED]
         left, until = -1, time.monotonic() + ORPHANED
         while left and time.monotonic() < until:
-            left = await self.asked(going, parked)
+            left = await self.asked(going, parked, list(self.accepted))
             left = -1 if left is None else left
             await asyncio.sleep(0.05)
         return left
