@@ -116,7 +116,10 @@ def _running_item(plan: Plan, state: SagaState, step: StepId) -> _Item | None:
     kinds = tuple(map(type, steps))
     if not UNDISTURBED.issuperset(kinds) or kinds.count(FannedOut) > 1:
         return None
-    all_begun = end - first + len(plan.data.steps) == len(steps)
+    # Another list has items as well, and they are no steps of the plan.
+    others = len(plan.concurrencies) > 1
+    begun = sum([each.step in plan.index for each in steps]) if others else len(steps) - (end - first)
+    all_begun = begun == len(plan.data.steps)
     if not all_begun and not _may_start_nothing_else(plan, whole, (*steps[: first - 1], *steps[end:])):
         return None
     running = kinds[first:end].count(Running)

@@ -67,6 +67,9 @@ PLANS = {
     "beside a step after it": Plan.of(step("a", concurrency=2), step("b"), step("c", "b")),
     "before a step that needs two": Plan.of(step("a", concurrency=2), step("b"), step("c", "a", "b")),
     "after another list": Plan.of(step("b", concurrency=2), step("a", "b", concurrency=2)),
+    "between another list and as many steps": Plan.of(
+        step("b", concurrency=2), step("a", "b", concurrency=2), step("c", "a"), step("d", "c")
+    ),
     "beside another list": Plan.of(step("a", concurrency=2), step("b", concurrency=1)),
     "in a time": Plan.of(
         step("a", concurrency=2, retry=RetrySchedule(3, base=Micros(1), within=Micros(SECOND))), deadline=Micros(SECOND)
@@ -77,7 +80,14 @@ PLANS = {
     "in transactions": Plan.of(step("a", concurrency=2, transactional=True)),
 }
 """Each with a list of three items, of which the exploration has two."""
-LITTLE_TO_UNDO = {"one at a time", "after another list", "in a time", "past the pivot", "before the pivot"}
+LITTLE_TO_UNDO = {
+    "between another list and as many steps",
+    "one at a time",
+    "after another list",
+    "in a time",
+    "past the pivot",
+    "before the pivot",
+}
 """Of a list of three, the second of which fails."""
 
 

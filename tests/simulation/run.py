@@ -41,7 +41,9 @@ KINDS: Final[tuple[FaultKind, ...]] = ("crash", "crash", "stop", "cut", "slow", 
 STORED: Final = frozenset({"accepted", "buffered", "kept", "duplicate"})
 _QUIET: Final = 1500.0
 """Seconds within which all that can go on by itself has done so, once nothing is in its way."""
-_RESUMING: Final = frozenset({"retry", "retry_with_input", "cancel", "settle_undone", "settle_done", "rewind"})
+_RESUMING: Final = frozenset(
+    {"retry", "retry_with_input", "cancel", "settle_undone", "settle_done", "settle_never_ran", "rewind"}
+)
 Act = Callable[[Office], Coroutine[Any, Any, None]]  # Any: as asyncio has it
 MakeStore = Callable[[Callable[[], float]], MemoryStore]
 
