@@ -25,7 +25,7 @@ STORE: Final[tuple[tuple[Mutant, int], ...]] = (
         0,
     ),
     (Mutant("the lease in a scan", MemoryStore._due, "and saga.record.due_at <= now", ""), 0),
-    (Mutant("the lease in a claim", MemoryStore.claim, "or self._leased(saga.record)", ""), 12),
+    (Mutant("the lease in a claim", MemoryStore.claim, "or self._leased(saga.record)", ""), 5),
     (Mutant("the end in a claim", MemoryStore.claim, "or saga.record.ended_at is not None", ""), 0),
     (
         Mutant(
@@ -57,6 +57,6 @@ ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
             "if self._stage.lost or steady.now() >= self.saga.deadline:",
             "if self._stage.lost:",
         ),
-        4,
+        13,
     ),
 )

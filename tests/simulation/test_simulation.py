@@ -36,6 +36,14 @@ def test_a_wait_may_begin_as_the_moments_of_its_delayed_saga_are_moved() -> None
     assert run(Case(100)).wrong == ()
 
 
+def test_a_saga_does_not_end_before_the_step_after_two_lists() -> None:
+    tamed = tuple(feature for feature in FEATURES if feature != "items")
+    case = Case(
+        1048, sagas=(97,), deeds=(), faults=(), bad_weather=False, tame=True, tamed=tamed, without=("saga-2/step-1",)
+    )
+    assert run(case).wrong == ()
+
+
 def test_a_seed_is_the_same_run_in_every_process() -> None:
     script = "from tests.simulation.test_simulation import run, short; print(run(short(5)).digest)"
     digests = {
