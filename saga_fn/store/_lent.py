@@ -57,25 +57,25 @@ class LentConnection(PoolConnectionProxy):
         await super().reset_type_codec(*args, **options)
 
     @override
-    async def add_listener(self, *args: Any) -> None:
+    async def add_listener(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_watched = True
-        await super().add_listener(*args)
+        await super().add_listener(*args, **options)
 
     @override
-    def add_log_listener(self, *args: Any) -> None:
+    def add_log_listener(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_watched = True
-        super().add_log_listener(*args)
+        super().add_log_listener(*args, **options)
 
     @override
-    def add_termination_listener(self, *args: Any) -> None:
+    def add_termination_listener(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_watched = True
-        super().add_termination_listener(*args)
+        super().add_termination_listener(*args, **options)
 
     @override
-    def add_query_logger(self, *args: Any) -> None:
+    def add_query_logger(self, *args: Any, **options: Any) -> None:
         """As the connection does."""
         self.is_watched = True
-        super().add_query_logger(*args)
+        super().add_query_logger(*args, **options)

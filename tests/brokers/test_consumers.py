@@ -237,7 +237,10 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_message_that_the_client_library_cannot_read_is_told_and_a_queue_with_a_limit_gives_it_up(
     rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "Backoff", lambda *_: Backoff(0.01, 0.05))
+    def quick(first: float, longest: float) -> Backoff:
+        return Backoff(min(first, 0.01), min(longest, 0.05))
+
+    monkeypatch.setattr(consumer, "Backoff", quick)
     place = RabbitPlace(rabbitmq)
     await place.open()
     name, dead = f"{place.name}.limited", f"{place.name}.given-up"

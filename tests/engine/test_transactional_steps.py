@@ -813,13 +813,16 @@ async def test_a_step_that_changes_how_types_are_read_changes_it_for_itself_alon
 async def test_a_callback_that_a_step_adds_hears_of_no_other_step(
     add: str, borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    heard: list[Any] = []
+    heard: list[object] = []
     servers: list[int] = []
+
+    def hears(*told: object) -> None:
+        heard.extend(told)
 
     @step(transactional=True)
     async def listens(inp: Order, ctx: TransactionalContext) -> Done:
         servers.append(ctx.connection.get_server_pid())
-        added = getattr(ctx.connection, add)(*["there"] * (add == "add_listener"), lambda *told: heard.extend(told))
+        added = getattr(ctx.connection, add)(*["there"] * (add == "add_listener"), hears)
         if add == "add_listener":
             await added
         return Done("listens")
