@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
@@ -84,6 +84,8 @@ class ExportedSaga(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(ExportedSaga).decode
+_TRUNCATED: Final = "truncated"
+"""msgspec says so of JSON that ends too early."""
 
 
 def saga_in(line: str | bytes) -> ExportedSaga | None:
@@ -92,8 +94,10 @@ def saga_in(line: str | bytes) -> ExportedSaga | None:
         found = _decode(line)
     except msgspec.ValidationError as error:
         raise DamagedError(f"it is JSON, but no saga: {error}") from None
-    except (ValueError, RecursionError):
-        return None
+    except (ValueError, RecursionError) as error:
+        if line[:1] in ("{", b"{") and _TRUNCATED in str(error):
+            return None
+        raise DamagedError("it is no JSON") from None
     if found.format != EXPORT_FORMAT:
         raise DamagedError(f"it has the format {found.format}; this version of the library reads {EXPORT_FORMAT}")
     return found

@@ -99,7 +99,8 @@ class ReplayFinding:
     def __str__(self) -> str:
         whose = f"line {self.line}" if self.saga_id is None else f"{self.saga_name} v{self.version} {self.saga_id}"
         where = "" if self.entry is None else f", entry {self.entry} ({self.event})"
-        return f"{whose}{where}: {self.fact}\n    HINT: {self.hint}"
+        stands = ", where it stands" if self.stands_there else ""
+        return f"{self.kind}: {whose}{where}{stands}: {self.fact}\n    HINT: {self.hint}"
 
 
 class ReplayError(SagaError, AssertionError):

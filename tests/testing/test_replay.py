@@ -298,6 +298,20 @@ async def test_a_damaged_line_is_a_finding(change: Callable[[dict[str, Any]], ob
     assert all(each.hint for each in found)
 
 
+@pytest.mark.parametrize("text", ["<html>", "\x1f\x8b\x08", "no export", "tru", '"{', "\ud800"])
+async def test_a_file_that_is_no_export_is_found_damaged(text: str) -> None:
+    found = replay([text], build(sale))
+    assert kinds(found) == [(ReplayKind.DAMAGED, None, None)]
+    with pytest.raises(ReplayError):
+        found.raise_for_findings()
+
+
+async def test_a_line_that_is_broken_in_two_is_found_damaged() -> None:
+    (line,) = await exported(sale)
+    found = replay([line[:99], line[99:]], build(sale))
+    assert (found.torn, [each.kind for each in found]) == (1, [ReplayKind.DAMAGED])
+
+
 async def test_nothing_in_an_export_raises_anything_else() -> None:
     (line,) = await exported(sale)
     draw = random.Random(7)
@@ -309,7 +323,7 @@ async def test_nothing_in_an_export_raises_anything_else() -> None:
             text[draw.randrange(len(text))] = draw.choice('0123456789abcdefABC"{}[],:= \\')
         garbled.append("".join(text))
     found = replay(garbled, orchestrator)
-    assert found.torn
+    assert 1 <= found.torn < len(garbled) / 10, "what ends too early"
     assert all(isinstance(each, ReplayFinding) for each in found)
     assert "findings" in str(found)
 
