@@ -171,8 +171,8 @@ class SagaEngine:
         self.relay: Relay = Relay(store, self.topics, options.outgoing, self.observers)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
-        self.on_awaited: Callable[[], None] | None = None
-        """Told when somebody begins to wait for the end of a saga, from the next life on."""
+        self.on_awaited: Callable[[UUID], None] | None = None
+        """Told of the saga when somebody begins to wait for its end, from the next life on."""
         self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
         self.slots: Callable[[str], int] = _no_slots

@@ -85,11 +85,18 @@ class Calling:
 
     async def of_hook(self, real: Callable[[], Awaitable[object]]) -> object:
         """Call a hook."""
-        return await self._clock.call(self._process(), real)
+        return await self._clock.call(await self._caller(), "a hook", real)
+
+    async def _caller(self) -> Process:
+        """The process that calls. It goes on no further if it is dead: it may have died since it set about this call."""
+        process = self._process()
+        if process.is_dead:
+            await process.never()
+        return process
 
     async def _call(self, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]) -> object:
         """Call the code of this place, with all that is to befall the call."""
-        process, step_id, phase = self._process(), place.context.step_id, place.phase
+        process, step_id, phase = await self._caller(), place.context.step_id, place.phase
         if self.stop is not None and not self.stop.reached and self.stop.is_at(place):
             await self._stand_still(process, self.stop)
         if self.faults.take("before", phase, step_id):
@@ -153,8 +160,7 @@ class Calling:
         fake = self.fakes.stands_in(place, step)
         try:
             work = fake or (_refused(place) if self._only_fakes else real)
-            called = self._clock.call(process, work)
-            returned = await called
+            returned = await self._clock.call(process, place.what, work)
         except BaseException as error:
             record.end(raised=error)
             if _fails_the_test(error, faked=fake is not None):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from datetime import datetime
 from typing import Any, Final, TypeVar, final
+from uuid import UUID
 
 from saga_fn.store.records import moment_of
 from saga_fn.testing.processes import Process
@@ -28,37 +29,42 @@ _MICROS: Final = 1_000_000
 class Outside:
     """One call of the user's code, which a process waits for."""
 
-    __slots__ = ("_cut", "_loop", "_on_over", "_task", "_told", "_work", "process")
+    __slots__ = ("_alarm", "_clock", "_cut", "_loop", "_task", "_told", "_work", "awaits", "process", "what")
 
     def __init__(
         self,
         process: Process,
-        loop: asyncio.AbstractEventLoop,
+        clock: Clockwork,
+        what: str,
         work: Callable[[], Awaitable[object]],
-        on_over: Callable[[Outside], None],
     ) -> None:
         self.process: Process = process
-        self._on_over = on_over
-        self._loop = loop
+        self.what: str = what
+        self.awaits: set[UUID] = set()
+        """The sagas of this World whose ends it has awaited so far."""
+        self._clock = clock
+        self._loop = loop = clock.loop
         self._work = work
         self._told: asyncio.Future[None] = process.loop.create_future()
         self._task: asyncio.Task[object] | None = None
         self._cut = False
-        process.out += 1
         # Not here: this is the turn of the process, and a task belongs to the loop that it begins in.
         loop.call_soon(self._begin, context=Context())
+        self._alarm = loop.call_later(clock.patience, clock.on_impatience, self, context=Context())
 
     def _begin(self) -> None:
         if self._cut:
             self._over(None)
             return
-        self._task = self._loop.create_task(_awaited(self._work), context=Context())
+        context = Context()
+        context.run(CALLED.set, self)
+        self._task = self._loop.create_task(_awaited(self._work), context=context)
         self._task.add_done_callback(self._over)
 
     def _over(self, _: asyncio.Task[object] | None) -> None:
         if not self._told.done():
-            self.process.out -= 1
-            self._on_over(self)
+            self._alarm.cancel()
+            self._clock.out.discard(self)
             self._told.set_result(None)
 
     def cut(self) -> None:
@@ -88,6 +94,10 @@ class Outside:
         return self._task.result()
 
 
+CALLED: Final[ContextVar[Outside | None]] = ContextVar("saga_fn_world_called", default=None)
+"""The call of the user's code that runs here; None outside of all of them."""
+
+
 async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
     return await work()
 
@@ -96,8 +106,10 @@ async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
 class Clockwork:
     """The time of a World, and its processes."""
 
-    def __init__(self, start: datetime) -> None:
+    def __init__(self, start: datetime, *, patience: float) -> None:
+        """`patience` is how long a call of the user's code may take, in real seconds."""
         self._start = moment_of(start)
+        self.patience: float = patience
         # Half a microsecond beside whole ones, so that the store's clock, which cuts off, shows the moment that was meant.
         self.time: VirtualTime = VirtualTime((self._start + 0.5) / _MICROS)
         self.processes: list[Process] = []
@@ -106,7 +118,12 @@ class Clockwork:
         self._news = asyncio.Event()
         self.on_rest: Callable[[], None] = _nothing
         """Called each time when nothing can go on at this moment."""
+        self.on_impatience: Callable[[Outside], object] = _no_call
+        """Told of a call that has taken so long."""
+        self.waits: Callable[[Outside], bool] = _no_call
+        """Whether a call waits for the World itself: for the end of another saga."""
         self.out: set[Outside] = set()
+        """The calls of the user's code that are not over."""
 
     # Turning.
 
@@ -143,8 +160,7 @@ class Clockwork:
             if not ready:
                 break
             for process in ready:
-                if process.runs:  # a turn of another may have killed it
-                    process.loop.turn()
+                process.turn()  # of one that a turn of another has killed, nothing runs
         else:
             self.wake()
             return
@@ -167,17 +183,17 @@ class Clockwork:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing can go on at this moment: nothing of the library's, and none of the user's code is called."""
-        return not self.turns and not any(process.runs and process.out for process in self.processes)
+        """Whether nothing can go on at this moment: nothing of the library's, and none of the user's code but what waits for it."""
+        return not self.turns and all(not each.process.runs or self.waits(each) for each in self.out)
 
     async def pause(self) -> None:
         """Let the user's own tasks go on for a few turns."""
         for _ in range(_POLITE):
             await asyncio.sleep(0)
 
-    def call(self, process: Process, work: Callable[[], Awaitable[object]]) -> Outside:
+    def call(self, process: Process, what: str, work: Callable[[], Awaitable[object]]) -> Outside:
         """Call the user's code in the user's loop, for a process."""
-        called = Outside(process, self.loop, work, self.out.discard)
+        called = Outside(process, self, what, work)
         self.out.add(called)
         return called
 
@@ -204,6 +220,10 @@ def _first(processes: Iterable[Process]) -> float | None:
 
 def _nothing() -> None:
     return None
+
+
+def _no_call(_: Outside) -> bool:
+    return False
 
 
 def at_once(work: Awaitable[T]) -> T:

@@ -61,8 +61,6 @@ class Process:
         self.is_dead: bool = False
         self.stands_still_for: UUID | None = None
         """The saga that another process is to take from this one meanwhile; None if it runs."""
-        self.out: int = 0
-        """How many calls of the user's code it waits for at this moment."""
         self._working: set[asyncio.Task[Any]] = set()  # Any: numbers, which nobody asks for
         self._waits_for: asyncio.Future[None] = self.loop.create_future()
 
@@ -75,6 +73,10 @@ class Process:
     def works(self) -> bool:
         """Whether it has taken on any work that is not over."""
         return bool(self._working)
+
+    def turn(self) -> None:
+        """Let it go on, until it dies or stands still: that may come in the middle of a turn."""
+        self.loop.turn(lambda: self.runs)
 
     def begin(self, work: Coroutine[Any, Any, object]) -> None:  # Any: as asyncio has it
         """Do this in its event loop."""

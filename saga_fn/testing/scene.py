@@ -20,7 +20,7 @@ from saga_fn.store.memory import MemoryStore
 from saga_fn.store.records import SagaRecord, time_of
 from saga_fn.testing.calling import Calling
 from saga_fn.testing.calls import WorldError
-from saga_fn.testing.clockwork import Clockwork, at_once
+from saga_fn.testing.clockwork import CALLED, Clockwork, Outside, at_once
 from saga_fn.testing.processes import Process, follow_virtual_time
 from saga_fn.testing.stand_ins import through
 from saga_fn.testing.transactions import NoDatabase
@@ -35,9 +35,9 @@ _MOST_AT_ONCE: Final = 1000
 class Scene:
     """All of a World but its face."""
 
-    def __init__(self, start: datetime, *, lease: timedelta, only_fakes: bool) -> None:
+    def __init__(self, start: datetime, *, lease: timedelta, patience: timedelta, only_fakes: bool) -> None:
         follow_virtual_time()
-        self.clock: Clockwork = Clockwork(start)
+        self.clock: Clockwork = Clockwork(start, patience=patience.total_seconds())
         self.store: MemoryStore = MemoryStore(clock=self.clock.time.time)
         self.store.transactions = NoDatabase(self.store)
         self.store.processes.clock = lambda: 0.0
@@ -65,6 +65,8 @@ class Scene:
         self._driving = False
         self._driver: asyncio.Task[None] | None = None
         self.clock.on_rest = self._rests
+        self.clock.on_impatience = self._out_too_long
+        self.clock.waits = self._waits
         self.front.engine.on_awaited = self._awaited
 
     # Opening and closing.
@@ -217,6 +219,22 @@ class Scene:
         self._failure = self._failure or error
         self.clock.tell()
 
+    def _waits(self, called: Outside) -> bool:
+        """Whether a call of the user's code waits for the end of a saga in this World, so that the World has to go on."""
+        return bool(called.awaits) and not called.awaits.isdisjoint(self.front.engine.ends.awaited)
+
+    def _out_too_long(self, called: Outside) -> None:
+        """A call has not returned, and may never: the clock stands still for it, so that no timeout of its step can tell."""
+        seconds = f"{self.clock.patience:g} seconds"
+        awaited = [each for each in self.front.engine.ends.awaited if each in called.awaits]
+        if awaited:
+            why, hint = self._why_not(awaited[0])
+            fact = f"{called.what} has awaited the end of saga {awaited[0]} for {seconds}: {why}"
+        else:
+            fact = f"{called.what} was called {seconds} ago, and has not returned"
+            hint = "world.late(step) has an answer come too late; World(patience=timedelta(minutes=10)) waits longer for a call"
+        self._fail(WorldError(fact, hint=hint))
+
     async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome]:
         self.messages += messages
         return [Published()] * len(messages)
@@ -296,11 +314,14 @@ class Scene:
         worker.begin(worker.orchestrator.engine.relay.work_off())
         return True
 
-    def _awaited(self) -> None:
-        """Somebody awaits the end of a saga."""
+    def _awaited(self, saga_id: UUID) -> None:
+        """Somebody awaits the end of a saga: the test, or a step."""
+        called = CALLED.get()
+        if called is not None:
+            called.awaits.add(saga_id)
         if self._closed is not None:
-            for saga_id in self.front.engine.ends.awaited:
-                self.front.engine.ends.heard(saga_id, self._closed)
+            for each in self.front.engine.ends.awaited:
+                self.front.engine.ends.heard(each, self._closed)
             return
         if not self.clock.is_wound_up:  # too late to enter the orchestrator: that would forget who waits
             self.clock.wind_up(asyncio.get_running_loop())
@@ -341,8 +362,13 @@ class Scene:
 
     def never(self, saga_id: UUID, wanted: str) -> WorldError:
         """The reason why a saga comes to something never."""
-        seen = self.snapshot(saga_id)
         called = ", ".join(call.what for call in self.calling.calls if call.saga_id == saga_id) or "nothing"
+        why, hint = self._why_not(saga_id)
+        return WorldError(f"{wanted}, and that never comes: {why}; called so far: {called}", hint=hint)
+
+    def _why_not(self, saga_id: UUID) -> tuple[str, str]:
+        """Why a saga goes no further, and the mend."""
+        seen = self.snapshot(saga_id)
         hint = "world.calls has each call, and world.admin.get_saga(run.id) the whole history"
         events = [event for wait in seen.waiting_for for event in wait.events]
         if seen.ended_at is not None:
@@ -360,7 +386,7 @@ class Scene:
             hint = f"world.admin.resume_saga(run.id), or world.admin.resume({shown(seen.saga_name)})"
         else:
             why = f"it is {seen.status.value}, and nothing is due any more"
-        return WorldError(f"{wanted}, and that never comes: {why}; called so far: {called}", hint=hint)
+        return why, hint
 
 
 def _nothing() -> None:

@@ -34,6 +34,10 @@ def _nothing() -> None:
     return None
 
 
+def _always() -> bool:
+    return True
+
+
 @final
 class VirtualTime:
     """The time of one test or simulation, in seconds, which moves when it is told to.
@@ -151,8 +155,13 @@ class VirtualLoop(_Base):
         """Let none of its timers be due any more: it is to end, and not to go on from where it stands."""
         self._timers.clear()
 
-    def turn(self) -> None:
-        """Run what is ready now, once, as the running loop; what becomes ready meanwhile waits for the next turn."""
+    def turn(self, goes_on: Callable[[], bool] = _always) -> None:
+        """Run what is ready now, once, as the running loop; what becomes ready meanwhile waits for the next turn.
+
+        Args:
+            goes_on: Asked before each callback: once it says no, the rest of them stay ready, in their order. A process may die in
+                the middle of a turn, and nothing of it is to run after that. Default: always.
+        """
         ready, timers, now = self._ready, self._timers, self._time.monotonic()
         while timers and (timers[0][0] <= now or timers[0][2].cancelled()):
             ready.append(heapq.heappop(timers)[2])
@@ -161,6 +170,8 @@ class VirtualLoop(_Base):
         self._turning = True
         try:
             for left in range(len(ready), 0, -1):
+                if not goes_on():
+                    break
                 if self._pick is not None and left > 1:
                     ready.rotate(-(place := self._pick(left)))
                     handle = ready.popleft()

@@ -53,9 +53,9 @@ _NOTHING: Final = _Nothing()
 class World:
     """Sagas for one test, without a database and without waiting.
 
-    Its clock stands still while anything of yours runs, so no timeout fires while a fake is answering. When nothing can go on,
-    it jumps to the next moment at which something is due. Sagas run in worker processes of the World's own, which a test may
-    kill. The test's own handles live through that.
+    Its clock stands still while anything of yours runs, so no timeout fires while a fake is answering. Once nothing can go on, it
+    jumps to the next moment at which something is due. Code of yours that awaits the end of a saga does not hold it up. Sagas
+    run in worker processes of the World's own, which a test may kill. The test's own handles live through that.
 
     Use it in one event loop, by `async with`, or by the fixture `world` of the pytest plugin. Leaving it raises what has failed in
     it, and WorldError for a crash or another fault that was asked for and never came.
@@ -63,10 +63,12 @@ class World:
     Args:
         start: The moment at which its clock begins, a datetime with a time zone. Default: None, now.
         lease: How long a dead worker's sagas wait for another one, by the World's clock, as a timedelta. Default: 15 seconds.
+        patience: How long one call of a step, a fake or a hook may take in real time, as a timedelta; after that the test fails.
+            Default: 60 seconds.
         only_fakes: Whether a call of a step that has no fake fails the test, in place of being made. Default: False.
 
     Raises:
-        SagaError: `start` has no time zone, or `lease` is out of its range.
+        SagaError: `start` has no time zone, or `lease` or `patience` is out of its range.
 
     Example::
 
@@ -79,14 +81,22 @@ class World:
     """
 
     def __init__(
-        self, *, start: datetime | None = None, lease: timedelta = timedelta(seconds=15), only_fakes: bool = False
+        self,
+        *,
+        start: datetime | None = None,
+        lease: timedelta = timedelta(seconds=15),
+        patience: timedelta = timedelta(seconds=60),
+        only_fakes: bool = False,
     ) -> None:
         hint = "e.g. datetime(2026, 1, 1, tzinfo=UTC)"
         check_is(start, (datetime, type(None)), "the moment at which a World begins", error=SagaError, hint=hint)
         if start is not None and start.utcoffset() is None:
             raise SagaError("the moment at which a World begins has no time zone", hint=hint)
         _ = micros_of("lease", lease, error=SagaError)
-        self._scene = Scene(datetime.now(UTC) if start is None else start, lease=lease, only_fakes=only_fakes)
+        _ = micros_of("patience", patience, error=SagaError)
+        self._scene = Scene(
+            datetime.now(UTC) if start is None else start, lease=lease, patience=patience, only_fakes=only_fakes
+        )
         self._closed = False
 
     async def __aenter__(self) -> Self:

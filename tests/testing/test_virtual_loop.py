@@ -111,6 +111,17 @@ def test_nothing_of_a_loop_that_is_turned_no_more_runs_again() -> None:
     assert (loop.next_timer, loop.ready, loop.is_closed(), seen) == (None, False, True, [])
 
 
+def test_a_process_that_dies_in_a_turn_runs_no_more_of_that_turn() -> None:
+    seen: list[int] = []
+    loop = VirtualLoop(VirtualTime())
+    for each in range(4):
+        _ = loop.call_soon(seen.append, each)
+    loop.turn(lambda: len(seen) < 2)
+    assert (seen, loop.ready) == ([0, 1], True)
+    loop.turn()
+    assert seen == [0, 1, 2, 3], "one that stood still goes on in order"
+
+
 def test_an_answer_from_outside_of_a_turn_is_told() -> None:
     told: list[bool] = []
     loop = VirtualLoop(VirtualTime(), on_ready=lambda: told.append(True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -149,6 +150,90 @@ async def test_the_clock_stands_still_for_what_a_step_has_begun_beside_itself() 
         world.fake(reserve, reserves)
         assert await run.result() == "receipt for 1"
         assert world.now == START
+
+
+async def test_a_fake_that_never_returns_fails_the_test() -> None:
+    """Its step has a timeout. The clock stands still for a fake, so that timeout never comes."""
+
+    async def silent(order: Order) -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async with World(start=START, patience=timedelta(milliseconds=50)) as world:
+        orders = world.register(shop)
+        world.fake(charge, silent)
+        with pytest.raises(WorldError, match=r"charge was called 0.05 seconds ago, and has not returned\nHINT.*late"):
+            await world.until(await orders.start(Order()))
+
+
+async def test_whoever_awaits_a_result_hears_of_a_step_that_never_returns() -> None:
+    @step
+    async def stuck(order: Order) -> str:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await given_up.wait()
+                return "at last"
+
+    @saga("stuck")
+    def stuck_saga(order: StepRef[Order]) -> StepRef[str]:
+        return stuck(order)
+
+    given_up = asyncio.Event()
+    async with World(patience=timedelta(milliseconds=50)) as world:
+        with pytest.raises(WorldError, match=r"stuck was called 0.05 seconds ago"):
+            await world.register(stuck_saga).run(Order())
+        given_up.set()
+
+
+async def test_a_call_that_has_returned_in_time_is_no_matter_later() -> None:
+    async with World(patience=timedelta(milliseconds=50)) as world:
+        orders = world.register(shop)
+        assert await orders.run(Order()) == "parcel for 1"
+        await asyncio.sleep(0.1)
+        assert await orders.run(Order("2")) == "parcel for 2"
+
+
+async def test_a_step_awaits_the_end_of_another_saga() -> None:
+    async with World(start=START) as world:
+        orders, others = world.register(shop), world.register(approved)
+
+        async def ask(order: Order) -> str:
+            other = await others.start(order)
+            await world.send(other, approval, Approval("ann"))
+            return await other.result()
+
+        world.fake(ship, ask)
+        assert (await world.until(await orders.start(Order("1")))).status is SagaStatus.COMPLETED
+        assert await orders.run(Order("2")) == "receipt for 2"
+        assert world.now == START, "neither had to wait for anything"
+
+
+async def test_a_step_that_awaits_another_saga_for_too_long_has_its_timeout() -> None:
+    async with World(start=START) as world:
+        orders, others = world.register(shop), world.register(approved)
+
+        async def ask(order: Order) -> str:
+            return await (await others.start(order)).result()
+
+        world.fake(ship, ask)
+        run = await orders.start(Order())
+        assert (await world.until(run)).status is not SagaStatus.COMPLETED
+        assert START + timedelta(seconds=10) <= world.now < START + timedelta(days=3)
+
+
+async def test_a_step_that_awaits_in_vain_fails_the_test() -> None:
+    @step(timeout=None)
+    async def patient(order: Order) -> str:
+        return await (await others.start(order)).result()
+
+    @saga("patient")
+    def patient_saga(order: StepRef[Order]) -> StepRef[str]:
+        return patient(order)
+
+    async with World(patience=timedelta(milliseconds=200)) as world:
+        others = world.register(unlimited)
+        with pytest.raises(WorldError, match=r"patient has awaited the end of saga .*: it waits for 'approval', which"):
+            await world.register(patient_saga).run(Order())
 
 
 async def test_retries_wait_on_the_worlds_clock() -> None:
@@ -365,6 +450,40 @@ async def test_a_worker_is_killed(at: str, called: tuple[str, ...]) -> None:
         assert world.called == called
         keys = {call.idempotency_key for call in world.calls if call.step == "ship"}
         assert len(keys) == 1
+
+
+@pytest.mark.parametrize("at", ["before", "after", "after_commit"])
+async def test_nothing_of_a_dead_worker_is_called_and_nothing_of_it_runs_on(at: str) -> None:
+    """All items are begun in one turn of the process, and it dies in the middle of that turn."""
+    seen: list[str] = []
+
+    async def give_back(name: str, given: str | None) -> None:
+        seen.append(f"undo {name}")
+
+    @step(compensate=give_back, on_unknown="undo")
+    async def give(name: str) -> str:
+        await asyncio.sleep(0.01)
+        seen.append(name)
+        return name
+
+    @step
+    async def close(names: list[str]) -> str:
+        return ",".join(names)
+
+    @saga("wide")
+    def wide(names: StepRef[list[str]]) -> StepRef[str]:
+        return close(give.each(concurrency=4)(names, using=lambda names: names))
+
+    async with World(start=START) as world:
+        gifts = world.register(wide)
+        world.crash("give[0]" if at == "before" else "give", at=at)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # each of them
+        run = await gifts.start(["a", "b", "c", "d"])
+        await world.until(run)
+        called = [call.what for call in world.calls if call.worker == 1]
+        assert called == ([] if at == "before" else [f"give[{number}]" for number in range(4)])
+        ended = list(seen)
+        await asyncio.sleep(0.05)
+        assert seen == ended, "nothing of it runs on"
 
 
 async def test_a_crash_takes_a_lease_to_be_noticed() -> None:

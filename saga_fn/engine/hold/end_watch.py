@@ -28,7 +28,7 @@ class Ends:
     """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
 
     def __init__(
-        self, store: Store, held: Container[UUID], observers: Observers, on_wait: Callable[[], None] | None = None
+        self, store: Store, held: Container[UUID], observers: Observers, on_wait: Callable[[UUID], None] | None = None
     ) -> None:
         """`on_wait` is told when somebody begins to wait: in a test nothing would go on else."""
         self._store = store
@@ -76,7 +76,7 @@ class Ends:
         waiters[told] = parked
         self._backoff.reset()
         if self._on_wait is not None:
-            self._on_wait()
+            self._on_wait(saga_id)
         is_over = False
         if seconds < math.inf:
             self._limits.watch(told, seconds)

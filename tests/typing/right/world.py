@@ -103,5 +103,5 @@ async def use(world: World) -> None:
 
 
 async def begin() -> None:
-    async with World(lease=timedelta(seconds=5), only_fakes=True) as world:
+    async with World(lease=timedelta(seconds=5), patience=timedelta(minutes=5), only_fakes=True) as world:
         assert_type(world, World)
