@@ -77,6 +77,14 @@ class VirtualTime:
         self._now = max(self._now, moment)
 
 
+def _made_by_loop(
+    loop: asyncio.AbstractEventLoop,
+    coro: Coroutine[Any, Any, T],
+    **options: Any,  # Any: as asyncio has it
+) -> asyncio.Task[T]:
+    return loop.create_task(coro, **options)
+
+
 class _Future(asyncio.Future[T]):
     """One whose place in a set is the same in every run: by its number, not by where it is in memory."""
 
@@ -306,6 +314,15 @@ class VirtualLoop(_Base):
         # A name of its own: asyncio's would count across all loops of the process.
         called = f"Task-{number}" if name is None else str(name)
         return _Task(coro, loop=self, name=called, context=context, number=number)  # type: ignore[arg-type]  # a generator is refused there
+
+    @override
+    def get_task_factory(self) -> Callable[..., asyncio.Task[Any]]:  # Any: as asyncio has it
+        """Tell that it makes its tasks itself: one that is made past it has no number, and begins at once on newer Pythons.
+
+        Returns:
+            The function that makes a task.
+        """
+        return _made_by_loop
 
     @override
     def is_running(self) -> bool:

@@ -122,6 +122,20 @@ def test_a_process_that_dies_in_a_turn_runs_no_more_of_that_turn() -> None:
     assert seen == [0, 1, 2, 3], "one that stood still goes on in order"
 
 
+def test_it_says_that_it_makes_its_tasks_itself() -> None:
+    """On newer Pythons a step's task is begun at once where the loop has no factory of tasks, and a loop without the call fails."""
+    loop = VirtualLoop(VirtualTime())
+
+    async def work() -> int:
+        return 7
+
+    task = loop.get_task_factory()(loop, work())
+    assert type(task) is type(loop.create_task(work()))
+    assert not task.done()
+    loop.turn()
+    assert task.result() == 7
+
+
 def test_an_answer_from_outside_of_a_turn_is_told() -> None:
     told: list[bool] = []
     loop = VirtualLoop(VirtualTime(), on_ready=lambda: told.append(True))
