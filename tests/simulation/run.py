@@ -289,7 +289,7 @@ class _Run:
         return all(
             saga.record.ended_at is not None or (saga.record.owner is None and saga.record.due_at is None)
             for saga in self._store._sagas.values()
-        ) and not any(self._store.outgoing._messages.values())
+        ) and all(not kept or kept[0].record.dead_at is not None for kept in self._store.outgoing._messages.values())
 
     # The end.
 
