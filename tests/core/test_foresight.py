@@ -9,13 +9,15 @@ import pytest
 
 from saga_fn.core.events import Event, Resumed, Started, StepSucceeded, Ticked
 from saga_fn.core.foresight import foresee, foresee_start
-from saga_fn.core.ids import Micros, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.state import (
     Attempts,
     Buffered,
     FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     Parked,
     ParkReason,
     Retrying,
@@ -92,6 +94,21 @@ def test_nothing_is_foreseen_where_something_has_gone_wrong(other: StepState) ->
     assert foresee(plan, right, done(A))[1] == (C,)
     wrong = state_of(plan, Running(A, TRIED), other)
     assert foresee(plan, wrong, done(A)) == (wrong, ())
+
+
+def test_what_follows_a_list_will_need_its_input_when_the_last_item_is_done() -> None:
+    plan = Plan.of(step("a", concurrency=2), step("b", "a"))
+    items = item_of(A, 0), item_of(A, 1)
+    last = state_of(plan, FannedOut(A, 2, Digest(b"l")), Succeeded(items[0], 3), Running(items[1], TRIED))
+    known, needs = foresee(plan, last, done(items[1]))
+    assert needs == (B,)
+    assert known.steps == (Joined(A, 2), Succeeded(items[0], 3), Succeeded(items[1], 5))
+
+
+def test_no_more_items_will_start_than_may_run_at_once() -> None:
+    plan = Plan.of(step("a", concurrency=2), step("b"))
+    one = state_of(plan, FannedOut(A, 4, Digest(b"l")), Running(item_of(A, 0), TRIED), Running(B, TRIED))
+    assert foresee(plan, one, done(B))[1] == (item_of(A, 1),)
 
 
 @pytest.mark.parametrize("goal", [Goal.ROLLBACK, Goal.HALT])
