@@ -38,6 +38,10 @@ Answer: TypeAlias = O | Result[O, object] | Awaitable[O | Result[O, object]]
 """The answer of a fake of a step: the output, a Result of one, or either to be awaited."""
 AnyRun: TypeAlias = SagaRun[Any] | UUID
 """A saga: its run, or its id."""
+_FIRST_YEAR: Final = 1971
+"""Moments are counted from the beginning of 1970, in whatever time zone the test means it."""
+_LAST_YEAR: Final = 9000
+"""Enough is left for what is due later: no date of Python's lies past the year 9999."""
 _WAITS_TOO: Final = "pass a SagaRun, as start() gives it, or the id of a saga"
 
 
@@ -61,14 +65,14 @@ class World:
     it, and WorldError for a crash or another fault that was asked for and never came.
 
     Args:
-        start: The moment at which its clock begins, a datetime with a time zone. Default: None, now.
+        start: The moment at which its clock begins, a datetime with a time zone, in the years 1971 to 9000. Default: None, now.
         lease: How long a dead worker's sagas wait for another one, by the World's clock, as a timedelta. Default: 15 seconds.
         patience: How long one call of a step, a fake or a hook may take in real time, as a timedelta; after that the test fails.
             Default: 60 seconds.
         only_fakes: Whether a call of a step that has no fake fails the test, in place of being made. Default: False.
 
     Raises:
-        SagaError: `start` has no time zone, or `lease` or `patience` is out of its range.
+        SagaError: `start` has no time zone, or `start`, `lease` or `patience` is out of its range.
 
     Example::
 
@@ -92,6 +96,9 @@ class World:
         check_is(start, (datetime, type(None)), "the moment at which a World begins", error=SagaError, hint=hint)
         if start is not None and start.utcoffset() is None:
             raise SagaError("the moment at which a World begins has no time zone", hint=hint)
+        if start is not None and not _FIRST_YEAR <= start.year <= _LAST_YEAR:
+            years = f"from {_FIRST_YEAR} to {_LAST_YEAR:,}"
+            raise SagaError(f"a World begins in a year {years}, not in {start.year}", hint=hint)
         _ = micros_of("lease", lease, error=SagaError)
         _ = micros_of("patience", patience, error=SagaError)
         self._scene = Scene(

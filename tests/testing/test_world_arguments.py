@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -103,6 +103,22 @@ def test_nothing_but_our_errors_comes_out_of_making_one(name: str, value: object
     given: dict[str, Any] = {name: value}  # Any: of a wrong type
     with contextlib.suppress(SagaError):
         World(**given).close()
+
+
+@pytest.mark.parametrize("year", [1, 1969, 1970, 9999])
+def test_a_world_begins_where_its_clock_can_tell_the_time(year: int) -> None:
+    with pytest.raises(SagaError, match=rf"begins in a year from 1971 to 9,000, not in {year}\nHINT"):
+        _ = World(start=datetime(year, 6, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("year", [1971, 9000])
+async def test_a_saga_runs_in_the_first_year_of_a_clock_and_in_its_last(year: int) -> None:
+    async with World(start=datetime(year, 6, 1, tzinfo=UTC)) as world:
+        works = world.register(working)
+        run = await works.start(7)
+        await world.advance(timedelta(days=365))
+        await world.send(run, approval, 1)
+        assert (await world.until(run)).status == "COMPLETED"
 
 
 def test_a_fake_is_a_function_of_the_steps_values() -> None:
