@@ -1,7 +1,8 @@
 """The end that a saga comes to if its calls are answered so and faults befall them so: by folding the same events.
 
-It is what a test of the whole engine is compared with. Each call answers at once, in the order in which they began, or in an order
-that is given. Time goes on only where nothing runs.
+It is what a test of the whole engine is compared with. Each call answers at once, in the order in which they began. Time goes on
+only where nothing runs. Where several calls are out at the same time another order may come to another end: then the journal of
+the saga has the order, and each of its answers is asked for what explains it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from saga_fn.core.events import (
     BoundEach,
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     EventReceived,
     FailureKind,
@@ -49,6 +51,7 @@ _LEASE: Final = Micros(15_000_000)
 _SOME: Final = Digest(b"1")
 _MOST_EVENTS: Final = 20_000
 _Call: TypeAlias = RunStep | RunCompensation | RunProbe
+_Failure: TypeAlias = StepFailed | CompensationFailed | ProbeFailed
 
 
 class Befalls(enum.Enum):
@@ -80,6 +83,13 @@ class Call(enum.Enum):
     PROBE = enum.auto()
 
 
+_CALL_OF: Final[Mapping[type[_Failure], Call]] = {
+    StepFailed: Call.EXECUTE,
+    CompensationFailed: Call.UNDO,
+    ProbeFailed: Call.PROBE,
+}
+
+
 class FaultAt(msgspec.Struct, frozen=True):
     """A fault, and where it comes."""
 
@@ -92,13 +102,23 @@ class FaultAt(msgspec.Struct, frozen=True):
     """For `FAILS`: the meaning of what it raises."""
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """The failure of a step that no fault has brought."""
+
+    kind: FailureKind
+    after: Micros | None = None
+    """How much later it asks to be tried again, if it does."""
+    done: bool = False
+    """Whether it has run, and its probe finds that."""
+
+
 class Answers(msgspec.Struct, frozen=True):
     """All that comes from outside, as far as no fault changes it."""
 
     inputs: Mapping[StepId, Binding] = {}
     """By step, the finding when its input is computed. A step that is missing has some input, and one item if it fans out."""
-    failures: Mapping[StepId, Sequence[FailureKind | None]] = {}
-    """By step, the kinds of its failures, call by call; None for a success, and the last one for all calls after it."""
+    failures: Mapping[StepId, Sequence[Failed | None]] = {}
+    """By step, its failures, call by call; None for a success, and the last one for all calls after it."""
     events: Sequence[str] = ()
     """The names of the events that come, each as often as something waits for it."""
     early: Sequence[str] = ()
@@ -113,6 +133,8 @@ class Foretold(msgspec.Struct, frozen=True):
     left_over: tuple[tuple[StepId, str], ...]
     came: bool = True
     """Whether each fault that befalls some calls has befallen as many."""
+    is_sure: bool = True
+    """Whether no two calls were ever out at the same time. Else another order of their answers may come to another end."""
 
     @property
     def end(self) -> tuple[object, ...]:
@@ -123,54 +145,106 @@ class Foretold(msgspec.Struct, frozen=True):
 def answers_in(journal: Iterable[Event], *, events: Sequence[str] = (), early: Sequence[str] = ()) -> Answers:
     """The answers that a saga was given which no fault befell; `events` and `early` are those of another one."""
     inputs: dict[StepId, Binding] = {}
-    failures: dict[StepId, list[FailureKind | None]] = {}
+    failures: dict[StepId, list[Failed | None]] = {}
     for event in journal:
         for each in event.inputs if carries_inputs(event) else ():
             _ = inputs.setdefault(each.step, each)
-        if isinstance(event, StepFailed | StepSucceeded):
-            failures.setdefault(event.step, []).append(event.kind if isinstance(event, StepFailed) else None)
+        if isinstance(event, StepSucceeded):
+            failures.setdefault(event.step, []).append(None)
+        elif isinstance(event, StepFailed):
+            failures.setdefault(event.step, []).append(Failed(event.kind, event.after))
+        elif isinstance(event, ProbeAnswered):
+            known = failures.get(event.step, [])  # none of a step of which nothing was heard before the probe
+            known[-1:] = [each if each is None else _replace(each, done=event.done) for each in known[-1:]]
     return Answers(inputs, failures, events, early)
 
 
-def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = (), order: Sequence[int] = ()) -> Foretold:
-    """Fold it to its end. `order`: of the calls that are out, the place of the one that answers next; the first without it.
+def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = ()) -> Foretold:
+    """Fold it to its end.
 
     >>> from saga_fn.core.plan import PlannedStep
     >>> plan = Plan.of(PlannedStep(StepId("a")))
     >>> foretell(plan, Answers(), [FaultAt(Befalls.CRASH_AFTER, StepId("a"))]).status.value
     'COMPLETED'
     """
-    return _Course(plan, answers, faults, order).run()[0]
+    return _Course(plan, answers, faults).run()
 
 
-def foretell_all(
-    plan: Plan, answers: Answers, faults: Sequence[FaultAt] = (), *, most: int = 500
-) -> Iterator[Foretold]:
-    """The ends of all orders in which calls that are out at the same time may answer, from `most` of them at most."""
-    left: list[tuple[int, ...]] = [()]
-    for _ in range(most):
-        if not left:
-            return
-        order = left.pop()
-        found, choices = _Course(plan, answers, faults, order).run()
-        yield found
-        for place in range(len(order), len(choices)):
-            before = (*order, *[0] * (place - len(order)))
-            left.extend((*before, chosen) for chosen in range(1, choices[place]))
+def refold(plan: Plan, journal: Iterable[Event]) -> Foretold | None:
+    """What the core makes of a journal, in the order that the journal has. None if it does not accept it."""
+    state: SagaState | None = None
+    for event in journal:
+        decision = transition(plan, state, event)
+        if isinstance(decision, Failure):
+            return None
+        state = decision.unwrap().state
+    return None if state is None else _told_of(plan, state)
+
+
+class Surprise(msgspec.Struct, frozen=True):
+    """A call that has failed in the end, as nothing explains: no fault, and no such failure of the undisturbed saga."""
+
+    step: StepId
+    call: Call
+    certain: bool
+    """Whether it can be foretold that it does not fail. It cannot where the undisturbed saga never called the step, or saw it fail."""
+
+
+def surprises(
+    plan: Plan, journal: Iterable[Event], usual: Iterable[Event], faults: Sequence[FaultAt] = ()
+) -> Iterator[Surprise]:
+    """The failures in a journal that nothing explains, in whatever order calls answered; `usual` is that of the undisturbed saga."""
+    usual = tuple(usual)
+    last: dict[tuple[StepId, Call], _Failure | None] = {}
+    for event in journal:
+        if isinstance(event, StepFailed | CompensationFailed | ProbeFailed):
+            last[event.step, _CALL_OF[type(event)]] = event
+        elif isinstance(event, StepSucceeded):
+            last[event.step, Call.EXECUTE] = None
+        elif isinstance(event, CompensationSucceeded | CompensationWaits):
+            last[event.step, Call.UNDO] = None
+        elif isinstance(event, ProbeAnswered):
+            last[event.step, Call.PROBE] = last[event.step, Call.EXECUTE] = None
+    for (step, call), failed in last.items():
+        if failed is not None and not _is_explained(plan, failed, call, usual, faults):
+            owner = plan.owner(step)
+            before = [
+                each
+                for each in usual
+                if isinstance(each, StepSucceeded | StepFailed) and owner == plan.owner(each.step)
+            ]
+            steady = bool(before) and all(isinstance(each, StepSucceeded) for each in before)
+            yield Surprise(step, call, certain=steady or call is not Call.EXECUTE)
+
+
+def _is_explained(plan: Plan, failed: _Failure, call: Call, usual: Sequence[Event], faults: Sequence[FaultAt]) -> bool:
+    of_it = (each for each in faults if each.call is call and each.step in (failed.step, plan.owner(failed.step)))
+    if any(each.how is Befalls.LATE or (each.how is Befalls.FAILS and each.kind is failed.kind) for each in of_it):
+        return True
+    return any(
+        isinstance(each, type(failed)) and each.kind is failed.kind and plan.owner(each.step) == plan.owner(failed.step)
+        for each in usual
+    )
+
+
+def _told_of(plan: Plan, state: SagaState) -> Foretold:
+    return Foretold(
+        project(plan, state).status,
+        tuple((each.step_id, each.status) for each in report_of(plan, state)),
+        tuple((each.step_id, each.kind.value) for each in left_over(plan, state)),
+    )
 
 
 @final
 class _Course:
     """One saga, on its way."""
 
-    def __init__(self, plan: Plan, answers: Answers, faults: Sequence[FaultAt], order: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, answers: Answers, faults: Sequence[FaultAt]) -> None:
         self.plan = plan
         self.answers = answers
         self.faults = faults
         self.left = [fault.times for fault in faults]
-        self.order = order
-        self.choices: list[int] = []
-        """How many calls were out, each time that one of several answered."""
+        self.is_sure = True
         self.at = _BEGIN
         self.running: list[_Call] = []
         self.is_owned = True
@@ -178,25 +252,18 @@ class _Course:
         self.calls: dict[StepId, int] = {}
         self.state = self._told(None, Started(self.at, plan.id))
 
-    def run(self) -> tuple[Foretold, list[int]]:
+    def run(self) -> Foretold:
         for name in self.answers.early:
             self._tell(EventReceived(self.at, name, _SOME))
         while self.state.rev < _MOST_EVENTS and not self.state.ended and self._go_on():
             pass
-        return self._end(), self.choices
-
-    def _end(self) -> Foretold:
-        return Foretold(
-            project(self.plan, self.state).status,
-            tuple((each.step_id, each.status) for each in report_of(self.plan, self.state)),
-            tuple((each.step_id, each.kind.value) for each in left_over(self.plan, self.state)),
-            came=not any(self.left),
-        )
+        return _replace(_told_of(self.plan, self.state), came=not any(self.left), is_sure=self.is_sure)
 
     def _go_on(self) -> bool:
         """Let the next thing happen; False if nothing more happens by itself."""
         if self.running:
-            self._answer(self.running.pop(self._chosen()))
+            self.is_sure &= len(self.running) == 1
+            self._answer(self.running.pop(0))
             return True
         awaited = self._awaited()
         if awaited is not None:
@@ -209,14 +276,6 @@ class _Course:
         before = self.state
         self._tell(Resumed(self.at))
         return self.state.steps != before.steps or self.state.goal is not before.goal or bool(self.running)
-
-    def _chosen(self) -> int:
-        out = len(self.running)
-        if out == 1:
-            return 0
-        place = len(self.choices)
-        self.choices.append(out)
-        return min(self.order[place], out - 1) if place < len(self.order) else 0
 
     def _awaited(self) -> str | None:
         waiting = [each.step for each in self.state.steps if isinstance(each, Waiting)]
@@ -240,17 +299,20 @@ class _Course:
         if self._befalls(Befalls.CRASH_BEFORE, step, Call.EXECUTE):
             self._crash()
             return
-        kind = self._fails(step, Call.EXECUTE)
+        kind, after = self._fails(step, Call.EXECUTE), None
         if kind is None:
-            kind = self._usual(step)
-            if kind is None:
+            usual = self._usual(step)
+            if usual is not None:
+                kind, after = usual.kind, usual.after
+            if usual is None or usual.done:
                 self.has_run.add(step)
         if self._dies(step, Call.EXECUTE):
             return
         if self._befalls(Befalls.LATE, step, Call.EXECUTE):
             kind = FailureKind.INTERRUPTED if self.plan.step(step).transactional else FailureKind.UNKNOWN
+            after = None
         if kind is not None:
-            self._tell(StepFailed(self.at, step, call.attempt, kind))
+            self._tell(StepFailed(self.at, step, call.attempt, kind, after=after))
             return
         self._tell(StepSucceeded(self.at, step, call.attempt))
         if self._befalls(Befalls.CRASH_AFTER_COMMIT, step, Call.EXECUTE):
@@ -287,10 +349,10 @@ class _Course:
         fault = self._befalls(Befalls.FAILS, step, call)
         return None if fault is None else fault.kind
 
-    def _usual(self, step: StepId) -> FailureKind | None:
-        kinds = self.answers.failures.get(step, ())
+    def _usual(self, step: StepId) -> Failed | None:
+        usual = self.answers.failures.get(step, ())
         number = self.calls[step] = self.calls.get(step, 0) + 1
-        return kinds[min(number, len(kinds)) - 1] if kinds else None
+        return usual[min(number, len(usual)) - 1] if usual else None
 
     def _dies(self, step: StepId, call: Call) -> bool:
         """Whether nobody hears the answer: the process is dead, or the saga is another one's."""

@@ -5,7 +5,7 @@ It needs no pytest, no database and nothing but this library.
 
 from saga_fn.testing.calls import Call, Phase, WorldError
 from saga_fn.testing.ends import ForbiddenEndError, SagaEnd, SagaEnds, explore
-from saga_fn.testing.laws import LawCase, LawError, laws
+from saga_fn.testing.laws import LawCase, LawError, LawNotJudgedError, laws
 from saga_fn.testing.replay import Replayed, ReplayError, ReplayFinding, ReplayKind, replay
 from saga_fn.testing.world import World
 
@@ -14,6 +14,7 @@ __all__ = [
     "ForbiddenEndError",
     "LawCase",
     "LawError",
+    "LawNotJudgedError",
     "Phase",
     "ReplayError",
     "ReplayFinding",

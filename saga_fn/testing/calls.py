@@ -22,6 +22,10 @@ class WorldError(SagaError, AssertionError):
     """A test asks its World for what cannot come, or what a test gave to it has failed."""
 
 
+class NeverCameError(WorldError):
+    """A fault that a test asked for has not come."""
+
+
 @final
 @attrs.frozen
 class Call:

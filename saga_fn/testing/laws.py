@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import unittest
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast, final
 
@@ -11,16 +12,20 @@ import attrs
 from typing_extensions import override
 
 from saga_fn.arguments import check_is
-from saga_fn.core.foretelling import Answers, Foretold, answers_in, foretell, foretell_all
-from saga_fn.core.ids import StepId
+from saga_fn.core.events import Event as Entry
+from saga_fn.core.events import StepSucceeded
+from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answers_in, foretell, refold, surprises
+from saga_fn.core.foretelling import Call as Called
+from saga_fn.core.ids import StepId, owner_of
 from saga_fn.definition import AnySaga, Event, SagaDefinition
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, is_a, shown
+from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
 from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
-from saga_fn.testing.calls import Call
+from saga_fn.testing.calls import Call, NeverCameError, WorldError
 from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
 from saga_fn.testing.law_history import program_of
+from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
 
 D = TypeVar("D")
@@ -51,6 +56,20 @@ class LawError(SagaError, AssertionError):
         )
 
 
+class LawNotJudgedError(SagaError, unittest.SkipTest):
+    """A case cannot be judged, for the saga does what cannot be foretold. pytest and unittest show it as skipped, with the reason."""
+
+    case: str
+    """The case, in words."""
+
+    def __init__(self, case: str, fact: str) -> None:
+        self.case = case
+        super().__init__(
+            f"{case}: not judged, for {fact}",
+            hint="fakes that answer the same whenever they are called can be foretold",
+        )
+
+
 @final
 @attrs.frozen(repr=False)
 class LawCase:
@@ -69,6 +88,7 @@ class LawCase:
 
         Raises:
             LawError: A law is broken.
+            LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
         """
         return await self._trial.judge(self._scenario)
 
@@ -104,8 +124,10 @@ def laws(
 
     Each case runs a saga in a World of its own. The laws are:
 
-    - it ends as the core says, which is told of the same answers and the same faults;
-    - a step that is called again with the same input has the same idempotency key, and under one key it returns the same;
+    - it ends as the core says, which is told of the same answers and the same faults. Where calls run at the same time, each order
+      of their answers is accepted, and each failure has to be one that a fault explains, or the undisturbed saga;
+    - a step that is called again with the same input has the same idempotency key. Under one key it returns the same, and
+      its probe tells of the same;
     - if it ends as the undisturbed saga does, the fakes hold the same; if all was undone, they hold what they held before.
 
     Args:
@@ -176,6 +198,7 @@ class _Played:
     is_done: bool
     is_undone: bool
     calls: tuple[Call, ...]
+    journal: tuple[Entry, ...]
     answers: Answers
     books: object
 
@@ -197,22 +220,46 @@ class _Trial:
         answers = self._as_they_come(usual.answers, scenario)
         foretold = foretell(self.definition.plan, answers, scenario.faults)
         acts = _acts(scenario, usual)
-        if not foretold.came or acts is None:
+        if acts is None:
+            return False
+        if not foretold.came:
+            if self._may_end_otherwise(foretold, usual) and _has_called(usual, scenario):
+                raise LawNotJudgedError(scenario.id, "it cannot be foretold whether this befalls the saga")
             return False
         did: list[str] = []
+        doubt: str | None = None
         try:
             played, _ = await self._play(scenario, acts, did)
             if scenario.events_come == "never":  # then steps may be given what they were never given before
                 answers = self._as_they_come(played.answers, scenario)
                 foretold = foretell(self.definition.plan, answers)
-            fact = self._broken(scenario, played, usual, before, answers, foretold)
+            fact = broken_key(self.definition, played.calls, lies=any(isinstance(each, Lies) for each in acts))
+            if played.end != foretold.end:
+                fact, doubt = self._otherwise(scenario, played, usual, foretold, fact)
+            fact = fact or self._books(scenario, played, usual, before)
+        except NeverCameError as error:
+            if self._may_end_otherwise(foretold, usual):
+                raise LawNotJudgedError(
+                    scenario.id, "the saga took another course, on which this does not befall it"
+                ) from error
+            raise LawError(scenario.id, error.fact, self._history(scenario, acts, did)) from error
         except Exception as error:
             raise LawError(
                 scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, acts, did)
             ) from error
         if fact is not None:
             raise LawError(scenario.id, fact, self._history(scenario, acts, did))
+        if doubt is not None:
+            raise LawNotJudgedError(scenario.id, doubt)
         return True
+
+    def _may_end_otherwise(self, foretold: Foretold, usual: _Played) -> bool:
+        """Whether the end hangs on what is not foretold: the order of answers, failures by chance, or a compensation that waits."""
+        return (
+            not foretold.is_sure
+            or any(each is not None for failed in usual.answers.failures.values() for each in failed)
+            or any(planned.undo_waits_for for planned in self.definition.plan.steps)
+        )
 
     def _as_they_come(self, answers: Answers, scenario: Scenario) -> Answers:
         """The answers that a saga was given, with the events as they come in this case."""
@@ -247,13 +294,15 @@ class _Trial:
             run = await handle.start(self.start)
             await self._drive(world, run, scenario, did)
             snapshot = await world.admin.get_saga(run.id)
-            journal = await world.orchestrator.engine.store.journal(run.id)
+            records = await world.orchestrator.engine.store.journal(run.id)
+            journal = tuple(decode_event(each.event) for each in records)
             played = _Played(
                 _end_of(snapshot),
                 snapshot.status.is_success,
                 snapshot.status.is_terminal and not snapshot.status.is_success and not snapshot.left_over,
                 world.calls,
-                answers_in(decode_event(each.event) for each in journal),
+                journal,
+                answers_in(journal),
                 None if books is None else copy.deepcopy(books()),
             )
             return played, before
@@ -265,7 +314,10 @@ class _Trial:
                 await self._send(world, run, early, "early", did)
         if scenario.loses_lease_at is not None:
             did.append("lose the lease")
-            await world.until(run, step=scenario.loses_lease_at)
+            try:
+                await world.until(run, step=scenario.loses_lease_at)
+            except WorldError as error:
+                raise NeverCameError(error.fact) from error
             world.lose_lease(run)
         for move in range(_MOST_MOVES):
             did.append("run")
@@ -291,49 +343,31 @@ class _Trial:
 
     # The laws.
 
-    def _broken(
-        self,
-        scenario: Scenario,
-        played: _Played,
-        usual: _Played,
-        before: object,
-        answers: Answers,
-        foretold: Foretold,
-    ) -> str | None:
-        """The law that is broken, in words; None if none is."""
+    def _otherwise(
+        self, scenario: Scenario, played: _Played, usual: _Played, foretold: Foretold, fact: str | None
+    ) -> tuple[str | None, str | None]:
+        """The law that an end which is not the foretold one breaks, and why it cannot be judged; None for what is not so."""
+        told = f"it ends as {_said(played.end)}, and the core says {_said(foretold.end)}"
+        if not self._may_end_otherwise(foretold, usual):
+            return told, None
         plan = self.definition.plan
-        if played.end != foretold.end and all(
-            played.end != each.end for each in foretell_all(plan, answers, scenario.faults)
-        ):
-            return f"it ends as {_said(played.end)}, and the core says {_said(foretold.end)}"
-        if (fact := self._keys(played.calls)) is not None:
-            return fact
+        made = refold(plan, played.journal)
+        if made is None or made.end != played.end:
+            return told, None
+        found = list(surprises(plan, played.journal, usual.journal, scenario.faults))
+        certain = next((each for each in found if each.certain), None)
+        if certain is not None:
+            return f"{_named(certain)} failed, and nothing explains that: {told}", None
+        return fact, f"{_named(found[0])} failed, which cannot be foretold" if found else None
+
+    def _books(self, scenario: Scenario, played: _Played, usual: _Played, before: object) -> str | None:
+        """How the books of the fakes break a law, in words; None if they do not."""
         if not scenario.compares_books:
             return None
         if played.is_done and usual.is_done and played.books != usual.books:
             return f"the fakes hold {shown(played.books)}, and {shown(usual.books)} if nothing befalls the saga"
         if played.is_undone and played.books != before:
             return f"all is undone, but the fakes hold {shown(played.books)}, and held {shown(before)} before"
-        return None
-
-    def _keys(self, calls: Iterable[Call]) -> str | None:
-        keys: dict[tuple[str, str, bytes], str] = {}
-        returned: dict[tuple[str, str], bytes] = {}
-        for call in calls:
-            binding = self.definition.binding(StepId(call.step))
-            assert binding is not None, "it was called"
-            given = call.phase if call.phase == "compensate" else "execute"
-            key = keys.setdefault((call.step, given, binding.input_type.encode(call.input)), call.idempotency_key)
-            if key != call.idempotency_key:
-                return f"{call.what} was called again with the same input under another idempotency key"
-            if call.phase != "execute" or not call.is_over or call.raised is not None:
-                continue
-            try:
-                output = binding.output_type.encode(call.returned)
-            except PayloadError:
-                continue  # a Result, or what no store takes: the saga's end says so
-            if returned.setdefault((call.step, key), output) != output:
-                return f"{call.what} has returned {shown(call.returned)} under a key under which it had returned something else"
         return None
 
 
@@ -353,6 +387,19 @@ def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
             return None
         found.append(Lies(each.step, outputs[0]))
     return tuple(found)
+
+
+def _has_called(usual: _Played, scenario: Scenario) -> bool:
+    """Whether the undisturbed saga has called each step that something befalls; and with success, where that comes after one."""
+    called = {owner_of(StepId(each.step)) for each in usual.calls}
+    succeeded = {owner_of(each.step) for each in usual.journal if isinstance(each, StepSucceeded)}
+    return all(
+        fault.step in (succeeded if fault.how is Befalls.CRASH_AFTER_COMMIT else called) for fault in scenario.faults
+    )
+
+
+def _named(found: Surprise) -> str:
+    return {Called.EXECUTE: "", Called.UNDO: "undo ", Called.PROBE: "probe "}[found.call] + found.step
 
 
 def _end_of(snapshot: SagaAdminSnapshot) -> tuple[object, ...]:

@@ -25,7 +25,7 @@ from saga_fn.outgoing import OutgoingMessage
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.records import time_of
 from saga_fn.testing.calling import Stop
-from saga_fn.testing.calls import Call, Phase, WorldError
+from saga_fn.testing.calls import Call, NeverCameError, Phase
 from saga_fn.testing.fakes import PHASES, AnyCode, AnyStepName, At, Fake, Fault, check_code, named
 from saga_fn.testing.scene import Scene
 
@@ -148,7 +148,7 @@ class World:
             if not self._scene.is_told:
                 self._scene.raise_failure()
             if self._scene.calling.faults.left:
-                raise WorldError(
+                raise NeverCameError(
                     f"what was asked for never came: {'; '.join(self._scene.calling.faults.left)}",
                     hint="the step was not called, or not as often: world.called tells what was",
                 )

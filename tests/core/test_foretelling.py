@@ -6,10 +6,36 @@ import itertools
 
 import pytest
 
-from saga_fn.core.events import Binding, Bound, BoundEach, Declined, FailureKind
+from saga_fn.core.events import (
+    Binding,
+    Bound,
+    BoundEach,
+    CompensationFailed,
+    CompensationSucceeded,
+    Declined,
+    Event,
+    FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
+    StepFailed,
+    StepSucceeded,
+    Ticked,
+)
 from saga_fn.core.explore.ends import ends_of
-from saga_fn.core.foretelling import Answers, Befalls, Call, FaultAt, Foretold, answers_in, foretell, foretell_all
-from saga_fn.core.ids import Digest, Micros, StepId, item_of
+from saga_fn.core.foretelling import (
+    Answers,
+    Befalls,
+    Call,
+    Failed,
+    FaultAt,
+    Foretold,
+    Surprise,
+    answers_in,
+    foretell,
+    refold,
+    surprises,
+)
+from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
 from tests.core.given import AT_ONCE, SECOND, A, B, C, sequence, sleep, started, step, wait
@@ -41,13 +67,13 @@ def test_a_late_answer_leaves_a_doubt_that_a_repeat_settles() -> None:
 
 def test_a_failure_is_undone() -> None:
     assert words(foretell(TWO, Answers(), [OBSTINATE])) == "COMPENSATED a:COMPENSATED b:FAILED"
-    usual = Answers(failures={B: (FailureKind.BUSINESS_ERROR,)})
+    usual = Answers(failures={B: (Failed(FailureKind.BUSINESS_ERROR),)})
     assert foretell(TWO, usual) == foretell(TWO, Answers(), [OBSTINATE])
 
 
 def test_a_failure_that_is_tried_again_passes() -> None:
     plan = Plan.of(step("a", retry=RetrySchedule(attempts=2, base=Micros(SECOND))))
-    assert words(foretell(plan, Answers(failures={A: (FailureKind.ERROR, None)}))) == "COMPLETED a:SUCCEEDED"
+    assert words(foretell(plan, Answers(failures={A: (Failed(FailureKind.ERROR), None)}))) == "COMPLETED a:SUCCEEDED"
 
 
 @pytest.mark.parametrize(
@@ -124,12 +150,68 @@ def test_sleeps_conditions_and_items_are_as_the_inputs_say() -> None:
 DIAMOND = Plan.of(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"), cancel_siblings=True)
 
 
-def test_the_order_of_answers_may_change_the_end_and_all_orders_are_found() -> None:
-    fails = [FaultAt(Befalls.FAILS, B, times=None)]
-    ends = {words(each) for each in foretell_all(DIAMOND, Answers(), fails)}
-    assert words(foretell(DIAMOND, Answers(), fails, (1,))) in ends
-    assert len(ends) > 1
-    assert len(list(foretell_all(DIAMOND, Answers(), fails, most=1))) == 1
+def test_an_end_is_sure_where_no_two_calls_are_out_at_the_same_time() -> None:
+    assert foretell(TWO, Answers(), [OBSTINATE]).is_sure
+    assert not foretell(DIAMOND, Answers()).is_sure
+
+
+def test_a_step_that_asks_to_be_tried_again_later_is() -> None:
+    plan = Plan.of(step("a", own_retry=False, unknown_retry=RetrySchedule(attempts=3)), step("b", "a"))
+    later = Answers(failures={A: (Failed(FailureKind.ERROR, Micros(SECOND)), None)})
+    assert words(foretell(plan, later)) == "COMPLETED a:SUCCEEDED b:SUCCEEDED"
+    assert words(foretell(plan, later, [FaultAt(Befalls.CRASH_AFTER, A)])) == "COMPLETED a:SUCCEEDED b:SUCCEEDED"
+
+
+def test_a_doubt_of_its_own_is_settled_as_its_probe_has_settled_it() -> None:
+    saga = started(PROBED, A, B)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    saga.found(B)
+    usual = answers_in(saga.journal)
+    assert usual.failures[B] == [Failed(FailureKind.UNKNOWN, done=True)]
+    assert words(foretell(PROBED, usual)) == "COMPLETED a:SUCCEEDED b:SUCCEEDED"
+
+
+def test_a_journal_is_folded_in_the_order_that_it_has() -> None:
+    saga = started(DIAMOND, A, B, C)
+    end = refold(DIAMOND, saga.journal)
+    assert end is not None
+    assert end.status.value == "RUNNING"
+    assert refold(DIAMOND, []) is None
+    assert refold(DIAMOND, [*saga.journal, StepSucceeded(saga.journal[-1].at, C, 7)]) is None
+
+
+NOW = Moment(1)
+FAILS_AT_B = StepFailed(NOW, B, 1)
+USUAL = [StepSucceeded(NOW, A, 1), StepSucceeded(NOW, B, 1)]
+
+
+@pytest.mark.parametrize(
+    "journal, usual, faults, found",
+    [
+        ([FAILS_AT_B], USUAL, [], Surprise(B, Call.EXECUTE, certain=True)),
+        ([Ticked(NOW), FAILS_AT_B], [], [], Surprise(B, Call.EXECUTE, certain=False)),
+        ([FAILS_AT_B], [StepFailed(NOW, B, 1, FailureKind.FATAL)], [], Surprise(B, Call.EXECUTE, certain=False)),
+        ([FAILS_AT_B], [FAILS_AT_B], [], None),
+        ([FAILS_AT_B], USUAL, [OBSTINATE], None),
+        ([FAILS_AT_B], USUAL, [FaultAt(Befalls.LATE, B)], None),
+        (
+            [FAILS_AT_B],
+            USUAL,
+            [FaultAt(Befalls.CRASH_AFTER, B), FaultAt(Befalls.LATE, A)],
+            Surprise(B, Call.EXECUTE, certain=True),
+        ),
+        ([FAILS_AT_B, StepSucceeded(NOW, B, 2)], USUAL, [], None),
+        ([StepFailed(NOW, B, 1, FailureKind.UNKNOWN), ProbeAnswered(NOW, B, 1, done=True)], USUAL, [], None),
+        ([ProbeFailed(NOW, B, 1)], USUAL, [], Surprise(B, Call.PROBE, certain=True)),
+        ([CompensationFailed(NOW, A, 1)], [], [], Surprise(A, Call.UNDO, certain=True)),
+        ([CompensationFailed(NOW, A, 1), CompensationSucceeded(NOW, A, 2)], USUAL, [], None),
+    ],
+)
+def test_a_failure_that_nothing_explains_is_told(
+    journal: list[Event], usual: list[Event], faults: list[FaultAt], found: Surprise | None
+) -> None:
+    assert list(surprises(TWO, journal, usual, faults)) == ([] if found is None else [found])
 
 
 PLANS = {
@@ -169,7 +251,7 @@ def test_the_answers_of_a_saga_that_nothing_befell_are_read_from_its_journal() -
     found = answers_in(saga.journal, events=["paid"])
     assert found == Answers(
         {A: Bound(A, Digest(b"input")), B: Bound(B, Digest(b"input"))},
-        {A: [FailureKind.ERROR, None]},
+        {A: [Failed(FailureKind.ERROR), None]},
         ["paid"],
     )
     assert words(foretell(saga.plan, found)) == "COMPLETED a:SUCCEEDED b:SUCCEEDED"
