@@ -171,7 +171,7 @@ def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = ()) -> Fo
 
 
 def refold(plan: Plan, journal: Iterable[Event]) -> Foretold | None:
-    """What the core makes of a journal, in the order that the journal has. None if it does not accept it."""
+    """Fold a journal by the core, in the order that it has. None if it does not accept it."""
     state: SagaState | None = None
     for event in journal:
         decision = transition(plan, state, event)

@@ -125,7 +125,7 @@ def laws(
     Each case runs a saga in a World of its own. The laws are:
 
     - it ends as the core says, which is told of the same answers and the same faults. Where calls run at the same time, each order
-      of their answers is accepted, and each failure has to be one that a fault explains, or the undisturbed saga;
+      of their answers is accepted. Then a fault, or the undisturbed saga, has to explain each failure;
     - a step that is called again with the same input has the same idempotency key. Under one key it returns the same, and
       its probe tells of the same;
     - if it ends as the undisturbed saga does, the fakes hold the same; if all was undone, they hold what they held before.

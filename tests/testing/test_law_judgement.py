@@ -23,6 +23,7 @@ from saga_fn import (
     SagaDefinition,
     StepContext,
     StepRef,
+    TransactionalContext,
     saga,
     step,
 )
@@ -148,6 +149,35 @@ def test_the_cases_of_what_comes_after_a_passing_failure_apply(definition: SagaD
     after = [case for case in laws(definition, nothing, Order()) if "last" in case.id]
     assert len(after) > 5
     assert all(case() for case in after)
+
+
+async def unbook(order: Order, out: Order, ctx: TransactionalContext) -> None: ...
+
+
+@step(transactional=True, compensate=unbook)
+async def booked(order: Order, ctx: TransactionalContext) -> Order:
+    return order
+
+
+@saga("rows")
+def rows(order: StepRef[Order]) -> StepRef[Order]:
+    return last(booked(order))
+
+
+def test_a_fake_that_counts_the_rows_of_a_transactional_step_breaks_no_law() -> None:
+    def put(world: World) -> Callable[[], object]:
+        written: list[Order] = []
+
+        def write(order: Order) -> Order:
+            written.append(order)
+            return order
+
+        world.fake(booked, write)
+        world.fake_undo(booked, lambda order, out: written.remove(order))
+        return lambda: len(written)
+
+    for case in laws(rows, put, Order()):
+        _ = case()
 
 
 # What is wrong, and is still found.
