@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from saga_fn.arguments import check_is
 from saga_fn.core.events import Event as Entry
-from saga_fn.core.events import StepSucceeded
 from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answers_in, foretell, refold, surprises
 from saga_fn.core.foretelling import Call as Called
 from saga_fn.core.ids import StepId, owner_of
@@ -392,7 +391,7 @@ def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
 def _has_called(usual: _Played, scenario: Scenario) -> bool:
     """Whether the undisturbed saga has called each step that something befalls; and with success, where that comes after one."""
     called = {owner_of(StepId(each.step)) for each in usual.calls}
-    succeeded = {owner_of(each.step) for each in usual.journal if isinstance(each, StepSucceeded)}
+    succeeded = {owner_of(step) for step, each in usual.answers.failures.items() if None in each}
     return all(
         fault.step in (succeeded if fault.how is Befalls.CRASH_AFTER_COMMIT else called) for fault in scenario.faults
     )
