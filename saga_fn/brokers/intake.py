@@ -73,7 +73,8 @@ class Intake:
         on_dropped: The caller's hook for messages that came too late.
         max_attempts: How often a message is tried that its saga, or the lack of one, refuses.
         source: The queue, stream or topic.
-        concurrency: How many are sent at once. Those that wait for another of their saga are not among them.
+        concurrency: How many are sent at once. Those that wait are not among them: for another of their saga, or for their
+            next try.
     """
 
     def __init__(
@@ -111,15 +112,16 @@ class Intake:
         event_id = found.event_id if found.event_id is not None else message.id
         if event_id is None:
             return Unreadable("it has no id, so that a repeat of it would count twice: let read give event_id=")
-        async with self._lanes.turn(found.target), self._room:
+        async with self._lanes.turn(found.target):
             return await self._insist(message, found, event_id)
 
     async def _insist(self, message: IncomingMessage, found: AnyEventFor, event_id: str) -> Unreadable | None:
         backoff, refusals, asked = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE), 0, cancellations()
         while True:
             try:
-                delivery = await self._send(found, event_id)
-                await self._dropped(message, delivery)
+                async with self._room:  # not while it waits for its next try: a full saga may stay full for days
+                    delivery = await self._send(found, event_id)
+                    await self._dropped(message, delivery)
                 self._orchestrator.engine.observers.tell(IncomingTaken(self._source, delivery.value))
                 return None
             except (PayloadError, SagaDefinitionError) as error:

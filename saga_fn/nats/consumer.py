@@ -59,7 +59,7 @@ class NatsConsumer(Consumer):
         on_dropped: An async function that is told of each message that came too late, with `Delivery.ENDED` or `Delivery.EXPIRED`,
             before it is acknowledged; again if it raises. Default: None, the log tells it.
         concurrency: How many messages are sent at once, 1 to 10,000. Up to four times as many are in hand, so that others pass
-            those for a busy saga. More than these for one saga hold up all. Default: 50.
+            those for a busy saga, or a full one. If so many wait, all wait with them. Default: 50.
         max_attempts: How often a message is tried that has no saga, or that its saga does not take, 1 or more. Then it goes
             to the dead letters. One whose saga has too many unread events waits instead. Default: 5, which takes
             some 2 seconds.

@@ -321,6 +321,31 @@ async def test_messages_of_other_sagas_pass_those_of_a_busy_one(place: Place, mo
         await place.emptied()
 
 
+@pytest.mark.parametrize("place", ["nats", "rabbitmq"], indirect=True)
+async def test_messages_of_other_sagas_pass_those_that_wait_for_full_keys(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = EventSender[int].send
+    full = True
+
+    async def send(self: EventSender[int], payload: int, **options: object) -> Delivery:
+        if payload:
+            return await original(self, payload, **options)  # type: ignore[arg-type] # as they came
+        if full:
+            raise too_many_kept(("order", "a"))
+        return Delivery.BUFFERED
+
+    monkeypatch.setattr(EventSender, "send", send)
+    async with orders("b") as (orchestrator, runs), place.consumer(orchestrator, concurrency=2):
+        observed = Observed(orchestrator)
+        await place.send(*(b"full%d:0" % key for key in range(2 * 2)))
+        await observed.until(IncomingWaits, times=2)
+        await place.send(b"b:1")
+        assert await runs["b"].result(timeout=SOON) == 1
+        full = False
+        await place.emptied()
+
+
 async def test_no_more_messages_are_sent_at_once_than_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     now = most = 0
 

@@ -19,6 +19,7 @@ from tests.support.until import SOON
 
 paid = Event("paid", int)
 KEY: Final = ("order", "7")
+CONCURRENCY: Final = 4
 
 
 @step
@@ -31,12 +32,12 @@ def ordering(order: StepRef[str]) -> StepRef[int]:
     return ship(paid.wait())
 
 
-def message(number: int) -> IncomingMessage:
-    return IncomingMessage(id=f"m-{number}", topic="paid", key=None, headers={}, body=b"%d" % number)
+def message(number: int, key: str = KEY[1]) -> IncomingMessage:
+    return IncomingMessage(id=f"{key}-{number}", topic="paid", key=key, headers={}, body=b"%d" % number)
 
 
 def for_key(incoming: IncomingMessage) -> AnyEventFor:
-    return EventFor(target=KEY, event=paid, payload=incoming.decode(paid))
+    return EventFor(target=("order", incoming.key or ""), event=paid, payload=incoming.decode(paid))
 
 
 def intake(
@@ -44,7 +45,7 @@ def intake(
     read: Callable[[IncomingMessage], AnyEventFor | None] = for_key,
     on_dropped: OnDropped | None = None,
 ) -> Intake:
-    return Intake(orchestrator, read, on_dropped=on_dropped, max_attempts=2, source="orders", concurrency=4)
+    return Intake(orchestrator, read, on_dropped=on_dropped, max_attempts=2, source="orders", concurrency=CONCURRENCY)
 
 
 async def test_a_message_for_a_key_for_which_as_many_wait_as_may_waits_until_its_saga_is_there() -> None:
@@ -61,6 +62,45 @@ async def test_a_message_for_a_key_for_which_as_many_wait_as_may_waits_until_its
         assert await run.result(timeout=SOON) == 0
         async with asyncio.timeout(SOON):
             assert await last is None
+
+
+async def test_messages_that_wait_for_full_keys_take_no_room_of_others() -> None:
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        handle = orchestrator.register(ordering)
+        observed = Observed(orchestrator)
+        taking = intake(orchestrator)
+        keys = [f"full-{number}" for number in range(2 * CONCURRENCY)]
+        for key in keys:
+            for number in range(32):
+                assert await taking.take(message(number, key)) is None
+        waiting = [asyncio.create_task(taking.take(message(32, key))) for key in keys]
+        async with asyncio.timeout(SOON):
+            await observed.until(IncomingWaits, times=CONCURRENCY)
+            assert await taking.take(message(1, "other")) is None
+            assert not any(task.done() for task in waiting)
+            for key in keys:
+                assert await (await handle.start(key, aggregation_id=key)).result(timeout=SOON) == 0
+            assert await asyncio.gather(*waiting) == [None] * len(keys)
+
+
+async def test_the_messages_of_a_full_key_keep_their_order_while_they_wait() -> None:
+    told: list[tuple[int, str]] = []
+
+    async def late(incoming: IncomingMessage, delivery: Delivery) -> None:
+        told.append((incoming.decode(paid), delivery.value))
+
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        handle = orchestrator.register(ordering)
+        observed = Observed(orchestrator)
+        taking = intake(orchestrator, on_dropped=late)
+        for number in range(32):
+            assert await taking.take(message(number)) is None
+        waiting = [asyncio.create_task(taking.take(message(number))) for number in range(32, 40)]
+        await observed.until(IncomingWaits, times=2)
+        await (await handle.start("7", aggregation_id=KEY[1])).result(timeout=SOON)
+        async with asyncio.timeout(SOON):
+            assert await asyncio.gather(*waiting) == [None] * len(waiting)
+    assert told == [(number, "ended") for number in range(32, 40)]
 
 
 class Odd(BaseException):
