@@ -62,6 +62,29 @@ def test_an_end_names_what_is_left_over() -> None:
     assert left == {("charge", LeftOverKind.MAY_HAVE_RUN), ("ship", LeftOverKind.MAY_HAVE_RUN)}
 
 
+@saga("party", deadline=timedelta(days=1))
+def party(orders: StepRef[list[Order]]) -> None:
+    charge.each(concurrency=2)(orders)
+
+
+def test_a_way_names_the_items_that_its_end_names() -> None:
+    for end in explore(party).ends:
+        for item in ("charge[0]", "charge[1]"):
+            told = [each for sentence in end.path for each in sentence.split("; ") if each.startswith(item)]
+            if end.steps.get(item) is StepStatus.COMPENSATED:
+                assert told[-1] == f"{item} is undone", end
+            elif end.steps.get(item) is StepStatus.SUCCEEDED:
+                assert told == [f"{item} succeeds"], end
+
+
+def test_an_end_that_needs_the_deadline_tells_of_it() -> None:
+    last = "each process that runs it dies"
+    assert last in {end.path[-1] for end in explore(party).stops}
+    ends = explore(party).ends
+    assert not [end for end in ends if end.path[-1] == last]
+    assert [end for end in ends if end.path[-2:] == (last, "the deadline is over")]
+
+
 def test_what_no_definition_may_end_in_is_found_with_its_story() -> None:
     with pytest.raises(ForbiddenEndError) as caught:
         explore(sale, forbid=lambda end: end.is_left_over(ship))

@@ -110,11 +110,12 @@ def ends_of(plan: Plan, *, budget: int) -> Ends:
     >>> sorted((end.status.value, *end.steps) for end in found.ends)[0]
     ('COMPENSATED', ('a', <StepStatus.FAILED: 'FAILED'>))
     """
-    return _Walk(_shortened(cut_plan(plan)), budget).run()
+    return _Walk(shortened(plan), budget).run()
 
 
-def _shortened(plan: Plan) -> Plan:
-    """The plan with policies that are used up at once."""
+def shortened(plan: Plan) -> Plan:
+    """The plan with policies that are used up at once, and with few moments and items."""
+    plan = cut_plan(plan)
     steps = (
         _replace(
             step,
@@ -134,7 +135,11 @@ _Reasons: TypeAlias = tuple[tuple[StepId, ParkReason], ...]
 
 
 class _Walk:
-    """Breadth-first; states are known by their number, in the order in which they were found."""
+    """Breadth-first; states are known by their number, in the order in which they were found.
+
+    States that differ by which item of a fan-out is which have one number. The one that was found first stands for them as it is,
+    and goes on from there: if its items changed their names on the way, no saga could go the way that is told.
+    """
 
     def __init__(self, plan: Plan, budget: int) -> None:
         self.plan = plan
@@ -146,16 +151,16 @@ class _Walk:
         self.states: list[SagaState] = []
         self.found_by: list[_Edge] = []
         self.reasons: list[_Reasons] = []
-        self.others: dict[tuple[int, _Reasons], _Edge] = {}
+        self.others: dict[tuple[int, _Reasons], tuple[SagaState, _Edge]] = {}
         """States that differ from one that is known by the reasons alone for which its steps are parked."""
 
     def run(self) -> Ends:
-        for event, moved in _variants(self.plan, None, Started(NOW, self.plan.id)):
+        for event, moved in variants(self.plan, None, Started(NOW, self.plan.id)):
             self._arrive(None, event, moved.state)
         place = 0
         while place < len(self.states):
-            for state, event in _happenings(self.plan, self.states[place]):
-                for variant, moved in _variants(self.plan, state, event):
+            for state, event in happenings(self.plan, self.states[place]):
+                for variant, moved in variants(self.plan, state, event):
                     self._arrive(place, variant, moved.state)
             place += 1
         return self._told()
@@ -164,34 +169,52 @@ class _Walk:
         if state in self.known:
             return
         reasons = _reasons(state, () if source is None else self.reasons[source])
-        view = view_of(self.plan, state, self.items)
-        key = msgspec.msgpack.encode(view)
+        key = msgspec.msgpack.encode(view_of(self.plan, state, self.items))
         number = self.numbers.get(key)
         if number is None:
             if len(self.states) >= self.budget:
                 self.bounded = True
                 return
             self.numbers[key] = len(self.states)
-            self.states.append(view)
+            self.states.append(view_of(self.plan, state, ()))
             self.found_by.append((source, event))
             self.reasons.append(reasons)
         elif reasons != self.reasons[number]:
-            _ = self.others.setdefault((number, reasons), (source, event))
+            _ = self.others.setdefault((number, reasons), (view_of(self.plan, state, ()), (source, event)))
         self.known.add(state)
 
     def _told(self) -> Ends:
-        ends: dict[Rest, None] = {}
-        stops: dict[Rest, None] = {}
-        found = [(number, edge, self.reasons[number]) for number, edge in enumerate(self.found_by)]
-        for number, edge, reasons in (*found, *((at, edge, why) for (at, why), edge in self.others.items())):
-            state = self.states[number]
+        ends: dict[str, Rest] = {}
+        stops: dict[str, Rest] = {}
+        others = [(state, edge, why) for (_, why), (state, edge) in self.others.items()]
+        for state, edge, reasons in (*zip(self.states, self.found_by, self.reasons, strict=True), *others):
             if state.ended:
-                _ = ends.setdefault(self._rest(state, edge, ()))
+                self._tell(ends, state, edge, ())
             elif _is_stop(self.plan, state):
-                _ = stops.setdefault(self._rest(state, edge, reasons))
-        return Ends(tuple(ends), tuple(stops), len(self.states), self.bounded)
+                self._tell(stops, state, edge, reasons)
+        return Ends(tuple(ends.values()), tuple(stops.values()), len(self.states), self.bounded)
 
-    def _rest(self, state: SagaState, edge: _Edge, reasons: _Reasons) -> Rest:
+    def _tell(self, found: dict[str, Rest], state: SagaState, edge: _Edge, reasons: _Reasons) -> None:
+        rest = Rest(
+            project(self.plan, state).status,
+            tuple((step.step_id, step.status) for step in report_of(self.plan, state)),
+            reasons,
+            tuple((left.step_id, left.kind) for left in left_over(self.plan, state)),
+            (),
+        )
+        likeness = self._but_for_which_item(rest)
+        if likeness not in found:
+            found[likeness] = attrs.evolve(rest, story=self._story(state, edge))
+
+    def _but_for_which_item(self, rest: Rest) -> str:
+        """The end as a text in which no item of a fan-out is told from another: equal for ends that are alike."""
+        said: dict[StepId, list[str]] = {step: [] for step, _ in rest.steps}
+        for step, fact in (*rest.steps, *rest.parked, *rest.left_over):
+            said[step].append(repr(fact))
+        items = [sorted(said.pop(item) for item in group if item in said) for group in self.items]
+        return repr((rest.status, said, items))
+
+    def _story(self, state: SagaState, edge: _Edge) -> tuple[str, ...]:
         story: list[str] = []
         source, event = edge
         after = state
@@ -201,13 +224,7 @@ class _Walk:
             after = before
             source, event = self.found_by[source]
         story.append(told(None, event, after))
-        return Rest(
-            project(self.plan, state).status,
-            tuple((step.step_id, step.status) for step in report_of(self.plan, state)),
-            reasons,
-            tuple((left.step_id, left.kind) for left in left_over(self.plan, state)),
-            tuple(sentence for sentence in reversed(story) if sentence),
-        )
+        return tuple(sentence for sentence in reversed(story) if sentence)
 
 
 def _reasons(state: SagaState, before: _Reasons) -> _Reasons:
@@ -223,7 +240,7 @@ def _is_stop(plan: Plan, state: SagaState) -> bool:
     return not goes_on and not any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)
 
 
-def _happenings(plan: Plan, state: SagaState) -> Iterator[tuple[SagaState, Event]]:
+def happenings(plan: Plan, state: SagaState) -> Iterator[tuple[SagaState, Event]]:
     """Everything that may happen to the state by itself, with the state as its timers are then."""
     if state.ended:
         return
@@ -284,7 +301,7 @@ def _failures(planned: PlannedStep, step: Running) -> Iterator[FailureKind]:
         yield from _IN_TRANSACTION
 
 
-def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
+def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
     """The event, if it is accepted, without inputs; a tick also with all that it then may carry.
 
     An event with inputs leads to where it leads without them, and a tick with them.

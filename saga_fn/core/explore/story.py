@@ -134,6 +134,6 @@ def _of_time(before: SagaState | None, after: SagaState) -> Iterator[str]:
             yield f"the compensation of {name} has waited long enough"
         elif isinstance(now, Running) and not isinstance(was, Running):
             yield f"{name} is tried again"
-    turned = before is not None and before.goal is Goal.FORWARD and after.goal is not Goal.FORWARD
-    if turned and not any(isinstance(find(after, name), FailedForGood) for name in steps):
+    was_in_force = before is not None and before.goal is Goal.FORWARD and before.deadline is not None
+    if was_in_force and after.goal is not Goal.FORWARD and after.deadline is None:
         yield "the deadline is over"
