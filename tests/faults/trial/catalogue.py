@@ -86,7 +86,9 @@ _LISTED: Final = (
     Fault(41, "two processes with the same name, forked from one", "each is an owner of its own"),
     Fault(42, "events come twice, early, late, and without a saga", "each is taken once"),
     Fault(43, "an abort races with steps, retries and rollbacks", "each saga has one end"),
-    Fault(44, "a compensation fails some times, or for ever", "it is tried again, or its saga ends FAILED and names it"),
+    Fault(
+        44, "a compensation fails some times, or for ever", "it is tried again, or its saga ends FAILED and names it"
+    ),
     Fault(
         45,
         "a request arrives after its compensation",
