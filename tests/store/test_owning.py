@@ -120,6 +120,8 @@ async def test_a_lease_is_renewed_for_its_owner_and_token_alone(store: Store) ->
     still_theirs = await store.read(theirs.id)
     assert still_theirs is not None
     assert still_theirs.token == taken.token
+    earlier = {mine.id: uuid4()}  # of another claim by the same process
+    assert (await store.renew(0, earlier, owner=OWNER, lease=timedelta(hours=2))).inbox_sent == {}
     assert (await store.renew(0, {mine.id: mine.token}, owner=OTHER, lease=LONG)).inbox_sent == {}
 
 
