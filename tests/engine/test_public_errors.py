@@ -88,6 +88,7 @@ class Stage:
             "SagaRun.snapshot": run.snapshot,
             "SagaAdmin.get_saga": lambda: admin.get_saga(run.id),
             "SagaAdmin.explain": lambda: admin.explain(run.id),
+            "SagaAdmin.export": lambda: admin.export(run.id),
             "SagaAdmin.list": admin.list,
             "SagaAdmin.count": admin.count,
             "SagaAdmin.find": lambda: admin.find("approved", "order-1"),

@@ -16,6 +16,7 @@ from tests.support.shop import Done, Order, Shop, make_saga
 LOOKS: Final = {
     "count",
     "explain",
+    "export",
     "find",
     "get_operation",
     "get_saga",

@@ -54,7 +54,13 @@ CALLS: Final = {
     "read_operation": {"id": RUNNING},
     "list_operations": {"at": "now() - interval '9000 hours'", "at_id": DONE, "most": str(SOME)},
     "claim_operation": {"token": DONE, "lease": "'1 minute'", "names": "'{}'"},
-    "take_operation": {"id": RUNNING, "token": DONE, "lease": "'1 minute'", "lock_timeout": "1000"},
+    "take_operation": {
+        "id": RUNNING,
+        "seen": "'running'",
+        "token": DONE,
+        "lease": "'1 minute'",
+        "lock_timeout": "1000",
+    },
     "advance_operation": {
         "id": RUNNING,
         "token": DONE,

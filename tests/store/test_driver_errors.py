@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from saga_fn import SagaAdmin, SagaOrchestrator, StoreError, StoreRefusedError, 
 from saga_fn.store.driver_errors import translate_driver_error
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from tests.support.roles import execute, role
+from tests.support.servers import ASKED
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 
@@ -88,7 +90,10 @@ def test_a_plan_that_the_server_cannot_change_names_the_pooler() -> None:
 async def test_what_is_wrong_with_a_dsn_is_said_when_it_is_entered(
     any_dsn: str, change: tuple[str, str], says: str
 ) -> None:
-    async with role(any_dsn) as (_, dsn):
+    async with role(any_dsn) as (name, dsn):
+        with contextlib.suppress(asyncpg.DuplicateObjectError):
+            await execute(any_dsn, f"CREATE ROLE {ASKED}")
+        await execute(any_dsn, f"GRANT {ASKED} TO {name}")
         head, _, query = dsn.partition("?")
         account, _, database = head.rpartition("/")
         if change[0] == "/":

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -25,6 +25,8 @@ from tests.support.journals import disagreements
 PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
+ASKED: Final = "saga_fn_asked"
+"""The role whose members have to prove their password."""
 GIVEN = os.environ.get("SAGA_FN_TEST_DSN")
 NO_PG15 = pytest.mark.skipif(not PG15.exists(), reason=f"no PostgreSQL 15 in {PG15}")
 
@@ -68,10 +70,13 @@ def embedded(bin_dir: Path | None = None) -> Generator[EmbeddedPostgres]:
 
 
 def _ask_no_password(server: EmbeddedPostgres) -> None:
-    """Take every client that reaches the socket: to prove a password costs a connection as much as all else that opens it."""
+    """Take every client that reaches the socket: to prove a password costs a connection as much as all else that opens it.
+
+    The members of a role called `ASKED` prove it all the same.
+    """
     [socket] = parse_qs(urlsplit(server.dsn).query)["host"]
     rules = Path(socket).with_name("data") / "pg_hba.conf"
-    rules.write_text("local all,replication all trust\n", encoding="utf-8")
+    rules.write_text(f"local all +{ASKED} scram-sha-256\nlocal all,replication all trust\n", encoding="utf-8")
     os.kill(server.pid, signal.SIGHUP)
 
 
