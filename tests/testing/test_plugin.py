@@ -71,7 +71,7 @@ def test_a_fixture_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
         ("ERROR", "test_that_forgets_something"),
         ("FAILED", "test_that_fails"),
     ], done.stdout
-    assert "saga_fn.testing.calls.WorldError: what was asked for never came" in done.stdout
+    assert "NeverCameError: what was asked for never came" in done.stdout
 
 
 def _plugins() -> set[str]:
