@@ -184,7 +184,7 @@ class Lies:
     @property
     def said(self) -> str:
         """As Python says it."""
-        told = "NOT_DONE" if self.output is NOT_DONE else f"Done({self.output!r})"
+        told = "NOT_DONE" if self.output is NOT_DONE else f"Done({written(self.output)})"
         return f"world.fake_probe({_literal(self.step)}, returns={told}, times=1)"
 
     def do(self, world: World) -> None:
@@ -304,4 +304,12 @@ def _two(first: Act, then: Act, *, always: bool = False) -> Scenario:
 
 
 def _literal(step: StepId) -> str:
-    return repr(str(step))
+    return written(str(step))
+
+
+def written(value: object) -> str:
+    """A value as its own repr writes it, for a program to paste; an ellipsis where that raises."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - it is somebody's code
+        return "..."

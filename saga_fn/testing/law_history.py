@@ -12,7 +12,7 @@ from typing import Final, final
 from saga_fn.codec import AnyType
 from saga_fn.definition import AnySaga
 from saga_fn.errors import is_a
-from saga_fn.testing.law_cases import Act, Lies, Scenario
+from saga_fn.testing.law_cases import Act, Lies, Scenario, written
 
 _LONGEST: Final = 400
 """Characters of a value that is written as Python."""
@@ -39,7 +39,7 @@ class Writer:
 
     def value(self, value: object, kind: AnyType, said: str) -> str:
         """A value as Python; where its repr is none, as its type reads it from JSON. `said` is how Python names the type."""
-        text = repr(value)
+        text = written(value)
         cls = type(value)
         known = {cls.__name__: cls}
         try:
@@ -47,7 +47,7 @@ class Writer:
         except Exception:  # noqa: BLE001 - a repr that is no Python may raise anything
             again = None
         if len(text) > _LONGEST or "\n" in text or type(again) is not cls or not _equal(again, value):
-            return f"{said}.decode({kind.encode(value)!r})"
+            return f"{said}.decode({written(kind.encode(value))})"
         if cls.__module__ != "builtins":
             self._import(cls.__module__, cls.__name__)
         return text
@@ -95,7 +95,8 @@ def program_of(
     home = inspect.getmodule(fakes)
     writer = Writer("__main__" if home is None else home.__name__)
     saga = writer.name_of(definition, "definition")
-    body = [f"handle = world.register({saga}{'' if definition.name is not None else ', name=' + repr('saga')})"]
+    named = "" if definition.name is not None else ', name="saga"'
+    body = [f"handle = world.register({saga}{named})"]
     body.append(f"{writer.name_of(fakes, 'fakes')}(world)")
     body += [act.said for act in acts]
     data = writer.value(start, definition.initial_type, f"{saga}.initial_type")
@@ -106,15 +107,15 @@ def program_of(
         elif each == "past waits":
             body.append("await world.run(past_waits=True)")
         elif each == "lose the lease":
-            body.append(f"await world.until(run, step={str(scenario.loses_lease_at)!r})")
+            body.append(f"await world.until(run, step={written(str(scenario.loses_lease_at))})")
             body.append("world.lose_lease(run)")
         else:
             number, _, event_id = each.partition(" ")
             event, name, payload, kind, about = sends[int(number)]
             said = writer.name_of(event, "event")
-            value = writer.value(payload, kind, f"{said}.payload_of({name!r})")
-            more = "" if about is None else f", correlation_id={about!r}"
-            body.append(f"await world.send(run, {said}, {value}, event_id={event_id!r}{more})")
+            value = writer.value(payload, kind, f"{said}.payload_of({written(name)})")
+            more = "" if about is None else f", correlation_id={written(about)}"
+            body.append(f"await world.send(run, {said}, {value}, event_id={written(event_id)}{more})")
     lies = [act for act in acts if isinstance(act, Lies)]
     uses = sorted({"NOT_DONE" if "NOT_DONE" in act.said else "Done" for act in lies})
     return "\n".join(writer.lines(body, uses))

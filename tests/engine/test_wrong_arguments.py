@@ -308,6 +308,7 @@ MAY_QUOTE = {
     "engine/drive/execution.py",  # a step's id, in what is made for each execution
     "engine/drive/owned_saga.py",  # as above
     "engine/drive/step_error.py",  # where it may raise
+    "testing/law_cases.py",  # in a program to paste, by a function that never raises
     "printable.py",  # where it may raise, in a function that never does
 }
 OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/_", "_tools/")
