@@ -64,6 +64,9 @@ class Broker:
         """Let it stand still: connections stay, and nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(
+            os.P_PID, self._process.pid, os.WSTOPPED
+        )  # some of its threads may answer until all of them stand still
 
     def go_on(self) -> None:
         """Let it go on."""
