@@ -489,6 +489,33 @@ async def test_more_than_has_room_in_memory_is_published_all_the_same_in_order(m
         assert [message.topic for message in messages] == ["orders.charged", "orders.shipped"]
 
 
+async def test_a_process_that_stops_while_it_gives_messages_back_gives_them_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, begun = Broker(), asyncio.Event()
+    broker.open.clear()
+    options = OutgoingOptions(waiting=1, timeout=timedelta(seconds=4 * SOON))
+    async with make(publishers={"*": broker}, outgoing=options, concurrency=32) as orchestrator:
+        outgoing = type(orchestrator.engine.store.outgoing)
+        release = outgoing.release
+
+        async def never(*_: object, **__: object) -> None:
+            monkeypatch.setattr(outgoing, "release", release)
+            begun.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(outgoing, "release", never)
+        handle = orchestrator.register(ordering)
+        for run in await handle.start_many([Order(number) for number in range(5)]):
+            await run.result(timeout=SOON)
+        async with asyncio.timeout(SOON):
+            await begun.wait()
+        broker.open.set()
+    async with make(publishers={"*": broker}, outgoing=options) as orchestrator:
+        orchestrator.register(ordering)
+        await broker.until(10)
+
+
 async def test_no_more_that_wait_are_taken_at_once_than_come_in_time(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,16 @@ class Relay:
         for shard, saga_ids in self._by_shard(left).items():
             await self._store.outgoing.release(shard, saga_ids, token=self.token)
 
+    async def _give_back_what_was_left(self) -> None:
+        left, self._left = self._left, {}
+        try:
+            await self._give_back(saga_id for saga_id in left if saga_id not in self._lines)
+        except (
+            BaseException
+        ):  # cut short, or the store does not answer: the next look does it, or the end of this process
+            self._left = {**left, **self._left}
+            raise
+
     def _leave_behind(self, saga_id: UUID) -> None:
         if len(self._left) < _MOST_LEFT:
             self._left[saga_id] = None
@@ -506,8 +516,7 @@ class Relay:
                 await self._rest()
             try:
                 await self._look_at_watched()
-                left, self._left = self._left, {}
-                await self._give_back(saga_id for saga_id in left if saga_id not in self._lines)
+                await self._give_back_what_was_left()
                 await self._look()
             except StoreError as error:
                 self._observers.tell(RelayHeldUp(error, is_taking=True))
