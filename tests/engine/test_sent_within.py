@@ -482,7 +482,7 @@ async def test_a_saga_that_is_given_up_at_that_moment_misses_no_event(
         at = At(monkeypatch, kind, name, given_up)
         async with connection.transaction():
             await sender.to(run.id, approval).send(ANN, connection=connection)
-        at.armed = True
+            at.armed = True  # a poll may hand it over as soon as it is committed
         await sender.committed()
         gate.set()
         assert at.done
@@ -508,7 +508,7 @@ async def test_a_saga_that_ends_at_that_moment_has_the_event_or_the_log_says_tha
         at = At(monkeypatch, kind, name, ends)
         async with connection.transaction():
             await sender.to(run.id, approval).send(ANN, connection=connection)
-        at.armed = True
+            at.armed = True  # a poll may hand it over as soon as it is committed
         await sender.committed()
         assert at.done
         assert await on_their_way(connection) == 0
