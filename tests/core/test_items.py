@@ -88,7 +88,7 @@ LITTLE_TO_UNDO = {
     "past the pivot",
     "before the pivot",
 }
-"""Of a list of three, the second of which fails."""
+"""Answers of a list of three, the second of which fails."""
 
 
 def inputs_for(plan: Plan, items: int, needs: tuple[StepId, ...]) -> Iterator[tuple[Binding, ...]]:

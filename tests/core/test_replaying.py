@@ -12,7 +12,7 @@ from tests.core.given import SECOND, A, B, C, Saga, bound, sequence, started, st
 
 
 def departures(saga: Saga, other: Plan, journal: list[Event]) -> list[tuple[int, Departed]]:
-    """What the other plan makes of the journal of that saga, by the number of the entry."""
+    """The findings of the other plan about the journal of that saga, by the number of the entry."""
     before: Point | None = None
     found: list[tuple[int, Departed]] = []
     for place, event in enumerate(journal, 1):

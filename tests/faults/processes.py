@@ -58,7 +58,7 @@ class Processes:
         return self.code(pid) is None
 
     def code(self, pid: int) -> int | None:
-        """What a process has ended with, if it has; below 0: a signal."""
+        """The exit code of a process, if it has ended; below 0: a signal."""
         return self._of(pid).exitcode
 
     def _of(self, pid: int) -> BaseProcess:

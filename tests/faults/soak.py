@@ -1,7 +1,7 @@
 """Half load with random kills for a long time: `python -m tests.faults.soak --minutes 30`.
 
 It prints a table: every so often how many sagas have ended, p99 of their time to the end, the memory of a worker, sizes of tables
-and indexes, and dead rows. What has ended is deleted a little later, so that a size that grows is a leak. At the end it says
+and indexes, and dead rows. Ended sagas are deleted a little later, so that a size that grows is a leak. At the end it says
 whether p99, memory, sizes and dead rows of the last third exceed those of the second.
 """
 
@@ -40,7 +40,7 @@ ALLOWED: Final = 1.1
 
 @attrs.frozen
 class Sample:
-    """What was measured at one moment."""
+    """The measures of one moment."""
 
     minute: float
     ended: int

@@ -20,7 +20,7 @@ from tests.support.servers import PG15
 
 ALL: Final = os.environ.get("SAGA_FN_FAULTS") == "all"
 SHORT: Final = ((15, CELLS[0]), (34, CELLS[3]))
-"""What is tried in every run of the tests."""
+"""The trials of every run of the tests."""
 
 
 def _chosen() -> Iterator[ParameterSet]:

@@ -80,7 +80,7 @@ class Facts:
     effects: Sequence[Effect] = ()
     kept: Sequence[Kept] = ()
     received: Sequence[Received] = ()
-    """What came to the broker, in that order."""
+    """The messages that came to the broker, in that order."""
 
 
 def findings(facts: Facts) -> list[str]:

@@ -19,7 +19,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What tests and tables call it."""
+        """Its name in tests and tables."""
         return f"{self.version}-pgbouncer" if self.pooled else str(self.version)
 
     @property

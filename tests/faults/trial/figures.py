@@ -1,4 +1,4 @@
-"""What a trial came to, and the table that a run of all trials gives."""
+"""The figures of a trial, and the table that a run of all trials gives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Figures(msgspec.Struct, frozen=True):
     orphans: int
     """Sagas that did not come to that within a minute after the fault."""
     refused: int
-    """What came too late and was refused."""
+    """The number of results that came too late and were refused."""
     seconds: float
 
     def record(self) -> None:

@@ -30,7 +30,7 @@ from tests.support.servers import SETTINGS
 from tests.support.wire import wired
 
 Happens: TypeAlias = Callable[[Stand], Awaitable[None]]
-"""What brings a fault about, and returns when it is over."""
+"""A function that brings a fault about, and returns when it is over."""
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ class Trial:
 
 @attrs.frozen
 class Outcome:
-    """What a trial came to: its figures, and a line for each thing that is not as it must be."""
+    """The outcome of a trial: its figures, and a line for each thing that is not as it must be."""
 
     figures: Figures
     wrong: list[str]

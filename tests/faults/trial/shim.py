@@ -32,7 +32,7 @@ def _library() -> Path:
 
 
 class Shim:
-    """What one program is told of its clock and its disk."""
+    """The orders for one program about its clock and its disk."""
 
     def __init__(self, folder: Path) -> None:
         self._library = _library()
@@ -41,7 +41,7 @@ class Shim:
         self._file.chmod(0o666)  # the server may run as another user, and counts its errors there
 
     def variables(self) -> dict[str, str]:
-        """What the program has to find among its variables."""
+        """The variables that the program has to find."""
         return {"LD_PRELOAD": str(self._library), "SAGA_FN_SHIM": str(self._file)}
 
     def programs(self, folder: Path, bin_dir: Path | None) -> Path:

@@ -53,12 +53,12 @@ _FORTH, _BACK = "COMPLETED", "COMPENSATED"
 
 @attrs.frozen
 class Needs:
-    """What a fault needs of its stand."""
+    """The needs of a fault."""
 
     settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """Of its PostgreSQL."""
+    """Settings of its PostgreSQL."""
     lease: float = LEASE
-    """Of the workers, in seconds."""
+    """The lease of the workers, in seconds."""
     shim: bool = False
     """Whether clock and disk of PostgreSQL are told what to do."""
 
@@ -97,7 +97,7 @@ class Stand:
     dsn: str
     """How this test itself looks at the database, past all wires. A promotion changes it."""
     stack: AsyncExitStack
-    """What is left with the stand."""
+    """All that is closed with the stand."""
     workers: list[Worker] = attrs.field(factory=list[Worker])
     accepted: dict[UUID, str] = attrs.field(factory=dict[UUID, str])
     """How each saga whose start was acknowledged has to end."""
@@ -135,7 +135,7 @@ class Stand:
         worker.pid = worker.child.pid
 
     def code(self, worker: Worker) -> int | None:
-        """What it has ended with, if it has."""
+        """Its exit code, if it has ended."""
         return self.processes.code(worker.pid) if worker.child is None else worker.child.poll()
 
     def kill(self, worker: Worker) -> None:
@@ -295,7 +295,7 @@ class Stand:
         return left
 
     async def judge(self, fault: int, orphans: int, seconds: float) -> Figures:
-        """What has come of all of it; lines of what is wrong are added to `strange`."""
+        """The figures of the trial; lines of what is wrong are added to `strange`."""
         async with asyncpg.create_pool(self.dsn, min_size=1, max_size=2) as pool:
             rows = await pool.fetch("SELECT id, status, parked FROM saga_fn.saga")
             twice: int = await pool.fetchval(

@@ -1,4 +1,4 @@
-"""What is done in a trial: the sagas of the crash tests, one that waits for an event, and one with a step that misbehaves."""
+"""The work of a trial: the sagas of the crash tests, one that waits for an event, and one with a step that misbehaves."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ NO_DATABASE: Final = 3
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What a worker is told. It kills itself at `point`, see `tests.faults.death`; or waits there, if it is `takeover`."""
+    """The orders of a worker. It kills itself at `point`, see `tests.faults.death`; or waits there, if it is `takeover`."""
 
     books: str
     log: str
