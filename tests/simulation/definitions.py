@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 import attrs
-import msgspec
 
 from saga_fn import (
     NOT_DONE,
@@ -30,6 +29,7 @@ from saga_fn import (
     any_of,
     step,
 )
+from tests.faults.chaos.sagas import DeclinedError, Job, Note, approved, called, refunded, refused
 from tests.simulation.machine import Machine
 from tests.simulation.outside import NEVER, Outside
 
@@ -61,23 +61,7 @@ FEATURES: Final = (
 Kind = Literal["step", "items", "event", "sleep"]
 
 
-class Job(msgspec.Struct, frozen=True):
-    number: int
-
-
-class Note(msgspec.Struct, frozen=True):
-    """What an event brings; each event has a number of its own."""
-
-    number: int
-
-
-approved, refused, refunded = Event("approved", Note), Event("refused", Note), Event("refunded", Note)
-called = Event("called", Note, for_next=True)
 TOPIC: Final = "news"
-
-
-class DeclinedError(Exception):
-    """The answer is no."""
 
 
 @attrs.frozen

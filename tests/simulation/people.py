@@ -23,7 +23,8 @@ from saga_fn import (
     SagaStateError,
     SagaStatus,
 )
-from tests.simulation.definitions import Drawn, Job, Note, called, is_odd
+from tests.faults.chaos.sagas import Job, Note, called
+from tests.simulation.definitions import Drawn, is_odd
 from tests.simulation.judge import Judge
 from tests.simulation.machine import Node
 

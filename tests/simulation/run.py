@@ -29,7 +29,8 @@ from saga_fn import (
 )
 from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.memory import MemoryStore
-from tests.simulation.definitions import TOPIC, Code, Drawn, Job, define, draw
+from tests.faults.chaos.sagas import Job
+from tests.simulation.definitions import TOPIC, Code, Drawn, define, draw
 from tests.simulation.judge import Judge
 from tests.simulation.machine import Machine, Node, StuckError, governed
 from tests.simulation.network import CALM, Link, Network, Weather

@@ -47,7 +47,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What an event brings; each event has a number of its own."""
+    """The payload of an event; each has a number of its own."""
 
     number: int
 
