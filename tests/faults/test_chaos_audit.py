@@ -49,8 +49,10 @@ def done(step: str, *keys: str, undone: bool = False, saga: UUID = ONE) -> Effec
     return Effect(saga, step, keys or (f"{saga}:{step}",), undone)
 
 
-def begun(step: str = "one", key: str = "k", at: float = 99.0, saga: UUID = ONE) -> Begun:
-    return Begun(saga, step, "execute", key, 0, PID, at)
+def begun(
+    step: str = "one", key: str = "k", at: float = 99.0, saga: UUID = ONE, direction: str = "execute", rewound: int = 0
+) -> Begun:
+    return Begun(saga, step, direction, key, 0, rewound, PID, at)
 
 
 def facts(
@@ -88,6 +90,10 @@ def test_what_is_as_it_must_be_is_not_reported() -> None:
     left = {"one": LeftOverKind.NOT_UNDONE, "two": LeftOverKind.MAY_HAVE_RUN}
     assert findings(facts(failed(left), effects=[done("one"), done("two")])) == []
     assert findings(facts(failed(left), effects=[done("one")])) == []
+    undone = [begun(direction="compensate"), begun(key="k:7", direction="compensate", rewound=7)]
+    assert findings(facts(rolled_back(), effects=[done("one", undone=True), done("five")], begun=undone)) == [], (
+        "a rewind makes another run of a step, and its undo has a key of its own"
+    )
 
 
 FORGED: dict[str, tuple[Facts, str]] = {
@@ -127,6 +133,10 @@ FORGED: dict[str, tuple[Facts, str]] = {
         "is said to be left over",
     ),
     "an execution under another key": (facts(begun=[begun(), begun(key="other")]), "was begun under 2 keys"),
+    "an undo of one run under another key": (
+        facts(begun=[begun(direction="compensate"), begun(key="other", direction="compensate")]),
+        "compensate was begun under 2 keys",
+    ),
     "a step that is recorded twice": (
         facts(attrs.evolve(completed(), done_at={("one", "execute"): [100.0, 102.0]})),
         "is recorded as done 2 times",

@@ -158,11 +158,11 @@ def _acts(saga: Saga, step: str) -> bool:
 
 
 def _repetitions(facts: Facts) -> Iterator[str]:
-    keys: defaultdict[tuple[UUID, str, str, int], set[str]] = defaultdict(set)
+    keys: defaultdict[tuple[UUID, str, str, int, int], set[str]] = defaultdict(set)
     for begun in facts.begun:
         if begun.direction != "probe":
-            keys[begun.saga, begun.step, begun.direction, begun.generation].add(begun.key)
-    for (saga_id, step, direction, _), under in keys.items():
+            keys[begun.saga, begun.step, begun.direction, begun.generation, begun.rewound].add(begun.key)
+    for (saga_id, step, direction, _, _), under in keys.items():
         if len(under) > 1:
             yield f"step {step} of saga {saga_id}: {direction} was begun under {len(under)} keys"
     for saga in facts.sagas.values():

@@ -25,7 +25,7 @@ WALL: Final = time.time
 
 TABLES: Final = """
 CREATE TABLE begun (
-    saga uuid, step text, direction text, key text, generation bigint, pid int, at double precision
+    saga uuid, step text, direction text, key text, generation bigint, rewound bigint, pid int, at double precision
 );
 CREATE TABLE effect (
     saga uuid, step text, keys text[] NOT NULL DEFAULT '{}', undone bool NOT NULL DEFAULT false,
@@ -55,13 +55,14 @@ class LateError(RuntimeError):
 
 @attrs.frozen
 class Begun:
-    """One execution that was begun. `at` is seconds of the machine's clock."""
+    """One execution that was begun, of the run of its step since `rewound`. `at` is seconds of the machine's clock."""
 
     saga: UUID
     step: str
     direction: str
     key: str
     generation: int
+    rewound: int
     pid: int
     at: float
 
@@ -90,7 +91,7 @@ class Books:
     async def begin(self, ctx: StepContext, direction: Direction, at: float) -> None:
         """Write down that an execution has begun, at that moment."""
         await self._pool.execute(
-            "INSERT INTO begun VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO begun VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             ctx.saga_id,
             ctx.step_id,
             direction,
@@ -98,6 +99,7 @@ class Books:
             ctx.generation
             if ctx.received_event is None
             else zlib.crc32(ctx.received_event[1]),  # an event makes another call of an undo
+            ctx.rewound,  # a compensation has no other sign of the run that it undoes
             os.getpid(),
             at,
         )
