@@ -210,9 +210,17 @@ LOGS: Sequence[tuple[list[str], bool]] = [
     (["WARNING saga_fn saga 1: StepFailed: one (RuntimeError)", "ERROR saga_fn saga 1 ended: FAILED"], False),
     (["Traceback (most recent call last):", "  File ..."], True),
     (["ERROR asyncio Task exception was never retrieved"], True),
+    (["WARNING saga_fn the error:", "Traceback (most recent call last):"], True),
 ]
 
 
 @pytest.mark.parametrize("lines, is_alarming", LOGS)
 def test_a_log_alarms_by_what_nobody_has_caught(lines: list[str], is_alarming: bool) -> None:
     assert bool(alarming(lines)) is is_alarming
+
+
+def test_an_alarm_tells_the_whole_entry() -> None:
+    found = alarming(
+        ["ERROR asyncio Future exception was never retrieved", "future: <Future>", "WARNING saga_fn other"]
+    )
+    assert found == ["ERROR asyncio Future exception was never retrieved\n    future: <Future>"]

@@ -25,6 +25,7 @@ STORED: Final = frozenset({"accepted", "buffered", "kept", "duplicate"})
 SLACK: Final = 0.25
 """Seconds between the clock of a statement and that of a step within which nothing is concluded from their order."""
 _RESUMING: Final = frozenset({"retry_step", "retry_with_input", "cancel", "settle_undone", "rewind"})
+_LEVELS: Final = ("DEBUG ", "INFO ", "WARNING ", "ERROR ", "CRITICAL ")
 
 
 @attrs.frozen
@@ -261,7 +262,17 @@ def _journals(facts: Facts) -> Iterator[str]:
 
 
 def alarming(log: Collection[str]) -> list[str]:
-    """The lines of a worker's log that no fault from outside explains."""
+    """The entries of a worker's log that no fault from outside explains, each with the lines that belong to it."""
+    entries: list[str] = []
+    for line in log:
+        if line.startswith(_LEVELS) or not entries:
+            entries.append(line)
+        else:
+            entries[-1] += f"\n    {line}"
     return [
-        line for line in log if line.startswith(("Traceback", "CRITICAL", "ERROR asyncio")) or "never retrieved" in line
+        each
+        for each in entries
+        if each.startswith(("Traceback", "CRITICAL", "ERROR asyncio"))
+        or "never retrieved" in each
+        or "\n    Traceback" in each
     ]
