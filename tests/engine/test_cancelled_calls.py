@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import types
 from collections.abc import Callable, Coroutine, Generator
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Never, TypeAlias
 
 import pytest
 
-from saga_fn import Completed, SagaAdmin, SagaFilter, SagaHandle, SagaOrchestrator, SagaRun, SagaStateError
+from saga_fn import Completed, MemoryStore, SagaAdmin, SagaFilter, SagaHandle, SagaOrchestrator, SagaRun, SagaStateError
+from saga_fn.errors import StoreRefusedError
 from tests.support.approval import Approval, approval, approved
 from tests.support.shop import Order, Shop
 from tests.support.stores import Make
@@ -106,3 +108,29 @@ async def test_a_call_that_is_cancelled_anywhere_leaves_no_saga_behind(make: Mak
                 await to_its_end(handle.attach(row.id), worker)
         rows = [row async for row in SagaAdmin(caller).list_all(SagaFilter(saga_name="approved"))]
         assert {run.id for run in runs} <= {row.id for row in rows}
+
+
+async def test_a_start_of_many_that_is_cancelled_and_then_fails_leaves_no_error_that_nobody_hears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unheard: list[dict[str, Any]] = []  # Any: what asyncio tells of it
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+    asked, fails = asyncio.Event(), asyncio.Event()
+
+    async def insert(*_: object, **__: object) -> Never:
+        asked.set()
+        await fails.wait()
+        raise StoreRefusedError("the server refuses it")
+
+    async with SagaOrchestrator(MemoryStore(), concurrency=0) as caller:
+        handle = caller.register("approved", approved(Shop()))
+        monkeypatch.setattr(MemoryStore, "insert", insert)
+        starting = asyncio.create_task(handle.start_many([Order("a"), Order("b")]))
+        await asyncio.wait_for(asked.wait(), SOON)
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        del starting  # it holds what it waited for
+        fails.set()
+    gc.collect()
+    assert unheard == []
