@@ -211,6 +211,10 @@ LOGS: Sequence[tuple[list[str], bool]] = [
     (["Traceback (most recent call last):", "  File ..."], True),
     (["ERROR asyncio Task exception was never retrieved"], True),
     (["WARNING saga_fn the error:", "Traceback (most recent call last):"], True),
+    (
+        ["ERROR asyncio Future exception was never retrieved", "ConnectionError: unexpected connection_lost() call"],
+        False,
+    ),
 ]
 
 
