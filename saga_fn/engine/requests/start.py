@@ -84,7 +84,7 @@ class _Pending:
     def fail(self, error: BaseException) -> None:
         if not self.settled.done():
             self.settled.set_exception(error if isinstance(error, Exception) else _cut_short())
-            _ = self.settled.exception()  # heard: the caller of many may have gone, and asyncio would log each as unheard
+            _ = self.settled.exception()  # heard, though the caller of many has gone: asyncio logs what is not
 
 
 def _cut_short() -> StoreError:
