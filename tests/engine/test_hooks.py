@@ -26,7 +26,7 @@ from saga_fn import (
     saga,
     step,
 )
-from saga_fn.engine.hold import relay
+from saga_fn.engine.hold import relay_sweep
 from saga_fn.outgoing import OutgoingOptions
 from tests.support.broker import Broker
 from tests.support.stores import Make
@@ -88,7 +88,7 @@ async def test_the_end_of_a_saga_is_told_by_a_message_made_of_what_it_was_given_
 async def test_what_a_start_in_a_callers_transaction_tells_is_published_as_soon_as_the_caller_says_committed(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "_POLL", 3600.0)
+    monkeypatch.setattr(relay_sweep, "_POLL", 3600.0)
     broker = Broker()
     connection = await asyncpg.connect(dsn)
     async with SagaOrchestrator(dsn, concurrency=0, publishers={"*": broker}) as orchestrator:
@@ -239,7 +239,7 @@ async def test_a_process_with_no_hook_and_no_publisher_lets_the_calls_go_that_ve
     def without(order: StepRef[Order]) -> StepRef[str]:
         return charge(order)
 
-    monkeypatch.setattr(relay, "_SELDOM", 0.01)
+    monkeypatch.setattr(relay_sweep, "_SELDOM", 0.01)
     async with make() as worker:
         run = await worker.register(without).start(Order("park"))
         await suspended(run)

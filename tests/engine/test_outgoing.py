@@ -36,7 +36,7 @@ from saga_fn import (
 )
 from saga_fn.definition import outgoing
 from saga_fn.engine.commit.batching import BATCH_BYTES
-from saga_fn.engine.hold import lane, relay
+from saga_fn.engine.hold import lane, relay, relay_sweep
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
@@ -332,7 +332,7 @@ async def test_a_broker_that_is_back_is_given_what_waits_where_a_lease_is_shorte
     # Shortened by half at most: a pause is longer than the lease and a call together.
     monkeypatch.setattr(lane, "_FIRST_PAUSE", 2.4)
     monkeypatch.setattr(lane, "_LONGEST_PAUSE", 2.4)
-    monkeypatch.setattr(relay, "_POLL", 0.02)
+    monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
     options = msgspec.structs.replace(QUICK, timeout=timedelta(milliseconds=50), max_attempts=1000)
     async with make(publishers={"*": broker}, outgoing=options, lease=timedelta(seconds=1)) as orchestrator:
         handle = orchestrator.register(ordering)
@@ -543,7 +543,7 @@ async def test_no_more_that_wait_are_taken_at_once_than_come_in_time(
 
     monkeypatch.setattr(messages, "claim", slow_claim)
     monkeypatch.setattr(messages, "take", slow_take)
-    monkeypatch.setattr(relay, "_POLL", 0.02)
+    monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
     broker.open.set()
     async with make(publishers={"*": broker}) as orchestrator:
         orchestrator.register(ordering)
@@ -586,8 +586,9 @@ async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_tho
             return held, more
 
         monkeypatch.setattr(messages, "claim", seen)
-        monkeypatch.setattr(relay, "steady", SimpleNamespace(now=lambda: now))
-        monkeypatch.setattr(relay, "_POLL", 0.02)
+        for each in (relay, relay_sweep):
+            monkeypatch.setattr(each, "steady", SimpleNamespace(now=lambda: now))
+        monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
         handle = orchestrator.register(slow)
         await handle.start(Order(1))
         await broker.until_calls(1)  # and the message of another saga waits behind this one

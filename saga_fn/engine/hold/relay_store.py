@@ -1,0 +1,124 @@
+"""The outgoing messages in the store, as the relay takes them, gives them back, and writes their fates."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar, final
+from uuid import UUID
+
+from saga_fn.backoff import Backoff
+from saga_fn.engine.hold.at_once import AtOnce
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import RelayHeldUp
+from saga_fn.engine.topics import Topics
+from saga_fn.errors import StoreError, StoreUnavailableError
+from saga_fn.outgoing import OutgoingOptions
+from saga_fn.store.errors import RowRejectedError
+from saga_fn.store.ids import new_uuid, shard_of
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import FailedMessage, HeldMessage, Place, is_full
+
+_AT_ONCE: Final = 200
+"""One statement takes no more messages."""
+Hold = Callable[[Iterable[HeldMessage]], None]
+"""Takes messages into memory that this process holds in the store from now on."""
+T = TypeVar("T")
+
+
+@final
+class RelayStore:
+    """The outgoing messages in the store, as one process holds them: under its token, for a lease."""
+
+    def __init__(self, store: Store, topics: Topics, options: OutgoingOptions, observers: Observers) -> None:
+        self._store = store
+        self._topics = topics
+        self._blocks = options.on_dead == "block"
+        self._observers = observers
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """Begin with a token under which nothing is held."""
+        self.token: UUID = new_uuid()
+        self._at_once = AtOnce(_AT_ONCE)
+
+    # Taken, and given back.
+
+    async def due(self) -> Sequence[tuple[int, str]]:
+        """The shards and topics that have messages which no process holds."""
+        return await self._store.outgoing.due_topics()
+
+    async def claim(self, shard: int, topic: str, most: int) -> tuple[Sequence[HeldMessage], bool]:
+        """The first messages of sagas, if they are of this topic; no more than so many. And whether there may be more."""
+        most = min(self._at_once.now, most)
+        claiming = self._store.outgoing.claim(shard, topic, token=self.token, lease=self._topics.lease, most=most)
+        return await self._in_time(most, claiming)
+
+    async def take(self, saga_ids: Iterable[UUID], hold: Hold) -> set[UUID]:
+        """Take the next message of each of these sagas, if it can be; gives those of which one was."""
+        taken: set[UUID] = set()
+        outgoing = self._store.outgoing
+        try:
+            for shard, each in self._by_shard(saga_ids).items():
+                while each:
+                    some, each = each[: self._at_once.now], each[self._at_once.now :]  # noqa: PLW2901 - what is left of it
+                    held = await self._in_time(
+                        len(some), outgoing.take(shard, some, token=self.token, lease=self._topics.lease)
+                    )
+                    taken.update(message.saga_id for message in held)
+                    if is_full(message.body for message in held):
+                        each += [saga_id for saga_id in some if saga_id not in taken]
+                    hold(held)
+        except StoreError as error:  # the sweep finds them
+            self._observers.tell(RelayHeldUp(error, is_taking=True))
+        return taken
+
+    async def _in_time(self, asked: int, taking: Awaitable[T]) -> T:
+        """Take so many messages at once; fewer from then on if they do not come within a statement's time."""
+        try:
+            taken = await taking
+        except StoreUnavailableError:
+            self._at_once.were_too_many(asked)
+            raise
+        self._at_once.came_in_time()
+        return taken
+
+    async def give_back(self, saga_ids: Iterable[UUID]) -> None:
+        """Leave the messages of these sagas to whoever has room for them."""
+        for shard, each in self._by_shard(saga_ids).items():
+            await self._store.outgoing.release(shard, each, token=self.token)
+
+    # Their fates.
+
+    async def settle(self, confirmed: Sequence[Place], failed: Sequence[FailedMessage]) -> None:
+        """Write what has become of messages; what cannot be written is tried again by whoever takes them next."""
+        outgoing = self._store.outgoing
+        for shard, places in self._by(confirmed, lambda place: place[0]).items():
+            await self._until_written(partial(outgoing.confirm, shard, places))
+        for shard, each in self._by(failed, lambda message: message.saga_id).items():
+            await self._until_written(partial(outgoing.fail, shard, each, token=self.token, blocks=self._blocks))
+
+    async def _until_written(self, write: Callable[[], Awaitable[None]]) -> None:
+        backoff = Backoff(0.05, 5.0)
+        while True:
+            try:
+                await write()
+            except RowRejectedError as error:
+                self._observers.tell(RelayHeldUp(error))
+                return
+            except StoreError as error:
+                self._observers.tell(RelayHeldUp(error))
+                await backoff.pause()
+            else:
+                return
+
+    # By shard.
+
+    def _by_shard(self, saga_ids: Iterable[UUID]) -> dict[int, list[UUID]]:
+        return self._by(saga_ids, lambda saga_id: saga_id)
+
+    def _by(self, things: Iterable[T], saga_of: Callable[[T], UUID]) -> dict[int, list[T]]:
+        found: dict[int, list[T]] = {}
+        for each in things:
+            found.setdefault(shard_of(saga_of(each), self._store.shards), []).append(each)
+        return found
