@@ -31,7 +31,8 @@ from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
 from saga_fn.engine.commit.sends import Sends
-from saga_fn.engine.drive.execution import Clock, Incoming
+from saga_fn.engine.drive.clock import Clock
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.message import judge
 from saga_fn.engine.drive.misfit import misfit_of

@@ -20,7 +20,7 @@ from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive import course
 from saga_fn.engine.drive.course import after, go_on, is_draining
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.stages import (
     GOES_ON,
     NOTHING,

@@ -32,7 +32,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.inbox import read_inbox

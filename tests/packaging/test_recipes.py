@@ -31,7 +31,7 @@ from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
 from saga_fn.core.verbs import Verb, verb_of
 from saga_fn.definition.steps import step_options
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import Flaw, judge, message_of
 from saga_fn.store.records import SagaRecord
 

@@ -14,7 +14,7 @@ from saga_fn.core.events import RetryRequested
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import message_of
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store

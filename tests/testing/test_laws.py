@@ -27,7 +27,7 @@ from saga_fn import (
     sleep,
     step,
 )
-from saga_fn.engine.drive import execution
+from saga_fn.engine.drive import call, execution
 from saga_fn.testing import LawCase, LawError, World, laws
 
 
@@ -299,12 +299,12 @@ def test_laws_of_what_is_none_are_refused() -> None:
 
 
 def test_an_engine_that_changes_a_key_over_repeats_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual: Any = getattr(execution, "_context")  # noqa: B009 - pyright knows that it is private
+    usual: Any = call.context_of
 
     def with_the_attempt(*given: Any) -> Any:
         context: Any = usual(*given)
         return msgspec.structs.replace(context, idempotency_key=f"{context.idempotency_key}:{context.attempt}")
 
-    monkeypatch.setattr(execution, "_context", with_the_attempt)
+    monkeypatch.setattr(execution, "context_of", with_the_attempt)
     found = broken(lambda world: (fakes(world), None)[1], "crash after reserve")
     assert "under another idempotency key" in str(found)

@@ -18,7 +18,7 @@ import msgspec
 from saga_fn.core.event_kinds import is_result, parks_all, plan_of
 from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.set_aside import concerns_one
 from saga_fn.engine.drive.stages import (
     ACT,

@@ -44,8 +44,8 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.attributes import Unknown, set_by
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
-from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import step_error_in

@@ -38,10 +38,13 @@ from saga_fn.engine.commit.committer import (
     Unsettled,
 )
 from saga_fn.engine.drive.chores import note, read_journal, read_messages
+from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.event_batch import EventBatch
-from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
+from saga_fn.engine.drive.execution import execute, execute_watched
 from saga_fn.engine.drive.executions import Executions
+from saga_fn.engine.drive.failed import cut_by_others
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.progress import tell_progress
 from saga_fn.engine.drive.set_aside import set_aside

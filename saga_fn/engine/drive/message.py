@@ -31,7 +31,7 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.earlier import digest_of
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import Unreadable
 from saga_fn.store.ids import new_uuid

@@ -12,7 +12,7 @@ from uuid import UUID
 from saga_fn.core.effects import Rejection
 from saga_fn.core.event_kinds import step_of
 from saga_fn.core.ids import Moment
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, Flaw, judge
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.observe.observers import Observers

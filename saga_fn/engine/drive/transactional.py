@@ -25,7 +25,10 @@ from saga_fn.definition.steps.clients import causes
 from saga_fn.definition.steps.transactions import READ_COMMITTED
 from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
-from saga_fn.engine.drive.execution import Clock, Incoming, execute, execute_watched, failed_within
+from saga_fn.engine.drive.clock import Clock
+from saga_fn.engine.drive.execution import execute, execute_watched
+from saga_fn.engine.drive.failed import failed_within
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.within import Settle, Within
 from saga_fn.engine.observe.observers import Observers

@@ -10,7 +10,7 @@ from saga_fn.core.events import MomentsMoved, OperatorVerb
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.verbs import Verb, ask, with_all
 from saga_fn.engine.drive.earlier import digest_of
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.requests.unowned import UnownedSaga
 from saga_fn.store.ids import new_uuid
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.definition import AnySaga
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, Flaw, judge
 from saga_fn.engine.drive.rejections import answer_unreadable
 from saga_fn.engine.engine import SagaEngine

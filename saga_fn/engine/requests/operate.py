@@ -24,7 +24,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import asked_in
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain

@@ -28,7 +28,7 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.attributes import Unknown, set_by, sources_before
-from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
