@@ -116,7 +116,7 @@ def context_of(
     timeout: float | None,
     clock: Clock,
 ) -> StepContext:
-    """What user code is told of its execution."""
+    """The context that user code is given of its execution."""
     deadline: datetime | None = None
     if timeout is not None:
         deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
