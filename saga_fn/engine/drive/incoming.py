@@ -1,4 +1,4 @@
-"""What comes to a saga that this process owns: an event, and all that is to be recorded with it."""
+"""An event on its way to a saga that this process owns, and all that is to be recorded with it."""
 
 from __future__ import annotations
 
