@@ -279,7 +279,9 @@ class SagaEngine:
 
     def drive_started(self, saga: OwnedSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
-        self._hold(self._interpreter(saga)).start(actions)
+        interpreter = self._hold(self._interpreter(saga))
+        interpreter.start(actions)
+        self.pauses.tell(interpreter)  # a pause that was seen while the row was being written found nothing in hand
 
     async def drive_claimed(
         self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage] = _NO_MESSAGES
@@ -409,6 +411,7 @@ class SagaEngine:
             apart.add_done_callback(lambda _: self._ran_apart(interpreter))
         else:
             interpreter.begin(first)
+            self.pauses.tell(interpreter)
         return interpreter
 
     async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:

@@ -49,6 +49,8 @@ from saga_fn.testing import laws, replay
 
 CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
 SEED: Final = int(os.environ.get("SAGA_FN_SEED", "1"))
+pytestmark = pytest.mark.timeout(max(120, CALLS // 10))
+
 PATIENCE: Final = 20.0
 """Seconds after which a call hangs; the waits that are asked for are shorter."""
 

@@ -56,6 +56,10 @@ class Pauses:
         if not self._found:
             return
         for interpreter in list(self._held.values()):
-            pause = self.of(interpreter.saga.registered.name)
-            if pause is not None:
-                interpreter.pause(Asked(pause.actor, pause.reason).encode())
+            self.tell(interpreter)
+
+    def tell(self, interpreter: Interpreter) -> None:
+        """Let a saga go no further if it is paused."""
+        pause = self.of(interpreter.saga.registered.name)
+        if pause is not None:
+            interpreter.pause(Asked(pause.actor, pause.reason).encode())
