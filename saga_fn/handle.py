@@ -12,6 +12,7 @@ from typing_extensions import override
 from saga_fn.arguments import micros_of_delay
 from saga_fn.core.facts import has_completed
 from saga_fn.definition import SagaDefinition
+from saga_fn.engine.attendance import has_workers
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error
 from saga_fn.engine.registry import Registered
@@ -346,7 +347,7 @@ class SagaHandle(Generic[D, R]):
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        if self._orchestrator.entered or self._orchestrator.engine.store.attendants:  # these work on it
+        if self._orchestrator.entered or has_workers(self._orchestrator.engine.store):
             run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
             return await run.result(timeout)
         with self._orchestrator.attending():

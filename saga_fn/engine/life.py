@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import final
 from uuid import UUID
 
+from saga_fn.engine.attendance import attending
 from saga_fn.engine.engine import Gate, SagaEngine
 from saga_fn.engine.gauges import Gauges
 from saga_fn.engine.home import Home
@@ -139,19 +139,9 @@ class Life:
         if self._home.moves():
             self._begin()
 
-    @contextmanager
-    def attending(self) -> Generator[None]:
+    def attending(self) -> AbstractContextManager[None]:
         """Count the caller as one who works on what is due, while the block lasts."""
-        attendants = self._store.attendants
-        if attendants is None:
-            yield
-            return
-        this = object()
-        attendants.add(this)
-        try:
-            yield
-        finally:
-            attendants.discard(this)
+        return attending(self._store)
 
     def _is_attended(self) -> bool:
         return self._store.attendants is None or bool(self._store.attendants)

@@ -256,6 +256,30 @@ async def test_whoever_awaits_what_nothing_works_on_is_told_so(memory: MemorySto
     assert await waiting == Done("ship")
 
 
+async def test_callers_beside_each_other_each_run_their_own_saga(memory: MemoryStore) -> None:
+    handle = SagaOrchestrator(memory).register("shop", make_saga(Shop()))
+    async with asyncio.timeout(SOON):
+        assert await asyncio.gather(*(handle.run(Order(each)) for each in "123")) == [Done("ship")] * 3
+
+
+async def test_a_caller_that_runs_a_saga_of_its_own_is_none_who_works_on_another(memory: MemoryStore) -> None:
+    handle = SagaOrchestrator(memory).register("shop", make_saga(Shop()))
+    run = await handle.start(Order("1"))
+    async with asyncio.timeout(SOON):
+        done, told = await asyncio.gather(handle.run(Order("2")), run.result(), return_exceptions=True)
+    assert done == Done("ship")
+    assert isinstance(told, SagaStateError), told
+
+
+async def test_a_worker_of_the_same_memory_runs_what_a_caller_starts(memory: MemoryStore) -> None:
+    handle = SagaOrchestrator(memory).register("shop", make_saga(Shop()))
+    shop = Shop()
+    async with SagaOrchestrator(memory) as worker, asyncio.timeout(SOON):
+        worker.register("shop", make_saga(shop))
+        assert await handle.run(Order("1")) == Done("ship")
+    assert shop.done, "it was called in the worker"
+
+
 # Other code's cancellations, and the end of the program.
 
 

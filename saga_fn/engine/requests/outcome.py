@@ -12,6 +12,7 @@ from saga_fn import steady
 from saga_fn.arguments import check_id, seconds_to_wait
 from saga_fn.core.facts import is_final
 from saga_fn.definition import SagaDefinition
+from saga_fn.engine.attendance import has_workers
 from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -109,15 +110,15 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
     Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
     """
     time_of_loop = asyncio.get_running_loop().time
-    while not engine.gate.is_attended():
+    while engine.store.attendants is not None and not has_workers(engine.store):
         left = give_up - time_of_loop()
         try:
             return await engine.ends.wait(saga_id, min(_UNATTENDED, left), parked=parked)
         except TimeoutError:
-            if engine.gate.is_attended():
-                continue
             if left <= _UNATTENDED:
                 raise
+            if engine.gate.is_attended():
+                continue
             raise SagaStateError(
                 f"nothing works on saga {saga_id}: no worker of its {type(engine.store).__name__} runs",
                 saga_id=saga_id,
