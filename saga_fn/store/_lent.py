@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+import re
+from typing import Any, Final, final
 
+import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
+
+_MAY_COMMIT: Final = re.compile(r"\b(?:commit|end)\b", re.IGNORECASE)
+"""Words without which no statement commits: no function can in a transaction that was begun outside of it."""
+_NUMBER: Final = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
 @final
@@ -19,6 +25,10 @@ class LentConnection(PoolConnectionProxy):
         # Not the proxy's own: that would make itself known to the connection, which then asks its pool.
         self._con: Any = connection
         self._holder: Any = None
+        self.number: str | None = None
+        """The number of the transaction, once a statement was sent that may commit it."""
+        self.is_unsure = False
+        """Whether such a statement was sent, and the number could not be had."""
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
         self.is_watched = False
@@ -29,14 +39,80 @@ class LentConnection(PoolConnectionProxy):
         self._con = None
 
     @staticmethod
-    def outdate(transaction: Any) -> None:  # Any: what asyncpg keeps in it has no types
-        """Let no savepoint, cursor or prepared statement of this connection be used any more, but this transaction.
+    def outdate(connection: Any) -> None:  # Any: what asyncpg keeps in it has no types
+        """Let no savepoint, cursor or prepared statement of this connection be used any more.
 
         A block that a task of the step's has left open would take the saga's own write back with its savepoint.
         """
-        connection = transaction._connection  # noqa: SLF001 - the driver's pool does so too, and has no name for it
-        connection._pool_release_ctr += 1  # noqa: SLF001 - as above
-        transaction._con_release_ctr = connection._pool_release_ctr  # noqa: SLF001 - as above
+        connection._pool_release_ctr += 1  # noqa: SLF001 - the driver's pool does so too, and has no name for it
+
+    async def _before(self, query: object) -> None:
+        """Ask for the transaction's number before a statement is sent that may commit it: its answer may be lost."""
+        if self.number is not None or self.is_unsure or self._con is None or not isinstance(query, str):
+            return
+        if _MAY_COMMIT.search(query) is None:
+            return
+        try:
+            number: object = await self._con.fetchval(_NUMBER)
+        except asyncpg.InterfaceError:  # the statement itself is refused for the same reason
+            return
+        except (
+            asyncpg.PostgresError
+        ):  # the transaction is aborted; by going back to a savepoint it may be committed yet
+            number = None
+        if isinstance(number, str) and number.isdecimal():
+            self.number = number
+        else:
+            self.is_unsure = True
+
+    @override
+    async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().execute(query, *args, **options)
+
+    @override
+    async def executemany(self, command: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(command)
+        return await super().executemany(command, *args, **options)
+
+    @override
+    async def fetch(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().fetch(query, *args, **options)
+
+    @override
+    async def fetchmany(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().fetchmany(query, *args, **options)
+
+    @override
+    async def fetchval(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().fetchval(query, *args, **options)
+
+    @override
+    async def fetchrow(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().fetchrow(query, *args, **options)
+
+    @override
+    async def prepare(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        await self._before(query)
+        return await super().prepare(query, *args, **options)
+
+    @override
+    def cursor(self, query: Any, *args: Any, **options: Any) -> Any:
+        """As the connection does."""
+        if self.number is None and isinstance(query, str) and _MAY_COMMIT.search(query) is not None:
+            self.is_unsure = True
+        return super().cursor(query, *args, **options)
 
     @override
     async def set_type_codec(self, *args: Any, **options: Any) -> None:

@@ -31,6 +31,12 @@ ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "i
 _ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in ARRAY_TYPES)
 
 
+LEAVE_NOTHING: Final = """\
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;
+SELECT pg_catalog.pg_advisory_unlock_all();
+SELECT FROM pg_catalog.pg_prepared_statement() AS p WHERE p.from_sql"""
+"""Takes back all that a step can leave in a session, but what it has prepared by SQL: the last answer counts that."""
+NOTHING_PREPARED: Final = "SELECT 0"
 _DEALLOCATE: Final = """\
 DO LANGUAGE plpgsql $$
 DECLARE
@@ -51,8 +57,7 @@ class _OwnConnection(asyncpg.Connection):
     @override
     def get_reset_query(self) -> str:
         """The driver's own leaves the role, what SQL has prepared, temporary tables and the last values of sequences as they are."""
-        query: str = super().get_reset_query()
-        return f"{query};\nSET SESSION AUTHORIZATION DEFAULT;\nDISCARD TEMP;\nDISCARD SEQUENCES;\n{_DEALLOCATE}"
+        return f"{LEAVE_NOTHING};\n{_DEALLOCATE}"
 
 
 class Connections(Protocol):

@@ -45,7 +45,10 @@ class TransactionEndedError(StoreError):
 
 
 class CommitRefusedError(StoreError):
-    """The server has refused to commit a step's transaction, and has rolled it back: `cause` is the driver's exception."""
+    """The server has refused to commit a step's transaction, or what is sent with the COMMIT: `cause` is the driver's exception.
+
+    In the first case it is rolled back; in the second it is committed.
+    """
 
     def __init__(self, fact: str, cause: Exception) -> None:
         super().__init__(fact)

@@ -233,7 +233,8 @@ class OpenTransaction(Protocol):
     async def commit(self) -> None:
         """Commit it.
 
-        Raises CommitRefusedError if that was refused, so that it is rolled back; AnswerLostError if it may be committed, or not.
+        Raises CommitRefusedError if that was refused, or what is sent with it: whether it is committed has to be looked up. Raises
+        AnswerLostError if it may be committed, or not.
         """
         ...
 

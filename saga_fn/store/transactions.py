@@ -14,7 +14,14 @@ from saga_fn.backoff import Backoff
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store._lent import LentConnection
 from saga_fn.store.connection import Connection
-from saga_fn.store.connections import APPLICATION_NAME, Connections, OwnConnections, terminate
+from saga_fn.store.connections import (
+    APPLICATION_NAME,
+    LEAVE_NOTHING,
+    NOTHING_PREPARED,
+    Connections,
+    OwnConnections,
+    terminate,
+)
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.errors import AnswerLostError, CommitRefusedError, StatementFailedError, TransactionEndedError
 from saga_fn.store.records import Committed, SagaWrite
@@ -31,12 +38,6 @@ _SLACK: Final = 5_000
 """Milliseconds by which the server's limits are behind the step's own."""
 _LONGEST: Final = 24 * 60 * 60 * 1000
 """Milliseconds: a limit for steps that have none."""
-_BEGUN: Final = f"""\
-SELECT pg_catalog.set_config('statement_timeout', $1, true), \
-pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true), \
-pg_catalog.set_config('application_name', $2, true), pg_catalog.set_config('{_MARK}', $2, true), \
-pg_catalog.pg_current_xact_id()::pg_catalog.text AS number"""
-_BEGUN_IN_ALL: Final = f"{_BEGUN}, pg_catalog.set_config('transaction_timeout', $1, true)"
 _LIMITS_TRANSACTIONS: Final = 17
 """The first PostgreSQL that ends a transaction by its age: before, each statement and each pause have the whole time."""
 _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
@@ -81,6 +82,8 @@ class PostgresTransaction:
         work: Work,
         name: str,
         time_limit: float,
+        *,
+        is_ours: bool,
     ) -> None:
         self._lent: LentConnection = LentConnection(connection)
         # Not what a pool hands out: that is out of use as soon as the connection breaks.
@@ -92,8 +95,10 @@ class PostgresTransaction:
         self._work = work
         self._name = name
         self._time_limit = time_limit
+        self._is_ours = is_ours
         self._transaction: Transaction | None = None
-        self._number: object = None
+        self.is_clean: bool = False
+        """Whether nothing is left of it in its session."""
 
     @property
     def connection(self) -> Connection:
@@ -102,12 +107,20 @@ class PostgresTransaction:
 
     async def begin(self, isolation: str, limit: str) -> None:
         """Begin it; nothing in it takes longer than this, in milliseconds, and nothing is left idle for longer."""
+        name = _quoted(self._name)
+        settings = {
+            "statement_timeout": limit,
+            "idle_in_transaction_session_timeout": limit,
+            "application_name": name,
+            _MARK: name,
+        }
+        if self._own.get_server_version().major >= _LIMITS_TRANSACTIONS:
+            settings["transaction_timeout"] = limit
+        begin = f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ').upper()}"
         async with asyncio.timeout(self._time_limit):
-            transaction = self._own.transaction(isolation=isolation)
-            await transaction.start()
-            in_all = self._own.get_server_version().major >= _LIMITS_TRANSACTIONS
-            begun = await self._own.fetchrow(_BEGUN_IN_ALL if in_all else _BEGUN, limit, self._name)
-        self._transaction, self._number = transaction, begun["number"]
+            await self._own.execute("; ".join([begin, *(f"SET LOCAL {each} = {to}" for each, to in settings.items())]))
+        # The driver's own way to begin it is one more way to the server. It takes a block of the step's for a savepoint by this.
+        self._transaction = self._own._top_xact = self._own.transaction(isolation=isolation)  # noqa: SLF001 - see above
 
     def leave(self) -> None:
         """Take the connection from the step, which has returned, and from the tasks and blocks that it has left behind.
@@ -115,8 +128,7 @@ class PostgresTransaction:
         A statement of theirs would come into the next step's transaction, or be committed by itself.
         """
         self._lent.leave()
-        if self._transaction is not None:
-            LentConnection.outdate(self._transaction)
+        LentConnection.outdate(self._own)
 
     @property
     def is_retyped(self) -> bool:
@@ -158,11 +170,14 @@ class PostgresTransaction:
 
         Until the server sees that the connection is gone, the transaction is in progress.
         """
+        number = self._lent.number
+        if number is None:
+            return self._lent.is_unsure
         backoff, give_up = Backoff(0.01, 0.25), steady.now() + self._time_limit
         while steady.now() < give_up:
             try:
                 async with self._work() as connection:
-                    found = await connection.fetchrow(_CAME_TO, self._number)
+                    found = await connection.fetchrow(_CAME_TO, number)
             except StoreError:
                 return False
             came_to = None if found is None else found["came_to"]
@@ -194,15 +209,14 @@ class PostgresTransaction:
             return await self._write(self._own, write)
 
     async def commit(self) -> None:
-        """Commit it. Raises CommitRefusedError if the server has refused, and so has rolled it back.
+        """Commit it. Raises CommitRefusedError if the server has refused that, or what goes with it.
 
         Raises AnswerLostError if it may or may not be committed.
         """
-        transaction, self._transaction = self._transaction, None
-        assert transaction is not None, "it was begun, and is committed once"
+        assert self._transaction is not None, "it was begun, and is committed once"
         try:
             async with asyncio.timeout(self._time_limit):
-                await transaction.commit()
+                await self._over("COMMIT")
         except asyncpg.PostgresError as error:
             if _severity(error) == "ERROR":
                 raise CommitRefusedError(translate_driver_error(error).fact, error) from error
@@ -214,14 +228,24 @@ class PostgresTransaction:
 
     async def end(self) -> None:
         """Roll it back, unless it was committed."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is None or self.is_broken:
+        if self._transaction is None or self.is_broken:
             return
         try:
             async with asyncio.timeout(self._time_limit):
-                await transaction.rollback()
+                await self._over("ROLLBACK")
         except DRIVER_ERRORS:  # the step has left something running on it, or the server is gone
             await self._cut()
+
+    async def _over(self, end: str) -> None:
+        """End it, and on a connection of ours take back by the same way to the server what the step has changed in its session.
+
+        If the latter fails, it is ended all the same.
+        """
+        self._transaction = self._own._top_xact = None  # noqa: SLF001 - as when it was begun
+        if self._is_ours:
+            self.is_clean = await self._own.execute(f"{end}; {LEAVE_NOTHING}") == NOTHING_PREPARED
+        else:
+            await self._own.execute(f"{end};")
 
     async def _cut(self) -> None:
         """Close the connection, and cancel what runs on it: the server would go on with that, and keep its locks until it is done."""
@@ -268,7 +292,15 @@ class PostgresTransactions:
         try:
             async with self._connections.connection() as connection:
                 shown = f"{APPLICATION_NAME} {name[:_LONGEST_NAME]}"
-                opened = PostgresTransaction(connection, self._write, self._judge, self._work, shown, self._time_limit)
+                opened = PostgresTransaction(
+                    connection,
+                    self._write,
+                    self._judge,
+                    self._work,
+                    shown,
+                    self._time_limit,
+                    is_ours=isinstance(self._connections, OwnConnections),
+                )
                 await opened.begin(isolation, str(limit))
                 begun = True
                 try:
@@ -278,7 +310,8 @@ class PostgresTransactions:
                     if opened.is_spent:
                         terminate(connection)
                 await opened.end()
-                await self._cleaned(connection)
+                if not opened.is_clean:
+                    await self._cleaned(connection)
         except DRIVER_ERRORS as error:
             if begun:
                 raise
@@ -294,6 +327,11 @@ class PostgresTransactions:
             await connection.reset(timeout=self._time_limit)
         except DRIVER_ERRORS:
             connection.terminate()
+
+
+def _quoted(text: str) -> str:
+    """As a literal, whether or not a backslash stands for itself in the session."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _severity(error: asyncpg.PostgresError) -> str:

@@ -185,7 +185,8 @@ class Transactional(msgspec.Struct, frozen=True):
             fate = await self._fate(write, settle)
             return fate, self._failed(FailureKind.INTERRUPTED, error) if isinstance(fate, RolledBack) else None
         except CommitRefusedError as error:
-            return RolledBack(), self._refused(error.cause)
+            fate = await self._fate(write, settle)  # or it was committed, and what goes with a COMMIT was refused
+            return fate, self._refused(error.cause) if isinstance(fate, RolledBack) else None
         except RowRejectedError as error:
             return Refused(error), None
         except StoreBusyError as error:
