@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, assert_never, final
 from uuid import UUID
 
@@ -42,7 +44,7 @@ from saga_fn.testing.exports import (
 )
 
 _MOST_KEPT: Final = 1000
-"""Findings; more of them help nobody."""
+"""Findings of a kind; more of them help nobody."""
 _SHOWN: Final = 20
 
 
@@ -129,9 +131,11 @@ class Replayed:
     torn: int
     """The number of lines that were left out, for they are no JSON: a process died while it wrote them."""
     findings: tuple[ReplayFinding, ...]
-    """The first 1,000 findings: of each saga the first one of each kind, and of a live one those where it stands."""
+    """The findings, up to 1,000 of each kind: of each saga the first one of it, and of a live one those where it stands."""
     found: int
     """The number of all findings."""
+    by_kind: Mapping[ReplayKind, int]
+    """The number of findings of each kind that was found."""
 
     def __iter__(self) -> Iterator[ReplayFinding]:
         return iter(self.findings)
@@ -152,9 +156,8 @@ class Replayed:
             raise SagaError(
                 f"but= names kinds of findings, not {shown(but)}", hint="but=[ReplayKind.OTHER_MOMENTS]"
             ) from None
-        left = [each for each in self.findings if each.kind not in passed]
-        if left:
-            raise ReplayError(self, left)
+        if self.by_kind.keys() - passed:
+            raise ReplayError(self, [each for each in self.findings if each.kind not in passed])
 
     @override
     def __str__(self) -> str:
@@ -193,7 +196,14 @@ def replay(export: Export, orchestrator: SagaOrchestrator, /) -> Replayed:
     judge = _Judge(orchestrator)
     for number, line in enumerate(lines_of(export), 1):
         judge.judge(number, line)
-    return Replayed(judge.sagas, judge.entries, judge.torn, tuple(judge.findings), judge.found)
+    return Replayed(
+        judge.sagas,
+        judge.entries,
+        judge.torn,
+        tuple(judge.findings),
+        judge.by_kind.total(),
+        MappingProxyType(dict(judge.by_kind)),
+    )
 
 
 @final
@@ -204,7 +214,8 @@ class _Judge:
         self._registry = orchestrator.engine.registry
         self._seen: set[tuple[UUID, int]] = set()
         self._missing: set[tuple[str, int]] = set()
-        self.sagas = self.entries = self.torn = self.found = 0
+        self.sagas = self.entries = self.torn = 0
+        self.by_kind: Counter[ReplayKind] = Counter()
         self.findings: list[ReplayFinding] = []
 
     def judge(self, number: int, line: str | bytes) -> None:
@@ -251,8 +262,8 @@ class _Judge:
                 self._keep(each)
 
     def _keep(self, finding: ReplayFinding) -> None:
-        self.found += 1
-        if len(self.findings) < _MOST_KEPT:
+        self.by_kind[finding.kind] += 1
+        if self.by_kind[finding.kind] <= _MOST_KEPT:
             self.findings.append(finding)
 
 

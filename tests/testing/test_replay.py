@@ -351,9 +351,20 @@ async def test_findings_are_bounded_and_counted() -> None:
     lines = ['{"format": 1}'] * 1200
     found = replay(lines, build(sale))
     assert (found.found, len(found.findings)) == (1200, 1000)
+    assert found.by_kind == {ReplayKind.DAMAGED: 1200}
     with pytest.raises(ReplayError) as raised:
         found.raise_for_findings()
     assert len(str(raised.value).splitlines()) < 60
+
+
+async def test_a_kind_that_is_found_often_hides_no_other() -> None:
+    lines = ['{"format": 1}'] * 1001 + await exported(sale)
+    found = replay(lines, SagaOrchestrator(MemoryStore()))
+    assert found.by_kind == {ReplayKind.DAMAGED: 1001, ReplayKind.NOT_REGISTERED: 1}
+    with pytest.raises(ReplayError) as raised:
+        found.raise_for_findings(but=[ReplayKind.DAMAGED])
+    assert [each.kind for each in raised.value.findings] == [ReplayKind.NOT_REGISTERED]
+    found.raise_for_findings(but=[ReplayKind.DAMAGED, ReplayKind.NOT_REGISTERED])
 
 
 DAY = timedelta(days=1)
