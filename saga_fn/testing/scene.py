@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, final
 from uuid import UUID
@@ -64,6 +65,9 @@ class Scene:
         self._closed: WorldError | None = None
         self._driving = False
         self._driver: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that the front orchestrator was entered in."""
+        self._leaving: asyncio.Task[None] | None = None
         self.clock.on_rest = self._rests
         self.clock.on_impatience = self._out_too_long
         self.clock.waits = self._waits
@@ -83,6 +87,7 @@ class Scene:
             raise self._closed
         if not self.clock.is_wound_up:
             self.clock.wind_up(loop)
+            self._loop = loop
             at_once(self.front.__aenter__())
         elif loop is not self.clock.loop:
             raise WorldError(
@@ -108,6 +113,16 @@ class Scene:
         if self._driver is not None:
             self._driver.cancel()
         self.clock.unwind()
+
+    def leave(self) -> None:
+        """Leave the front orchestrator, for code that cannot await that: its tasks would go on in the test's event loop."""
+        loop, running = self._loop, asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where none runs
+        if loop is None or loop.is_closed() or not self.front.entered or self._leaving is not None:
+            return
+        if running is loop or (running is None and not loop.is_running()):
+            self._leaving = loop.create_task(self.front.__aexit__(None, None, None), context=Context())
+        if self._leaving is not None and running is None:
+            loop.run_until_complete(self._leaving)
 
     def raise_failure(self) -> None:
         """Raise what has failed of the test's own, or of this library."""

@@ -128,8 +128,10 @@ class World:
         Raises:
             WorldError: A fault that was asked for never came. It is raised if nothing else is.
         """
-        self.close(check=error is None)
-        await self._scene.front.__aexit__(None, None, None)
+        try:
+            self._end(check=error is None)
+        finally:
+            await self._scene.front.__aexit__(None, None, None)
 
     def close(self, *, check: bool = True) -> None:
         """End it, where it was not entered. A second call does nothing.
@@ -140,6 +142,12 @@ class World:
         Raises:
             WorldError: A fault that was asked for never came.
         """
+        try:
+            self._end(check=check)
+        finally:
+            self._scene.leave()
+
+    def _end(self, *, check: bool) -> None:
         if self._closed:
             return
         self._closed = True

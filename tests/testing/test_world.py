@@ -29,6 +29,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.testing import World, WorldError
+from tests.support.until import until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -758,6 +759,45 @@ async def test_a_world_works_without_being_entered() -> None:
     assert await orders.run(Order()) == "parcel for 1"
     world.close()
     world.close()
+
+
+async def test_a_world_whose_end_raises_leaves_nothing_behind() -> None:
+    async def forgets() -> None:
+        async with world:
+            assert await world.register(shop).run(Order()) == "parcel for 1"
+            world.crash(charge, at="after")
+
+    before, world = asyncio.all_tasks(), World()
+    with pytest.raises(WorldError, match="never came"):
+        await forgets()
+    assert not world.orchestrator.entered
+    await until(lambda: asyncio.all_tasks() == before)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_world_that_is_closed_after_its_loop_has_run_leaves_nothing_behind(*, fault: bool) -> None:
+    async def test() -> None:
+        assert await world.register(shop).run(Order()) == "parcel for 1"
+        if fault:
+            world.crash(charge, at="after")
+
+    world, loop = World(), asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(test())
+        with pytest.raises(WorldError, match="never came") if fault else contextlib.nullcontext():
+            world.close()
+        assert not world.orchestrator.entered
+        assert not asyncio.all_tasks(loop)
+    finally:
+        loop.close()
+
+
+async def test_a_world_that_is_closed_while_its_loop_runs_leaves_nothing_behind() -> None:
+    before, world = asyncio.all_tasks(), World()
+    assert await world.register(shop).run(Order()) == "parcel for 1"
+    world.close()
+    world.close()
+    await until(lambda: not world.orchestrator.entered and asyncio.all_tasks() == before)
 
 
 async def test_the_end_of_a_world_says_nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
