@@ -48,7 +48,25 @@ async def test_that_forgets_something(world, orders):
 async def test_that_fails(world, orders):
     world.crash("charge", at="after")
     assert False, "for its own reasons"
+
+async def test_that_is_skipped(world, orders):
+    world.crash("charge", at="after")
+    pytest.skip("for its own reasons")
+
+@pytest.mark.xfail(reason="for its own reasons")
+async def test_that_fails_as_expected(world, orders):
+    world.crash("charge", at="after")
+    assert False
+
+@pytest.fixture
+def broken(world, orders):
+    world.crash("charge", at="after")
+    assert False, "for its own reasons"
+
+async def test_whose_fixture_fails(world, broken): ...
 """
+
+OUTCOMES = ("PASSED", "FAILED", "ERROR", "XFAIL")
 
 
 def test_a_fixture_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
@@ -63,14 +81,17 @@ def test_a_fixture_is_there_for_who_asks_for_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, *named, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False, timeout=100
     )
-    told = [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "ERROR"))]
-    assert [(line.split()[0], line.split("::")[1]) for line in told] == [
+    told = [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(OUTCOMES)]
+    assert [(line.split()[0], line.rpartition("::")[2]) for line in told] == [
         ("PASSED", "test_without_a_plugin_for_async_tests"),
         ("PASSED", "test_with_one"),
         ("PASSED", "test_that_forgets_something"),
+        ("XFAIL", "test_that_fails_as_expected"),
         ("ERROR", "test_that_forgets_something"),
+        ("ERROR", "test_whose_fixture_fails"),
         ("FAILED", "test_that_fails"),
     ], done.stdout
+    assert "1 failed, 3 passed, 1 skipped, 1 xfailed, 2 errors" in done.stdout
     assert "NeverCameError: what was asked for never came" in done.stdout
 
 
