@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from saga_fn.definition.attributes import AttributeBase
-from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
+from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.outgoing import GivenHook
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
+from saga_fn.definition.saga_options import OnSiblings, Order
 from saga_fn.definition.tracing import current_builder, tracing
 from saga_fn.definition.values.annotations import fits, hints_of, name_in_messages
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef

@@ -15,7 +15,8 @@ from saga_fn.diagram.icons import Icon, icon
 from saga_fn.diagram.kinds import Role
 from saga_fn.diagram.looks import Tone, look_of_saga
 from saga_fn.diagram.measure import MONO, broken, length, text_width
-from saga_fn.diagram.past import Act, Past, Span, SpanKind, past_of
+from saga_fn.diagram.past import Act, Past, Span, SpanKind
+from saga_fn.diagram.past_reader import past_of
 from saga_fn.diagram.seen import EntrySeen, SagaSeen
 from saga_fn.diagram.svg import Attribute, element, escaped, number, picture, words
 

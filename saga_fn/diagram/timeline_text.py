@@ -10,7 +10,8 @@ from saga_fn.core.plan import Plan
 from saga_fn.diagram.kinds import Role, kind_of
 from saga_fn.diagram.looks import Tone
 from saga_fn.diagram.measure import length
-from saga_fn.diagram.past import Past, act_text, past_of, what_goes_on
+from saga_fn.diagram.past import Past, act_text, what_goes_on
+from saga_fn.diagram.past_reader import past_of
 from saga_fn.diagram.seen import EntrySeen, SagaSeen
 from saga_fn.diagram.terminal import bold, colored, told, wrapped
 

@@ -126,7 +126,7 @@ class Claims:
     async def _drive(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
         """Go on with what was claimed; where the store was too slow to give what they need, fewer are claimed from then on."""
         try:
-            driven = await self._engine.drive_claimed(claims, sent)
+            driven = await self._engine.taking_up.drive(claims, sent)
         except StoreUnavailableError:
             self._at_once.were_too_many(len(claims))
             raise
@@ -234,7 +234,7 @@ async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, skip_locked=True)
     if claim is None:
         return False
-    tasks = await engine.drive_claimed([claim], sent)
+    tasks = await engine.taking_up.drive([claim], sent)
     if tasks:
         await asyncio.wait(tasks)
     return bool(tasks) or engine.pauses.of(claim.name) is None

@@ -9,71 +9,54 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
 import msgspec
-from returns.result import Success
 
 from saga_fn import steady
 from saga_fn.core.effects import Action
-from saga_fn.core.event_kinds import is_claim
-from saga_fn.core.events import PlanChanged, SagaParked
-from saga_fn.core.facts import parked_by_plan, takeovers
-from saga_fn.core.flaws import misfit_in
-from saga_fn.core.ids import Moment, PlanId
-from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
-from saga_fn.core.plan import Plan
-from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.core.transition import transition
+from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
 from saga_fn.engine.commit.sends import Sends
 from saga_fn.engine.drive.clock import Clock
-from saga_fn.engine.drive.incoming import Incoming
-from saga_fn.engine.drive.interpreter import Interpreter, first_events
-from saga_fn.engine.drive.message import judge
-from saga_fn.engine.drive.misfit import misfit_of
+from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.elsewhere import Elsewhere
 from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.handing_over import HandingOver
+from saga_fn.engine.hold.kept_definitions import KeptDefinitions
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.relay import Relay
 from saga_fn.engine.hold.roster import Roster
-from saga_fn.engine.hold.suspects import TWICE, Suspects
+from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import TakenAway
+from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.engine.hold.wakeups import WakeupNotifier
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import NameLeftOut, StopCutsShort, StopLeaves, StopOverdue
-from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
+from saga_fn.engine.observe.of_process import StopCutsShort, StopLeaves, StopOverdue
+from saga_fn.engine.observe.of_sagas import SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom, Shared
 from saga_fn.engine.registry import Registry
 from saga_fn.engine.topics import Topics
-from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
+from saga_fn.errors import SagaError, StoreError, is_a
 from saga_fn.stats import SagaStats
-from saga_fn.store.connection import CallerConnection
-from saga_fn.store.errors import RowRejectedError, is_an_answer
-from saga_fn.store.ids import new_uuid, shard_of
+from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
-    ClaimedSaga,
     EventToSend,
     Fate,
-    InboxMessage,
     Recipient,
-    Recorded,
     Sought,
-    decode_state,
 )
-from saga_fn.tasks import Errands, cut_short, spawn
+from saga_fn.tasks import cut_short, spawn
 
 _LANES = 2
 _ROUSED_AGAIN: Final = 1.0
@@ -84,9 +67,6 @@ _CLEAN_UP = 0.25
 """Seconds that each part of the engine may take to end."""
 STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
-
-
-_NO_MESSAGES: Final[Mapping[UUID, InboxMessage]] = {}
 
 
 def _no_slots(_: str) -> int:
@@ -147,8 +127,8 @@ class SagaEngine:
         self.registry: Registry = Registry()
         self.clock: Clock = Clock(store.now, random.random, around=self.options.around, lease=self.options.lease)
         self._on_over = self._let_go
-        self._kept_plans: set[PlanId] = set()
-        self._judged: set[str] = set()
+        self.definitions: KeptDefinitions = KeptDefinitions(store, self.registry, self.observers)
+        """The plans and names that the store has."""
         self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
         self.deleting: Deleting = Deleting(store, self.registry, self.observers)
@@ -193,13 +173,6 @@ class SagaEngine:
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
-        self.sends: Sends = Sends(
-            self.store,
-            owner=self.owner,
-            lease=self.options.lease,
-            drive=self._drive_sends,
-            take_slots=self._take_slots,
-        )
         kept = self.store.kept_events
         # Asked of the store at each call: tests put other methods in the place of these.
         self.recipients: Looks[Sought, Recipient] = Looks(lambda shard, asked: kept.recipients(shard, asked))  # noqa: PLW0108
@@ -224,7 +197,6 @@ class SagaEngine:
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
         self.stats: Shared[bool, SagaStats] = Shared()
         """The numbers about all sagas, by whether ends are counted."""
-        self._suspects_apart = Errands()
         self.suspects: Suspects = Suspects(
             self.held,
             self.observers,
@@ -232,6 +204,27 @@ class SagaEngine:
             on_change=self._slot_freed,
         )
         """Sagas that may be what kills their processes."""
+        self.taking_up: TakingUp = TakingUp(
+            self.store,
+            self.registry,
+            self.definitions,
+            self.observers,
+            self.options,
+            owner=self.owner,
+            pauses=self.pauses,
+            roster=self.roster,
+            suspects=self.suspects,
+            hold=self._hold,
+            slot_freed=self._slot_freed,
+        )
+        """The way of claimed sagas into the hands of this process."""
+        self.sends: Sends = Sends(
+            self.store,
+            owner=self.owner,
+            lease=self.options.lease,
+            drive=self.taking_up.drive,
+            take_slots=self._take_slots,
+        )
         self.taken: TakenAway = TakenAway(self.options.lease.total_seconds())
         """The sagas that were taken from this process, and their executions that still run here."""
         self._hurry = asyncio.Event()
@@ -245,214 +238,17 @@ class SagaEngine:
 
     # Sagas come in.
 
-    async def keep_plan(self, plan: Plan) -> None:
-        """Make sure that the store has the plan; asks it once a process."""
-        if plan.id not in self._kept_plans:
-            await self.store.keep_plan(plan)
-            self._kept_plans.add(plan.id)
-
-    async def judge_names(self) -> None:
-        """Leave out the names that the store cannot hold: a statement that brings one is refused for all names."""
-        for name in self.registry.names:
-            if name.isascii() or name in self._judged:
-                continue
-            try:
-                await self.store.kept_events.knows(0, name)
-            except RowRejectedError:
-                self.registry.left_out.add(name)
-                self.observers.tell(NameLeftOut(name))
-            self._judged.add(name)
-
-    async def keep_plans(self) -> None:
-        """Store the plans of what is registered, so that starts in callers' transactions need not; they can if this fails."""
-        with contextlib.suppress(StoreError):
-            for plan in self.registry.plans:
-                await self.keep_plan(plan)
-
-    async def hold_plan(self, plan: Plan, connection: CallerConnection) -> None:
-        """Make sure that a saga that starts in a caller's transaction has its plan, without another connection.
-
-        A rollback takes the plan back, so it counts as kept only when it was seen to be committed.
-        """
-        if plan.id not in self._kept_plans and await self.store.hold_plan(plan, connection):
-            self._kept_plans.add(plan.id)
-
     def drive_started(self, saga: OwnedSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
-        interpreter = self._hold(self._interpreter(saga))
+        interpreter = self._hold(saga)
         interpreter.start(actions)
         self.pauses.tell(interpreter)  # a pause that was seen while the row was being written found nothing in hand
-
-    async def drive_claimed(
-        self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage] = _NO_MESSAGES
-    ) -> list[asyncio.Future[None]]:
-        """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.
-
-        `messages`: of these sagas the only one that nobody has read, so that none has to be read again.
-        A saga that cannot be driven, for whatever is stored of it, is parked; it costs the others nothing.
-        """
-        if any(self.pauses.of(claim.name) is not None for claim in claims):
-            await self.pauses.look()  # a claim of what was due has found no pause: that is newer
-        driven: list[asyncio.Future[None]] = []
-        by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
-        for claim in claims:
-            try:
-                state = decode_state(claim.state, claim.rev)
-            except StoredDataError as error:
-                await set_aside(self.store, self.observers, claim.id, claim.token, error)
-                continue
-            by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
-        for shard, group in by_shard.items():
-            try:
-                recorded, unread = await self._recorded(shard, group)
-                if len(unread) == len(group) and not any(map(concerns_one, unread.values())):
-                    raise next(iter(unread.values()))  # the store refuses all
-            except StoreError:
-                with contextlib.suppress(StoreError):  # then their leases run out
-                    await self.store.release(shard, {claim.id: claim.token for claim, _ in group})
-                raise
-            for claim, state in group:
-                if claim.id in unread:
-                    await set_aside(self.store, self.observers, claim.id, claim.token, unread[claim.id])
-                    continue
-                try:
-                    interpreter = await self._drive_claim(claim, state, recorded, sent, messages.get(claim.id))
-                except Exception as error:
-                    if not concerns_one(error):
-                        raise
-                    fault = missing_entry(error) if isinstance(error, KeyError) else error
-                    await set_aside(self.store, self.observers, claim.id, claim.token, fault)
-                    continue
-                if interpreter is not None:
-                    driven.append(interpreter.until_over())
-        return driven
-
-    async def _drive_sends(
-        self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage]
-    ) -> None:
-        await self.drive_claimed(claims, sent, messages)
 
     def _take_slots(self, event: EventToSend, number: int) -> None:
         """Count an event that may claim a saga, as a start is counted."""
         self.starting += number
         for name in {name for name, _, _ in event.fits} & self.registry.limits.keys() if self.registry.limits else ():
             self.starting_of[name] = max(0, self.starting_of[name] + number)
-
-    async def _recorded(
-        self, shard: int, group: Sequence[tuple[ClaimedSaga, SagaState]]
-    ) -> tuple[dict[tuple[UUID, int], Recorded], dict[UUID, StoreError]]:
-        """The payloads that these sagas need; and those of them whose payloads the store cannot give, while it gives others'."""
-        wanted = [(claim.id, seq) for claim, state in group for seq in entries_needed(state)]
-        try:
-            return await self.store.results(shard, wanted), {}
-        except StoreError as error:
-            if not is_an_answer(error):
-                raise
-            if len(group) == 1:
-                return {}, {group[0][0].id: error}
-        half = len(group) // 2
-        recorded, unread = await self._recorded(shard, group[:half])
-        others, also_unread = await self._recorded(shard, group[half:])
-        return {**recorded, **others}, {**unread, **also_unread}
-
-    async def _drive_claim(
-        self,
-        claim: ClaimedSaga,
-        state: SagaState,
-        recorded: dict[tuple[UUID, int], Recorded],
-        sent: float,
-        message: InboxMessage | None,
-    ) -> Interpreter | None:
-        registered = self.registry.find(claim.name, claim.version)
-        if registered is None or self.pauses.of(claim.name) is not None:
-            await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token})
-            return None
-        plan = registered.definition.plan
-        flaw = misfit_in(plan, state) if claim.plan == plan.id else None
-        if state.ended or flaw is not None:
-            raise StoredDataError("state", flaw or "it has ended, and its row has not")
-        saga = OwnedSaga(
-            id=claim.id,
-            registered=registered,
-            plan=plan,
-            state=state,
-            token=claim.token,
-            owner=self.owner,
-            trace_id=claim.trace_id,
-            aggregation_id=claim.aggregation_id,
-            inbox_sent=claim.inbox_sent,
-            inbox_seen=-1,  # unknown: whatever messages there are get read before anything is decided
-            last_error=claim.last_error,
-            deadline=sent + self.options.lease.total_seconds(),
-            max_payload_bytes=self.options.max_payload_bytes,
-            initial=recorded[claim.id, 1].payload or b"",
-            trace_carrier=recorded[claim.id, 1].input,
-            created_at=claim.created_at,
-            results={step: recorded[claim.id, seq] for step, seq in recorded_steps(state) if plan.gives(step)},
-            events={seq: recorded[claim.id, seq].payload or b"null" for seq in recorded_events(state)},
-            all_folded=state.rev == 1,
-        )
-        if not claim.inbox_sent:
-            saga.inbox_seen = 0
-        first = await self._first_events(claim, saga, state)
-        if first is None:
-            return None
-        if message is not None and len(first) == 1 and is_claim(first[0].event):
-            told = judge(registered.definition, message, claim.now, most=self.options.max_payload_bytes)
-            if isinstance(told, Incoming):  # else it is read with the others, and answered
-                saga.inbox_seen = claim.inbox_sent
-                first = [told, *first]
-        interpreter = self._hold(self._interpreter(saga))
-        if self.observers.listens:
-            self.observers.tell(SagaClaimed(saga.identity, claim.takeover))
-        times = takeovers(state, takeover=claim.takeover)
-        if times >= TWICE and is_claim(first[-1].event):
-            apart = self._suspects_apart.begin(self._run_apart(interpreter, claim, first[:-1], times))
-            apart.add_done_callback(lambda _: self._ran_apart(interpreter))
-        else:
-            interpreter.begin(first)
-            self.pauses.tell(interpreter)
-        return interpreter
-
-    async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:
-        """The events of a claim: that the saga was resumed, and if its plan is another one now, that too.
-
-        None if the saga was handed back instead: its state fits the plan of another process, or may do so.
-        """
-        resumed = first_events(claim.now, takeover=claim.takeover, isolated=False)
-        if claim.plan == saga.plan.id and not parked_by_plan(state):
-            return resumed
-        changed = PlanChanged(claim.now, saga.plan.id)
-        decision = transition(saga.plan, state, changed)
-        if isinstance(decision, Success):
-            await self.keep_plan(saga.plan)
-            return [Incoming(changed), *resumed]
-        parked = parked_by_plan(state)
-        pause = self.roster.pause_for_a_plan(claim) if parked else await self.roster.pause_for_another(claim)
-        if pause is not None:
-            await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token}, pause=pause)
-            return None
-        old = await self.store.plan(claim.plan)
-        if old is None:
-            raise StoredDataError("plan", "it is not there; was the table saga_plan emptied?")
-        saga.plan = old
-        fault = misfit_of(decision.failure(), saga.registered)
-        return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
-
-    async def _run_apart(
-        self, interpreter: Interpreter, claim: ClaimedSaga, first: Sequence[Incoming], takeovers: int
-    ) -> None:
-        """Run a suspect when it is its turn."""
-
-        def begin(isolated: bool) -> None:
-            interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, isolated=isolated)])
-
-        await self.suspects.run(interpreter, takeovers, begin)
-
-    def _ran_apart(self, interpreter: Interpreter) -> None:
-        if not interpreter.begun:  # somebody has cancelled the task that was to begin it
-            interpreter.leave_to_lease()
-        self.on_slot_freed()
 
     def _slot_freed(self) -> None:
         self.on_slot_freed()
@@ -467,7 +263,7 @@ class SagaEngine:
         held = (each.saga.registered.name for each in self.held.values())
         return Counter(name for name in held if name in names) + self.starting_of
 
-    def _interpreter(self, saga: OwnedSaga) -> Interpreter:
+    def _hold(self, saga: OwnedSaga) -> Interpreter:
         interpreter = Interpreter(
             saga,
             self.store,
@@ -479,13 +275,10 @@ class SagaEngine:
         )
         if self.stopping:
             interpreter.drain()
-        return interpreter
-
-    def _hold(self, interpreter: Interpreter) -> Interpreter:
-        before = self.held.get(interpreter.saga.id)
+        before = self.held.get(saga.id)
         if before is not None:  # its row was locked for longer than its lease, and free before it could be renewed
             before.lose()
-        self.held[interpreter.saga.id] = interpreter
+        self.held[saga.id] = interpreter
         self.last_taken = steady.now()
         self._leases.ensure_running()
         return interpreter
@@ -582,7 +375,7 @@ class SagaEngine:
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
         await self._wait_until_over(_HANDING_BACK)
-        await self._suspects_apart.stop(_CLEAN_UP)
+        await self.taking_up.stop(_CLEAN_UP)
         if self.held:
             self.observers.tell(StopLeaves(tuple(self.held)))
         for interpreter in list(self.held.values()):

@@ -56,7 +56,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     apart: timedelta | None = None
     try:
         async with asyncio.timeout(HEALTH_LIMIT):
-            await engine.judge_names()
+            await engine.definitions.judge_names()
             asked = datetime.now(UTC)
             work = await engine.store.due_work(engine.registry.pairs)
             apart = _apart(asked, time_of(work.now), datetime.now(UTC))

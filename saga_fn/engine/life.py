@@ -70,7 +70,7 @@ class Life:
         try:
             await self._store.open(migrate=self._migrate, listen=self._on_notify)
             if not self.read_only:
-                await self.engine.keep_plans()
+                await self.engine.definitions.keep_plans()
             if self.engine.options.concurrency:
                 await self.engine.pauses.look_first()
         except BaseException:

@@ -161,7 +161,7 @@ class Worker:
         wait, backoff = _SHORTEST_WAIT, Backoff(0.2, 5.0)
         while True:
             try:
-                await self._engine.judge_names()
+                await self._engine.definitions.judge_names()
                 await self._engine.roster.beat()
                 await self._engine.pauses.look_if_due()
                 self._watch_slots()

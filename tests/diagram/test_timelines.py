@@ -21,7 +21,8 @@ from saga_fn.diagram import TimelineFormat, timeline
 from saga_fn.diagram.axis import axis_of
 from saga_fn.diagram.kinds import KINDS, Role, kind_of
 from saga_fn.diagram.measure import length, text_width
-from saga_fn.diagram.past import Past, SpanKind, past_of
+from saga_fn.diagram.past import Past, SpanKind
+from saga_fn.diagram.past_reader import past_of
 from tests.diagram.plans import BEGIN, HOSTILE_TEXTS, Seen, entry, step_of
 from tests.diagram.test_graphs import parsed
 

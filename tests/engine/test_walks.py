@@ -43,7 +43,7 @@ from saga_fn import (
     step,
 )
 from saga_fn import Done as Found
-from saga_fn.definition.builder import OnSiblings
+from saga_fn.definition.saga_options import OnSiblings
 from saga_fn.definition.steps.step_options import CommonOptions
 from tests.support.shop import Done, Order
 from tests.support.stores import Make

@@ -133,7 +133,7 @@ class Starter:
     async def _start(self, request: StartRequest, connection: CallerConnection | None, *, notify: bool) -> StartedSaga:
         if connection is not None:
             return (await start_within(self._engine, [request], connection, notify=notify))[0]
-        await self._engine.keep_plan(request.registered.definition.plan)
+        await self._engine.definitions.keep_plan(request.registered.definition.plan)
         pending = self._hand_in(
             request, _Pending(*first_row(self._engine, request, owned=self._slots(request.registered.name) > 0))
         )
@@ -220,7 +220,7 @@ class Starter:
         if connection is not None:
             return await start_within(engine, requests, connection, notify=notify)
         slots = self._slots(registered.name)
-        await engine.keep_plan(registered.definition.plan)
+        await engine.definitions.keep_plan(registered.definition.plan)
         pendings = [
             _Pending(*first_row(engine, request, owned=number < slots)) for number, request in enumerate(requests)
         ]

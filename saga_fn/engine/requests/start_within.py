@@ -40,7 +40,7 @@ async def start_within(
     plans = {plan.id: plan for plan in (request.registered.definition.plan for request in requests)}
     try:
         for plan in plans.values():
-            await engine.hold_plan(plan, connection)
+            await engine.definitions.hold_plan(plan, connection)
     except StoreError as error:
         raise start_error(requests, error, aborted=True) from error
     left = [(place, each, _left_to_all(first_row(engine, each, owned=False)[0])) for place, each in enumerate(requests)]
