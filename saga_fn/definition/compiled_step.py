@@ -139,7 +139,8 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
         undo_waits_for=() if event is None else event.names,
         conditional=parts.when is not None,
         concurrency=parts.concurrency,
-        undo_parks="compensation_retry_policy" not in options,
+        undo_parks=options.get("on_undo_failed", "fail" if "compensation_retry_policy" in options else "park")
+        == "park",
         unknown_retry=options.get("unknown_retry_policy", _DEFAULT_UNKNOWN_RETRY).schedule(),
         undoes_in_doubt=undoes_in_doubt(way, takes=parts.undo_takes, gives=parts.output_type.tp),
         refusal_settles=options.get("business_error_settles", False),

@@ -136,6 +136,13 @@ STEPS: Cases = [
     ("a number for a timeout", lambda: step(helper, timeout=5), "timeout", "timedelta"),
     ("a timeout of zero", lambda: step(helper, timeout=timedelta(0)), "timeout", "timedelta"),
     ("a negative timeout", lambda: step(helper, compensation_timeout=timedelta(-1)), "timeout", "timedelta"),
+    (
+        "an end of an undo",
+        lambda: step(helper, on_undo_failed="stop"),
+        "one of 'park', 'fail'",
+        "leave the step to a person",
+    ),
+    ("no end of an undo", lambda: step(helper, on_undo_failed=True), "on_undo_failed must be", "end the saga"),
     ("no policy", lambda: step(helper, retry_policy=3), "retry_policy", "FixedRetry"),
     (
         "a class without types",

@@ -57,6 +57,16 @@ def test_by_default_it_is_repeated() -> None:
     assert planned(step(charge, compensate=refund)).on_unknown is OnUnknown.REPEAT
 
 
+def test_an_undo_that_fails_for_good_parks_its_step_unless_a_policy_or_the_step_says_otherwise() -> None:
+    once = NoRetry()
+    assert planned(step(charge, compensate=refund)).undo_parks
+    assert not planned(step(charge, compensate=refund, compensation_retry_policy=once)).undo_parks
+    parks = step(charge, compensate=refund, compensation_retry_policy=once, on_undo_failed="park")
+    assert planned(parks).undo_parks
+    assert not planned(parks, {"on_undo_failed": "fail"}).undo_parks, "the wiring wins"
+    assert not planned(step(charge, compensate=refund, on_undo_failed="fail")).undo_parks
+
+
 def test_each_way_is_said_where_it_belongs() -> None:
     assert planned(step(charge, on_unknown="park")).on_unknown is OnUnknown.PARK
     assert planned(step(charge), {"on_unknown": "park"}).on_unknown is OnUnknown.PARK

@@ -118,6 +118,26 @@ async def test_the_policy_of_the_step_does_not_retry_its_compensation(make: Make
         assert shop.begun == ["reserve", "ship", "reserve"]
 
 
+async def test_an_undo_that_has_failed_as_often_as_its_policy_says_is_left_to_a_person_who_tries_again(
+    make: Make,
+) -> None:
+    shop = Shop(fails={"ship": 1, "refund charge": 2})
+    builder = SagaBuilder(Order)
+    twice = FixedRetry(max_attempts=2)
+    for work, undo in ((shop.reserve, shop.release), (shop.charge, shop.refund)):
+        bound = step(work, compensate=undo, compensation_retry_policy=twice, on_undo_failed="park")
+        builder.add_step(bound, depends_on=builder.initial)
+    builder.add_step(step(shop.ship), depends_on=builder.initial)
+    async with make() as orchestrator, asyncio.timeout(SOON):
+        run = await orchestrator.register("shop", builder.build()).start(Order("1"))
+        admin = SagaAdmin(orchestrator)
+        while (await admin.get_saga(run.id)).parked != "undo_failed":
+            await asyncio.sleep(0.005)
+        await admin.retry_step(run.id, "charge", reason="the bank is back")
+        assert isinstance(await run.outcome(SOON), Compensated)
+        assert shop.done == ["reserve", "charge", "refund charge", "release reserve"]
+
+
 @pytest.mark.predecessor(29)
 @pytest.mark.parametrize("asked", [False, True])
 async def test_a_rollback_with_nothing_to_undo_is_over_at_once(make: Make, asked: bool) -> None:

@@ -11,6 +11,7 @@ from saga_fn.definition.outgoing import Outgoing, check_publishes
 from saga_fn.definition.steps.error_policy import ErrorTypes, check_errors, error_types
 from saga_fn.definition.steps.retry_policy import RetryPolicy, check_policy
 from saga_fn.definition.steps.transactions import Isolation, check_isolation
+from saga_fn.definition.steps.undo_failure import OnUndoFailedChoice, check_on_undo_failed
 from saga_fn.definition.steps.unknown_outcome import OnUnknownChoice, check_on_unknown
 from saga_fn.definition.waits.event import EventPattern
 from saga_fn.errors import SagaDefinitionError, is_a, shown
@@ -32,10 +33,15 @@ class CommonOptions(TypedDict, total=False):
     retry_policy: RetryPolicy
     """How often to attempt it. An attempt that may have run is repeated by `unknown_retry_policy` instead. Default: once."""
     compensation_retry_policy: RetryPolicy
-    """How often to attempt its compensation. When the policy is used up, the saga ends FAILED and lists the step.
+    """How often to attempt its compensation. When the policy is used up, `on_undo_failed` says how the saga goes on.
 
-    Default: for a week, at growing delays of at most 10 minutes. Then the step is parked for a person (`undo_failed`), who tries it
-    again with `retry_step` or gives it up with `abort`.
+    Default: for a week, at growing delays of at most 10 minutes.
+    """
+    on_undo_failed: OnUndoFailedChoice
+    """The end of its last attempt to undo it: `park` the step for a person (`undo_failed`), or `fail` the saga and list the step.
+
+    A person tries a parked one again with `retry_step`, says with `settle_undone` that it was undone by hand, or gives it up with
+    `abort`. Default: `park`; but `fail` if it has a `compensation_retry_policy`.
     """
     compensation_waits_for: EventPattern[object]
     """The event that its compensation may wait for, by returning `WaitFor(event)`; or `any_of` several. Default: none."""
@@ -123,6 +129,7 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "timeout": seconds_of_option,
     "retry_policy": check_policy,
     "compensation_retry_policy": check_policy,
+    "on_undo_failed": check_on_undo_failed,
     "compensation_waits_for": _check_event,
     "compensation_timeout": seconds_of_option,
     "pivot": _check_flag,

@@ -142,6 +142,7 @@ assert_type(step(do_charge, compensate=refund_perhaps, probe=find_charge), Step[
 assert_type(found_out, Step[ChargeInput, Charged])
 assert_type(found_out_and_undone, Step[ChargeInput, Charged])
 assert_type(step(do_charge, on_unknown="park"), Step[ChargeInput, Charged])
+assert_type(step(do_charge, compensate=refund, on_undo_failed="park"), Step[ChargeInput, Charged])
 assert_type(step(do_charge, probe=find_charge), Step[ChargeInput, Charged])
 assert_type(step(do_charge, compensate=refund, probe=find_charge), Step[ChargeInput, Charged])
 assert_type(step(try_charge, probe=find_charge), Step[ChargeInput, Charged])

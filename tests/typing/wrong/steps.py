@@ -100,6 +100,8 @@ step(do_reserve, retry_policy=3)
 # refused: call-overload | reportArgumentType
 step(do_reserve, unknown_retry_policy=3)
 # refused: call-overload | reportArgumentType
+step(do_reserve, on_undo_failed="stop")
+# refused: call-overload | reportArgumentType
 step(do_reserve, business_error_settles="yes")
 # refused: arg-type | reportArgumentType
 FixedRetry(max_attempts="3")
