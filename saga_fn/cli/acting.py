@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from cyclopts import Parameter
 from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.admin.filter_fields import FILTER_FIELDS, filter_from
 from saga_fn.admin.operations import MOST_PER_SECOND
-from saga_fn.admin.text_fields import id_of
+from saga_fn.admin.text_fields import FieldKind, id_of
 from saga_fn.admin.verb_fields import VerbForm, ask_of, verb_from
 from saga_fn.arguments import check_whole
 from saga_fn.cli.answers import Answer, Part, lines, said
@@ -27,7 +28,7 @@ from saga_fn.cli.session import By, Given, Reason, Session, Yes, flag
 from saga_fn.cli.texts import of_bulk, of_operation, of_preview
 from saga_fn.core.effects import Refusal
 from saga_fn.engine.requests.operate import told_of_refusal
-from saga_fn.errors import SagaStateError
+from saga_fn.errors import PayloadError, SagaStateError
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.listing import SagaFilter
 from saga_fn.snapshot import Operation, OperationState
@@ -49,9 +50,11 @@ async def _apply(
     by: str | None,
     reason: str | None,
     session: Session,
+    lacking: str | None,
 ) -> Answer:
     async with session.looking() if dry_run else session.acting(by) as place:
-        explained = await place.admin.explain(saga_id, verb=verb)
+        with _naming(lacking):
+            explained = await place.admin.explain(saga_id, verb=verb)
         explained = as_an_operator(explained) if dry_run else explained
         (preview,) = explained.verbs
         if dry_run and expect not in (None, explained.revision):  # the verb itself would say so
@@ -75,6 +78,18 @@ async def _apply(
         after = await place.orchestrator.get_snapshot(saga_id)
     told = f"{verb.verb} is done: saga {saga_id} is {after.status} at revision {after.revision}."
     return said(told, {**data, "status": after.status, "revision": after.revision, "done": True})
+
+
+@contextmanager
+def _naming(lacking: str | None) -> Iterator[None]:
+    """Name the option for a value that was not given, if null is none for the step."""
+    try:
+        yield
+    except PayloadError as error:
+        if lacking is None:
+            raise
+        option = f"--{lacking.replace('_', '-')}"
+        raise PayloadError(error.fact, hint=f"{option} was not given, which is null: give the value as JSON") from error
 
 
 async def _answered(asked: Awaitable[None], session: Session) -> None:
@@ -111,8 +126,19 @@ def verb_command(form: VerbForm) -> Callable[..., object]:
         session: Given,
     ) -> Answer:
         verb, chosen = verb_from(form.verb, given), id_of(saga_id)
+        lacking = next(
+            (each.name for each in form.fields if each.kind is FieldKind.JSON and not given.get(each.name)), None
+        )
         return await _apply(
-            verb, chosen, expect=expect, dry_run=dry_run, yes=yes, by=by, reason=reason, session=session
+            verb,
+            chosen,
+            expect=expect,
+            dry_run=dry_run,
+            yes=yes,
+            by=by,
+            reason=reason,
+            session=session,
+            lacking=lacking,
         )
 
     return with_fields(command, {"given": form.fields}, name=form.verb)

@@ -17,6 +17,7 @@ from saga_fn.cli.options import Texts
 from saga_fn.cli.place import orchestrator_of
 from saga_fn.cli.session import Given
 from saga_fn.errors import SagaNotFoundError, shown
+from saga_fn.testing import ReplayKind
 from saga_fn.testing import replay as replayed
 
 
@@ -58,12 +59,20 @@ async def export(
 
 
 async def replay(
-    export: Annotated[Path, Parameter(help="A file that `export` or an archive has written.")], /, *, session: Given
+    export: Annotated[Path, Parameter(help="A file that `export` or an archive has written.")],
+    /,
+    *,
+    but: Annotated[
+        tuple[ReplayKind, ...],
+        Parameter(help="A kind of finding that is meant, and may be. It can be given several times."),
+    ] = (),
+    session: Given,
 ) -> Answer:
     """Fold exported sagas against the definitions that --app knows: may this build be deployed? No database is asked."""
     if session.settings.app is None:
         raise BadInputError("no definition is known", hint="name the orchestrator: --app module:orchestrator")
     found = replayed(export, orchestrator_of(session.settings.app))
     parts = [lines(*str(each).splitlines()) for each in found]
-    code = ExitCode.FOUND if found.found else ExitCode.DONE
+    is_meant = all(each.kind in but for each in found)
+    code = ExitCode.DONE if is_meant else ExitCode.FOUND
     return Answer(found, (*parts, lines(str(found))), code)

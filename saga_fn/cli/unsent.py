@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from cyclopts import Parameter
@@ -16,6 +16,7 @@ from saga_fn.cli.session import By, Given, Reason, Session, Yes
 from saga_fn.cli.texts import unsent_data
 from saga_fn.snapshot import UnsentMessage
 
+NONE_IS_DEAD: Final = "No message is dead. With a saga's id this lists those of its messages that wait, too."
 _Message = Annotated[str | None, Parameter(help="The id of one message. Without it all dead messages of the saga.")]
 
 _Discarded = Annotated[
@@ -34,7 +35,8 @@ async def list_unsent(
     """List outgoing messages that are not published: all of one saga, or the dead ones of all sagas."""
     async with session.looking() as place:
         found = await place.admin.outgoing(None if saga_id is None else id_of(saga_id), limit=limit)
-    return Answer([unsent_data(each, payloads=payloads) for each in found], _shown(found, payloads=payloads))
+    none = NONE_IS_DEAD if saga_id is None else "No message of this saga waits."
+    return Answer([unsent_data(each, payloads=payloads) for each in found], _shown(found, payloads=payloads, none=none))
 
 
 async def redrive(
@@ -111,9 +113,9 @@ async def _decide(
     return said(f"{done.capitalize()}: {number:,}.", {done: number})
 
 
-def _shown(found: Sequence[UnsentMessage], *, payloads: bool) -> tuple[Part, ...]:
+def _shown(found: Sequence[UnsentMessage], *, payloads: bool, none: str = NONE_IS_DEAD) -> tuple[Part, ...]:
     if not found:
-        return (lines("No message waits."),)
+        return (lines(none),)
     heads = ("message", "saga", "topic", "attempts", "dead since", "why", *(("payload",) if payloads else ()))
     rows = [
         (

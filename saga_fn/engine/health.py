@@ -231,7 +231,8 @@ async def _messages(engine: SagaEngine, lacking: frozenset[Right]) -> OutgoingCo
 def _of_messages(counts: OutgoingCounts, now: datetime) -> Iterator[Attention]:
     if counts.dead:
         number = f"{counts.dead} or more" if counts.dead >= MOST_COUNTED else str(counts.dead)
-        text = f"{number} outgoing messages are dead: SagaAdmin.outgoing lists them, redrive and discard decide"
+        said = "1 outgoing message is dead" if counts.dead == 1 else f"{number} outgoing messages are dead"
+        text = f"{said}: SagaAdmin.outgoing lists what is dead, redrive and discard decide"
         yield Attention(AttentionKind.DEAD_MESSAGES, text)
     if counts.oldest is not None and now - counts.oldest > _WAITED_LONG:
         text = (

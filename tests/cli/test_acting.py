@@ -111,6 +111,9 @@ async def test_a_value_needs_the_definition(cli: Cli, seeded: Seeded) -> None:
     told = await cli(*skip, "--dsn", seeded.dsn)
     assert told.code == 2
     assert "--app module:orchestrator" in told.err
+    for verb, option in (("skip-step", "--mock-output"), ("settle-done", "--output")):
+        without = await cli(verb, seeded.parked, "print_label", "--yes", "--app", APP)
+        assert (without.code, f"{option} was not given" in without.err) == (2, True)
     wrong = await cli("skip-step", seeded.parked, "print_label", "--mock-output", "7", "--yes", "--app", APP)
     assert wrong.code == 2
     assert (await cli(*skip, "--app", APP)).code == 0
@@ -283,7 +286,7 @@ async def test_messages_that_are_dead_are_listed_and_decided_about(cli: Cli, dsn
     def paying(number: StepRef[int]) -> None:
         charge(number)
 
-    assert (await cli("outgoing", "list", "--dsn", dsn)).out == "No message waits.\n"
+    assert (await cli("outgoing", "list", "--dsn", dsn)).out.startswith("No message is dead. With a saga's id")
     async with SagaOrchestrator(
         dsn, publishers={"*": refuse}, outgoing=OutgoingOptions(on_dead="skip")
     ) as orchestrator:

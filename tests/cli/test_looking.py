@@ -123,6 +123,8 @@ async def test_sagas_are_exported_and_replayed_against_a_build(cli: Cli, seeded:
     file.write_text('{"format": 1}\n', "utf-8")
     damaged = await cli("replay", file, "--app", APP, "--json")
     assert (damaged.code, [each["kind"] for each in damaged.data["findings"]]) == (1, ["damaged"])
+    assert (await cli("replay", file, "--app", APP, "--but", "damaged", "--but", "unfit")).code == 0
+    assert (await cli("replay", file, "--app", APP, "--but", "unfit")).code == 1
     assert "HINT: export the saga again" in (await cli("replay", file, "--app", APP)).out
 
 

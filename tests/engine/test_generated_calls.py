@@ -437,7 +437,11 @@ async def test_nothing_but_our_errors_comes_out_of_a_public_call_in_memory() -> 
 
 
 @pytest.mark.raw_rows
-async def test_nothing_but_our_errors_comes_out_of_a_public_call_on_a_database(dsn: str) -> None:
+async def test_nothing_but_our_errors_comes_out_of_a_public_call_on_a_database(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pause that ends with `extend` waits for starts in open transactions: here for the one that is never over.
+    monkeypatch.setattr("saga_fn.engine.requests.bulk._LONGEST_OPEN", 0.2)
     async with staged(dsn) as stage:
         await call_and_judge(stage)
 

@@ -313,7 +313,11 @@ async def test_a_publisher_that_hangs_is_cut_short_and_called_again(make: Make) 
         observed = Observed(orchestrator)
         run = await orchestrator.register(ordering).start(Order(7))
         await observed.until(PublisherFailed)
-        assert "not published within 0.05 s" in observed.all(PublisherFailed)[0].reason
+        told = observed.all(PublisherFailed)[0]
+        assert "not published within 0.05 s" in told.reason
+        line = told.line()
+        assert line is not None
+        assert line.message.startswith("the publisher of * fails (TimeoutError), its messages wait")
         broker.open.set()
         await broker.until(2)
         await until_sent(orchestrator, run.id)

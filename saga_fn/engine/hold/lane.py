@@ -84,6 +84,8 @@ class Lane:
         self.working: bool = False
         self.down: bool = False
         """Whether the publisher has failed, and not worked since."""
+        self.error: str | None = None
+        """The type name of what it raised last; None if the last call has given outcomes."""
         self.is_told: bool = False
         """Whether the log says that it fails."""
         self.has_more: bool = False
@@ -140,7 +142,7 @@ class Lane:
 
     async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
         """The outcomes; FailedForNow if the call has failed as a whole."""
-        asked = cancellations()
+        asked, self.error = cancellations(), None
         try:
             async with asyncio.timeout(self._timeout):
                 await self._enter()
@@ -162,6 +164,7 @@ class Lane:
         return publisher.publish(messages) if _has_method(publisher) else publisher(messages)
 
     def _failed(self, error: BaseException) -> FailedForNow:
+        self.error = name_of_type(error)
         if isinstance(error, TimeoutError) and not error.args and self._timeout is not None:
             return FailedForNow(f"TimeoutError: not published within {self._timeout:g} s")
         return FailedForNow(message_of(f"{name_of_type(error)}: {message_of(error)}", LONGEST_REASON))

@@ -359,7 +359,7 @@ class Relay:
         reason = next((each.reason for each in outcomes if isinstance(each, FailedForNow)), None)
         if lane.down and not lane.is_told and reason is not None:
             lane.is_told = True
-            self._observers.tell(PublisherFailed(lane.name, reason))
+            self._observers.tell(PublisherFailed(lane.name, reason, lane.error))
 
     # The sweep.
 

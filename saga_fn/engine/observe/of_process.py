@@ -366,15 +366,20 @@ class PublisherFailed(FactBase, frozen=True):
     Attributes:
         topics: The key that it was given by: a topic, or a prefix with a star.
         reason: The failure in words.
+        error: The type name of what it raised; None if it has said itself that it failed. Default: None.
     """
 
     topics: str
     reason: str
+    error: str | None = None
 
     @override
     def _line(self) -> Line:
-        text = "the publisher of %s fails, its messages wait"
-        return Line(logging.WARNING, text, (printable(self.topics),), logger=PROCESS)
+        if self.error is None:
+            text = "the publisher of %s fails, its messages wait: SagaAdmin.outgoing says why"
+            return Line(logging.WARNING, text, (printable(self.topics),), logger=PROCESS)
+        text = "the publisher of %s fails (%s), its messages wait: SagaAdmin.outgoing says why"
+        return Line(logging.WARNING, text, (printable(self.topics), self.error), logger=PROCESS)
 
 
 class PublisherRecovered(FactBase, frozen=True):
