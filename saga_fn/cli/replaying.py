@@ -73,6 +73,5 @@ async def replay(
         raise BadInputError("no definition is known", hint="name the orchestrator: --app module:orchestrator")
     found = replayed(export, orchestrator_of(session.settings.app))
     parts = [lines(*str(each).splitlines()) for each in found]
-    is_meant = all(each.kind in but for each in found)
-    code = ExitCode.DONE if is_meant else ExitCode.FOUND
+    code = ExitCode.FOUND if found.by_kind.keys() - set(but) else ExitCode.DONE
     return Answer(found, (*parts, lines(str(found))), code)
