@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Final
 
 from saga_fn import steady
 from saga_fn.backoff import Backoff
@@ -38,7 +39,9 @@ _SWEEP_EVERY = 10
 DELETE_EVERY: float = 60.0
 """Seconds."""
 PART_FOR_DUE: int = 16
-"""Starts leave one slot in so many to what is due."""
+"""Starts leave one slot in so many to what is due, and one at least where there are `_FEW`."""
+_FEW: Final = 4
+"""Slots: of fewer, none is left, for it would be too large a part of them."""
 
 
 class Worker:
@@ -142,12 +145,14 @@ class Worker:
     def slots_for_starts(self, name: str) -> int:
         """How many sagas of that name that start now may go on in this process at once.
 
-        Not past what is already due: a sixteenth of the slots never goes to starts, and none do while there is a backlog.
+        Not past what is already due: a sixteenth of the slots, and one at least of four or more, never goes to starts, and none
+        do while there is a backlog.
         """
         pauses = self._engine.pauses
         if not self.running or self._behind or pauses.is_stale or pauses.of(name) is not None:
             return 0
-        free = max(0, self._free() - self._engine.options.concurrency // PART_FOR_DUE)
+        concurrency = self._engine.options.concurrency
+        free = max(0, self._free() - max(concurrency // PART_FOR_DUE, concurrency >= _FEW))
         limit = self._engine.registry.limits.get(name)
         return free if limit is None else max(0, min(free, limit - self._engine.running_of((name,))[name]))
 

@@ -4,7 +4,7 @@
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
 -- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. `previous_owner`
 -- names the owner whose lease had run out.
--- Locks: the rows it claims, and about as many beside at most. Rows that another session has locked are skipped.
+-- Locks: the rows it claims, and a few times as many beside at most. Rows that another session has locked are skipped.
 -- Plan: one probe of saga_due a definition, for its first row. Then, for no more definitions than rows are wanted, one
 -- range of it without a lock, which tells how many of each are among the oldest, and one with. Rows of definitions that
 -- this process does not know are never walked over.
@@ -49,7 +49,8 @@ oldest AS MATERIALIZED (
 ),
 due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
     SELECT d.id, d.owner, d.due_at
-    FROM oldest AS w
+    FROM first AS w
+    LEFT JOIN oldest AS o ON w.name = o.name AND w.version = o.version
     CROSS JOIN LATERAL (
         SELECT s.id, s.owner, s.due_at
         FROM saga_fn.saga AS s
@@ -57,7 +58,7 @@ due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan agai
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
             AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
         ORDER BY s.due_at
-        LIMIT w.room
+        LIMIT least(w.room, coalesce(o.room, 1)) -- one at least: the oldest may all be locked, and of one definition
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS d
     ORDER BY d.due_at

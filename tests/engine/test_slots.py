@@ -25,7 +25,9 @@ from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold import suspects
 from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.engine.observe.observers import Observers
+from saga_fn.observe import SagaStarted
 from saga_fn.store.ids import new_uuid
+from tests.support.observed import Observed
 from tests.support.shop import Done, Order, ShopError, one_step
 from tests.support.stores import Make
 from tests.support.until import SOON, until
@@ -87,6 +89,23 @@ async def test_sagas_that_repeat_without_a_wait_leave_slots_to_others(make: Make
         outcomes = [await (await handle.start(Order("innocent"))).outcome(SOON) for _ in range(3)]
     assert all(isinstance(outcome, Completed) for outcome in outcomes)
     assert len(tried) < 2_000, "each is tried a few times at once, then less and less often"
+
+
+# What starts leave to what is due.
+
+
+@pytest.mark.parametrize("slots, left", [(1, 0), (3, 0), (4, 1), (10, 1), (64, 4)])
+async def test_starts_leave_slots_to_what_is_due(make: Make, slots: int, left: int) -> None:
+    slow = Work()
+    async with make(concurrency=slots) as orchestrator:
+        told = Observed(orchestrator)
+        handle = orchestrator.register("slow", one_step(slow.work, {"timeout": LONG}))
+        await handle.start_many(orders(slots + 1))
+        assert sum(each.owned for each in told.all(SagaStarted)) == slots - left
+        await until(
+            lambda: slow.now == slots
+        )  # what has not begun with its start is due, and so the slots are not idle
+        slow.go.set()
 
 
 # A limit of one name.

@@ -41,6 +41,22 @@ async def test_a_value_that_cannot_be_kept_refuses_the_batch_and_nothing_is_inse
     assert await store.read(good.id) is None
 
 
+async def test_sagas_of_one_definition_that_are_all_locked_hide_no_due_saga_of_another(
+    store: PostgresStore, stranger: asyncpg.Connection
+) -> None:
+    locked = [await start(store, owned=False) for _ in range(24)]  # as many as a claim of one looks at, and more
+    free = await start(store, owned=False, name="audit")
+    definitions = [*SHOP, ("audit", 1)]
+    async with asyncio.timeout(30), stranger.transaction():
+        ids = [hand.id for hand in locked]
+        await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE shard = 0 AND id = ANY($1) FOR UPDATE", ids)
+        assert [each.id for each in await store.claim_due(0, definitions, owner=OTHER, limit=1, lease=LONG)] == [
+            free.id
+        ]
+    (oldest,) = await store.claim_due(0, definitions, owner=OTHER, limit=1, lease=LONG)
+    assert oldest.id == locked[0].id
+
+
 async def test_nobody_waits_long_for_a_row_that_somebody_else_has_locked(
     store: PostgresStore, stranger: asyncpg.Connection
 ) -> None:
