@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import filterfalse, islice
-from typing import Final, TypeGuard, assert_never
+from typing import TypeGuard, assert_never
 
 from saga_fn.core.event_matching import timer_moments
 from saga_fn.core.fan_out import ConcurrencySlots, items_of, place_of
@@ -44,8 +44,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-
-_PAUSED: Final = DONE | {Retrying, Sleeping}
 
 
 def find(state: SagaState, step: StepId) -> StepState | None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar, final
 from uuid import UUID
 
-from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import new_uuid
@@ -56,20 +56,11 @@ class Looks(Generic[Q, A]):
 
     async def _send(self, shard: int, batch: list[_Look[Q, A]]) -> None:
         refusals = (RowRejectedError, StoreBusyError, StoreRefusedError, StatementFailedError)
-        try:
-            await by_halves(batch, partial(self._answer, shard), _fail, may_be_about_some=refusals)
-        except BaseException as error:
-            for look in batch:  # whatever happened, nobody may wait for ever
-                look.fail(error)
-            if not isinstance(error, Exception):
-                raise
+        with telling_all(batch, _Look.fail):
+            await by_halves(batch, partial(self._answer, shard), _Look.fail, may_be_about_some=refusals)
 
     async def _answer(self, shard: int, batch: Sequence[_Look[Q, A]]) -> None:
         found = await self._ask(shard, [look.asked for look in batch])
         for look, answer in zip(batch, found, strict=True):
             if not look.found.done():  # whoever asked may have gone
                 look.found.set_result(answer)
-
-
-def _fail(look: _Look[Q, A], error: StoreError) -> None:
-    look.fail(error)
