@@ -336,7 +336,7 @@ async def test_a_claim_locks_about_what_it_takes_however_many_definitions_are_kn
     text = await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) EXECUTE claim_due_sagas ({given})")
     plan: Json = json.loads(text)
     locked = sum(float(str(n["Actual Rows"])) * float(str(n["Actual Loops"])) for n in nodes_of(plan, "LockRows"))
-    assert most <= locked <= 2 * most + 20
+    assert most <= locked <= 2 * (2 * most + 20), "the oldest rows, and one of each definition that has none among them"
 
 
 OF_PERSONS: Final = (
