@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Final, TypeGuard
 from uuid import UUID
@@ -37,6 +38,15 @@ def seconds_to_wait(timeout: object) -> float:
             hint="e.g. timeout=10, or None to wait as long as it takes",
         )
     return float(min(timeout, _YEAR))
+
+
+def check_no_loop(*, hint: str) -> None:
+    """Raise SagaError where an event loop runs in this thread already, for a call that would begin one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise SagaError("an event loop runs in this thread already", hint=hint)
 
 
 def is_whole(value: object) -> TypeGuard[int]:

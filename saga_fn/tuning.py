@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast, final
 
-from saga_fn.arguments import check_is, check_whole
+from saga_fn.arguments import check_is, check_no_loop, check_whole
 from saga_fn.errors import SagaError, is_a
 
 __all__ = ["GcBefore", "run", "tune_gc"]
@@ -109,7 +109,7 @@ def run(
         check_is(
             uvloop, (bool, type(None)), "uvloop", error=SagaError, hint="uvloop=True, or None for as it is installed"
         )
-        _require_no_loop()
+        check_no_loop(hint=_CALL)
         factory = None if uvloop is False else _uvloop(required=uvloop is True)
         before = tune_gc(threshold=threshold)
     except BaseException:
@@ -120,14 +120,6 @@ def run(
             return runner.run(main)
     finally:
         before.restore()
-
-
-def _require_no_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise SagaError("an event loop runs in this thread already", hint=_CALL)
 
 
 def _uvloop(*, required: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:

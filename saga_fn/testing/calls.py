@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, cast, final
 from uuid import UUID
 
 import attrs
+from returns.result import Failure, Success
 from typing_extensions import override
 
 from saga_fn.core.ids import StepId, owner_of
-from saga_fn.definition import StepContext
+from saga_fn.definition import NOT_DONE, Done, NotDone, StepContext
 from saga_fn.errors import SagaError
 
 Phase: TypeAlias = Literal["execute", "compensate", "probe"]
@@ -69,6 +70,13 @@ class Call:
     @override
     def __str__(self) -> str:
         return self.what
+
+
+def done_by(returned: object) -> Done[object] | NotDone:
+    """The work that a step has done, as its probe tells of it, by what the step has returned."""
+    if isinstance(returned, Failure):
+        return NOT_DONE
+    return Done(cast("Success[object]", returned).unwrap() if isinstance(returned, Success) else returned)
 
 
 @final

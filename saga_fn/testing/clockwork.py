@@ -61,7 +61,9 @@ class Outside:
         self._task = self._loop.create_task(_awaited(self._work), context=context)
         self._task.add_done_callback(self._over)
 
-    def _over(self, _: asyncio.Task[object] | None) -> None:
+    def _over(self, task: asyncio.Task[object] | None) -> None:
+        if task is not None and not task.cancelled():
+            _ = task.exception()  # where its process is dead, nobody hears of it: asyncio would complain of that
         if not self._told.done():
             self._alarm.cancel()
             self._clock.out.discard(self)

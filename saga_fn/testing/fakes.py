@@ -8,7 +8,6 @@ from typing import Final, Literal, TypeAlias, cast, final
 from uuid import UUID
 
 import attrs
-from returns.result import Failure, Result, Success
 from typing_extensions import TypeIs
 
 from saga_fn.arguments import check_is
@@ -21,7 +20,7 @@ from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.definition.steps.step import parts_of
 from saga_fn.definition.values.refs import AnyRef, StepRef
 from saga_fn.errors import PayloadError, SagaDefinitionError, shown
-from saga_fn.testing.calls import Phase, Place, WorldError
+from saga_fn.testing.calls import Phase, Place, WorldError, done_by
 
 AnyStepName: TypeAlias = str | AnyRef | AnyStep
 """A step: its id, its StepRef, or the step itself."""
@@ -104,8 +103,8 @@ class Fakes:
 
     def __init__(self) -> None:
         self._fakes: list[Fake] = []
-        self._done: dict[str, object] = {}
-        """By idempotency key, what the fake of a step has returned: its probe answers by that, where that has no fake."""
+        self._done: dict[str, Done[object]] = {}
+        """By idempotency key, what the fake of a step has done: its probe answers by that, where that has no fake."""
         self._real: set[tuple[UUID, str]] = set()
         """The steps of sagas whose own code was called: their own undo and probe know of that."""
 
@@ -142,16 +141,17 @@ class Fakes:
         if inspect.isawaitable(value):
             value = cast("object", await value)
         if place.phase == "execute":
-            _check(value, place, step)
-            self._done[place.context.idempotency_key] = _unwrapped(value)
+            done = done_by(value)
+            if isinstance(done, Done):
+                _check(done.output, place, step)
+                self._done[place.context.idempotency_key] = done
         return value
 
     async def _by_itself(self, place: Place) -> object:
         """The undo and the probe of a step whose work is faked: what the fake has done is undone, and known."""
         if place.phase == "compensate":
             return None
-        key = place.context.idempotency_key
-        return Done(self._done[key]) if key in self._done else NOT_DONE
+        return self._done.get(place.context.idempotency_key, NOT_DONE)
 
 
 def check_code(code: object, values: int, what: str) -> AnyCode:
@@ -186,23 +186,15 @@ def _wanted(code: AnyCode, values: int) -> int:
     return values
 
 
-def _check(value: object, place: Place, step: CompiledStep) -> None:
-    """Raise WorldError for what the step itself could not return."""
-    if isinstance(value, Failure):
-        return
+def _check(output: object, place: Place, step: CompiledStep) -> None:
+    """Raise WorldError for an output that the step itself could not return."""
     try:
-        _ = step.output_type.encode(_unwrapped(value))
+        _ = step.output_type.encode(output)
     except PayloadError as error:
         raise WorldError(
-            f"the fake of step {shown(place.context.step_id)} has returned {shown(value)}: {error.fact}",
+            f"the fake of step {shown(place.context.step_id)} has returned {shown(output)}: {error.fact}",
             hint=f"it has to return what the step returns: {type_name(step.output_type.tp)}",
         ) from None
-
-
-def _unwrapped(value: object) -> object:
-    if isinstance(value, Success):
-        return cast("Result[object, object]", value).unwrap()
-    return value
 
 
 @final

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from returns.result import Success
-
 from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga, CompiledStep, Done, WaitFor
 from saga_fn.errors import PayloadError, shown
-from saga_fn.testing.calls import Call
+from saga_fn.testing.calls import Call, done_by
 
 
 def broken_key(definition: AnySaga, calls: Iterable[Call], *, lies: bool) -> str | None:
@@ -37,19 +35,15 @@ def broken_key(definition: AnySaga, calls: Iterable[Call], *, lies: bool) -> str
 
 def _other_output(call: Call, binding: CompiledStep, returned: dict[tuple[str, str], bytes]) -> str | None:
     """How an output breaks the law of those under one key, which are gathered."""
-    value = call.returned
     if call.phase == "compensate" or not call.is_over or call.raised is not None:
         return None
-    if isinstance(value, Success):
-        value = cast("Success[object]", value).unwrap()
-    if call.phase == "probe":
-        if not isinstance(value, Done):
-            return None
-        value = cast("Done[object]", value).output
+    done = call.returned if call.phase == "probe" else done_by(call.returned)
+    if not isinstance(done, Done):
+        return None
     try:
-        output = binding.output_type.encode(value)
+        output = binding.output_type.encode(cast("Done[object]", done).output)
     except PayloadError:
-        return None  # a Failure, or what no store takes: the saga's end says so
+        return None  # no store takes it: the saga's end says so
     place = call.step, call.idempotency_key
     known = returned.get(place, output) if call.phase == "probe" else returned.setdefault(place, output)
     if known == output:

@@ -11,17 +11,17 @@ from typing import Any, Final, TypeAlias, TypeVar, cast, final
 import attrs
 from typing_extensions import override
 
-from saga_fn.arguments import check_is
+from saga_fn.arguments import check_is, check_no_loop
 from saga_fn.core.events import Event as Entry
 from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answers_in, foretell, refold, surprises
 from saga_fn.core.foretelling import Call as Called
 from saga_fn.core.ids import StepId, owner_of
-from saga_fn.definition import AnySaga, Event, SagaDefinition
+from saga_fn.definition import AnySaga, Done, Event, SagaDefinition
 from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
 from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
-from saga_fn.testing.calls import Call, NeverCameError, WorldError
+from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
 from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
 from saga_fn.testing.law_history import program_of
 from saga_fn.testing.law_keys import broken_key
@@ -99,7 +99,10 @@ class LawCase:
 
         Raises:
             LawError: A law is broken.
+            LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
+            SagaError: An event loop runs in this thread already.
         """
+        check_no_loop(hint="await case.run(), in a test that is async")
         return asyncio.run(self.run())
 
     @override
@@ -377,14 +380,15 @@ def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
         if not isinstance(each, YesIsALie):
             found.append(each)
             continue
-        outputs = [
-            call.returned
+        returned = (
+            done_by(call.returned)
             for call in usual.calls
             if call.step == each.step and call.phase == "execute" and call.is_over and call.raised is None
-        ]
-        if not outputs:
+        )
+        done = next((each for each in returned if isinstance(each, Done)), None)
+        if done is None:
             return None
-        found.append(Lies(each.step, outputs[0]))
+        found.append(Lies(each.step, done.output))
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from returns.result import Failure, Result, Success
 
 from saga_fn import (
     NOT_DONE,
@@ -21,6 +22,7 @@ from saga_fn import (
     NotDone,
     PayloadError,
     SagaDefinitionError,
+    SagaError,
     StepContext,
     StepRef,
     saga,
@@ -155,6 +157,11 @@ def test_a_case_is_called_without_an_event_loop() -> None:
     assert str(CASES[0]) == CASES[0].id == "undisturbed"
 
 
+async def test_a_case_that_is_called_in_an_event_loop_says_what_to_await() -> None:
+    with pytest.raises(SagaError, match=r"event loop runs.*\n.*await case.run\(\)"):
+        CASES[0]()
+
+
 def test_every_step_and_undo_has_its_cases_under_names_of_their_own() -> None:
     ids = [case.id for case in CASES]
     assert len(set(ids)) == len(ids)
@@ -280,6 +287,30 @@ def test_an_assertion_in_a_fake_breaks_the_case_and_says_so() -> None:
         world.fake(ship, raises=AssertionError("the wrong address"))
 
     assert "the wrong address" in str(broken(put, "undisturbed"))
+
+
+async def find_parcel(order: Order, ctx: StepContext) -> Done[str] | NotDone:
+    raise AssertionError(order)
+
+
+@step(probe=find_parcel)
+async def pack(order: Order) -> Result[str, str]:
+    raise AssertionError(order)
+
+
+@saga("packing")
+def packing(order: StepRef[Order]) -> StepRef[str]:
+    return pack(order)
+
+
+@pytest.mark.parametrize("answer", [Success("a parcel"), Failure("no paper")], ids=str)
+async def test_a_step_that_answers_by_a_result_keeps_every_law(answer: Result[str, str]) -> None:
+    def put(world: World) -> None:
+        world.fake(pack, lambda order: answer)
+
+    applied = [case.id for case in laws(packing, put, Order("7")) if await case.run()]
+    lie = "crash before pack, and probe of pack says yes, and it is not so"
+    assert (lie in applied) == isinstance(answer, Success), "a probe lies of what there might be"
 
 
 def test_laws_of_what_is_none_are_refused() -> None:

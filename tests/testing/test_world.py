@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -316,6 +317,16 @@ async def test_a_step_that_is_never_called_is_told_at_once() -> None:
 
 
 # Fakes.
+
+
+async def test_the_probe_of_a_step_whose_fake_returns_a_failure_says_that_nothing_was_done() -> None:
+    async with World() as world:
+        world.register(shop)
+        world.fake(charge, lambda order: Failure("no money"))
+        world.crash(charge, at="after")
+        run = await world.register(shop).start(Order())
+        assert (await world.until(run)).status is SagaStatus.COMPENSATED
+        assert world.called == ("reserve", "charge", "probe charge", "charge", "undo reserve")
 
 
 async def test_a_fake_is_named_by_the_step_by_its_id_or_by_its_reference() -> None:
@@ -798,6 +809,39 @@ async def test_a_world_that_is_closed_while_its_loop_runs_leaves_nothing_behind(
     world.close()
     world.close()
     await until(lambda: not world.orchestrator.entered and asyncio.all_tasks() == before)
+
+
+async def test_asyncio_does_not_complain_of_a_call_that_fails_after_its_process_has_died() -> None:
+    told: list[dict[str, object]] = []
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def hangs(order: Order) -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+            return "never"
+        finally:
+            over.set()
+            raise ValueError(order)
+
+    @saga("hanging")
+    def hanging(order: StepRef[Order]) -> StepRef[str]:
+        return hangs(order)
+
+    async def leaves_in_the_middle() -> None:
+        async with World() as world:
+            run = await world.register(hanging).start(Order())
+            going_on = asyncio.create_task(world.until(run))
+            await begun.wait()
+            going_on.cancel()
+        await over.wait()
+        await asyncio.wait((going_on,))
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    await leaves_in_the_middle()
+    gc.collect()
+    assert not told
 
 
 async def test_the_end_of_a_world_says_nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
