@@ -132,6 +132,7 @@ VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
         owner.id, "reserve", {"what": "by hand"}
     ),
     "settle as undone": lambda engine, owner: SagaAdmin(engine=engine).settle_undone(owner.id, "reserve"),
+    "pause": lambda engine, owner: SagaAdmin(engine=engine).pause_saga(owner.id),
     "start now": lambda engine, owner: SagaAdmin(engine=engine).start_now(owner.id),
     "acknowledge": lambda engine, owner: SagaAdmin(engine=engine).acknowledge(owner.id),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),

@@ -312,6 +312,8 @@ async def test_an_operation_that_is_stopped_between_any_two_statements_asks_nobo
                 break
             assert told.done == sum(await times_cancelled(look, runs)), (at, between.calls)
             assert told.state in (OperationState.STOPPED, OperationState.DONE)
+            assert told.remaining is not None
+            assert told.done + told.remaining.sagas == 2, (at, between.calls)
             if told.state is OperationState.STOPPED:
                 stopped_at.add(told.done)
                 told = await look.continue_operation(begun.id)
