@@ -19,9 +19,9 @@ from saga_fn.store.records import OutgoingRow
 
 AnyPublisher: TypeAlias = Publisher | PublishFunction
 Written: TypeAlias = Callable[[UUID, str, int, Sequence[OutgoingRow], int], None]
-"""Takes the messages of a saga, its name and version, and the revision of the first that it had before; 0 for none."""
-SOME_EARLIER = 1
-"""Stands for a revision that is not known: every one comes after it, or is it."""
+"""Takes the messages of a saga, its name and version, and the revision of the last that it had before; 0 for none."""
+SOME_EARLIER = -1
+"""Stands for a revision that is not known: no message has it."""
 
 
 def _leave(saga_id: UUID, name: str, version: int, rows: Sequence[OutgoingRow], earlier: int) -> None:

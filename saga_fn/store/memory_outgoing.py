@@ -52,10 +52,10 @@ class MemoryOutgoing:
         """By saga, in their order."""
 
     def add(self, saga_id: UUID, rows: Iterable[OutgoingRow], now: Moment) -> int | None:
-        """Keep the messages of a commit; gives the revision of the first that the saga had before, if there is one."""
+        """Keep the messages of a commit; gives the revision of the last that the saga had before, if there is one."""
         at = time_of(now)
         before = self._messages.setdefault(saga_id, [])
-        earlier = next((each.record.rev for each in before if each.record.blocks), None)
+        earlier = next((each.record.rev for each in reversed(before) if each.record.blocks), None)
         for row in rows:
             record = OutgoingRecord(
                 saga_id,

@@ -375,7 +375,7 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
     """The writes that were applied, each with the number of messages its saga has had; and the database's time.
 
     `earlier` names the sagas whose write brought an outgoing message, and that had one before which is not published: by the
-    revision of the first of them.
+    revision of the last of them.
     """
 
     inbox_sent: dict[UUID, int]

@@ -11,7 +11,7 @@
 -- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
 -- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
 -- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages:
--- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the first
+-- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the last
 -- message that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has
 -- them, so that no other commit pays for their tables. A transactional step's commit is the last statement of its
 -- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
@@ -149,7 +149,7 @@ SELECT
             FROM saga_fn.saga_outgoing AS e
             WHERE
                 e.shard = :shard::smallint AND e.saga_id = w.id AND e.blocks AND w.id = ANY(:o_saga_ids::uuid[])
-            ORDER BY e.rev, e.n
+            ORDER BY e.rev DESC, e.n DESC
             LIMIT 1
         ),
         0::bigint

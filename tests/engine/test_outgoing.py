@@ -16,11 +16,13 @@ import pytest
 from typing_extensions import override
 
 from saga_fn import (
+    Event,
     FixedRetry,
     MemoryStore,
     Outgoing,
     PayloadError,
     SagaAdmin,
+    SagaBuilder,
     SagaDefinition,
     SagaDefinitionError,
     SagaError,
@@ -611,6 +613,76 @@ async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_tho
         assert (run.id in claimed) is late
         await broker.until(4)
     assert [message.topic for message in broker.by_saga[run.id]] == ["orders.charged", "orders.shipped"]
+
+
+async def test_a_message_that_another_process_has_written_meanwhile_keeps_its_place(make: Make) -> None:
+    go_on, gate, broker = Event("go_on", int), asyncio.Event(), Broker()
+    broker.open.clear()
+
+    @step
+    async def tells(number: int, ctx: StepContext) -> int:
+        ctx.publish(f"orders.{number}", number)
+        return number
+
+    @step
+    async def waits(order: Order) -> int:
+        await gate.wait()
+        return order.number
+
+    builder = SagaBuilder(Order)
+    builder.add_step(tells, depends_on=builder.initial, input_map=lambda order: order.number, step_id="first")
+    for step_id in ("second", "third"):
+        builder.add_step(tells, depends_on=builder.add_event(go_on, step_id=f"before_{step_id}"), step_id=step_id)
+    told = builder.build()
+    slow = SagaBuilder(Order)
+    slow.add_step(waits, depends_on=slow.initial)
+    async with make(publishers={"*": broker}, concurrency=1) as one:
+        run = await one.register("told", told).start(Order(1))
+        await broker.until_calls(1)  # this process holds the first message in its memory
+        await suspended(run)
+        begun = await one.register("slow", slow.build()).start(Order(0))  # and has no slot for the saga now
+        async with make(publishers={"*": broker}) as other:
+            other.register("told", told)
+            await other.to(run.id, go_on).send(2)
+            async with asyncio.timeout(SOON):
+                while len(await unsent(other, run.id)) < 2:
+                    await asyncio.sleep(0.005)
+        gate.set()
+        await begun.outcome()
+        await one.to(run.id, go_on).send(3)
+        await run.outcome()
+        broker.open.set()
+        await broker.until(3)
+    assert broker.topics == ["orders.1", "orders.2", "orders.3"]
+
+
+async def test_a_message_behind_one_that_is_published_and_not_yet_gone_is_looked_for_by_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, go_on = Broker(), asyncio.Event()
+    async with make(publishers={"*": broker}) as orchestrator:
+        messages, taken = type(orchestrator.engine.store.outgoing), 0
+        confirm, take = messages.confirm, messages.take
+
+        async def late(*given: Any) -> None:
+            await go_on.wait()
+            await confirm(*given)
+
+        async def seen(*given: Any, **options: Any) -> Any:
+            nonlocal taken
+            taken += 1
+            return await take(*given, **options)
+
+        monkeypatch.setattr(messages, "confirm", late)
+        monkeypatch.setattr(messages, "take", seen)
+        run = await orchestrator.register(ordering).start(Order(7))
+        await run.result(timeout=SOON)
+        assert len(await unsent(orchestrator, run.id)) == 2
+        await broker.until(1)
+        go_on.set()
+        await broker.until(2)
+        await until_sent(orchestrator, run.id)
+    assert taken == 0
 
 
 async def test_a_batch_has_no_two_messages_of_one_saga(make: Make) -> None:

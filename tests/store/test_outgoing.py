@@ -39,7 +39,7 @@ def bringing(write: SagaWrite, *rows: OutgoingRow) -> SagaWrite:
 
 
 async def committed(store: Store, hand: Hand, write: SagaWrite) -> int | None:
-    """The revision of the first message that was there before, as the commit tells it."""
+    """The revision of the last message that was there before, as the commit tells it."""
     done = await store.commit(shard_of(hand.id, store.shards), [write])
     assert write.id in done.inbox_sent
     return done.earlier.get(write.id)
@@ -90,6 +90,16 @@ async def test_a_message_is_written_with_its_start_and_only_with_it(store: Store
     assert (await places(store, new.id), await places(store, twin.id)) == ([(1, 0)], [])
     hand = hand_of(new)
     assert await committed(store, hand, bringing(hand.succeeded(A), row(2))) == 1
+
+
+async def test_a_commit_tells_of_the_last_of_the_messages_that_were_there_before(store: Store) -> None:
+    new = msgspec.structs.replace(new_saga(store, aggregation_id="7"), outgoing=(row(1),))
+    await store.insert(shard_of(new.id, store.shards), [new], lease=LONG)
+    hand = hand_of(new)
+    first = hand.succeeded(A)
+    assert await committed(store, hand, bringing(first, row(2), row(2, 1))) == 1
+    hand = hand.after(first)
+    assert await committed(store, hand, bringing(hand.succeeded(B), row(3))) == 2
 
 
 async def test_a_commit_tells_of_an_earlier_message_only_until_that_is_published(store: Store) -> None:

@@ -57,8 +57,8 @@ _CLEAN_UP = 0.5
 class Applied(msgspec.Struct, frozen=True, gc=False):
     """The write is durable, since `at`. `inbox_sent` counts the messages its saga has had.
 
-    `earlier` is the revision of the first outgoing message that its saga had before; 0 if there is none. For a write that was
-    looked up it is not known, and is said to be the first of all.
+    `earlier` is the revision of the last outgoing message that its saga had before; 0 if there is none. For a write that was
+    looked up it is not known.
     """
 
     inbox_sent: int

@@ -45,6 +45,12 @@ class Line(msgspec.Struct, eq=False):
     messages: deque[HeldMessage] = msgspec.field(default_factory=deque)
     closed: bool = False
     """Whether the saga has, or may have, later messages that are not here."""
+    is_passed_by: bool = False
+    """Whether this process has written later messages of the saga that are not here, behind those of another one."""
+    last: int = 0
+    """The revision of the last message that was added."""
+    unsettled: int = 0
+    """How many are published of which the store does not know it yet."""
     _leases: deque[float] = msgspec.field(default_factory=deque)
     """The monotonic time of each from which on another process may take it: each has the lease of the commit that wrote it."""
 
@@ -56,6 +62,7 @@ class Line(msgspec.Struct, eq=False):
     def add(self, message: HeldMessage, until: float) -> None:
         """A message more, the last of them."""
         self.messages.append(message)
+        self.last = message.rev
         self._leases.append(until)
 
     def renew(self, until: float) -> None:
@@ -64,6 +71,7 @@ class Line(msgspec.Struct, eq=False):
 
     def advance(self) -> HeldMessage:
         """The first of them is published: it stands here no more."""
+        self.unsettled += 1
         self._leases.popleft()
         return self.messages.popleft()
 

@@ -151,8 +151,8 @@ class Relay:
     def written(self, saga_id: UUID, name: str, version: int, rows: Sequence[OutgoingRow], earlier: int) -> None:
         """Publish these messages, which have just become durable, in the saga's order.
 
-        `earlier` is the revision of the first message that the saga had before; 0 if there is none. Where that one is not
-        held here, nothing is published: whoever takes the first of the saga's messages goes on to these.
+        `earlier` is the revision of the last message that the saga had before; 0 if there is none. Where that one is not
+        the last that is held here, nothing is published: whoever takes the first of the saga's messages goes on to these.
         """
         if not self._sweep.running or self._stopping:
             return
@@ -162,7 +162,8 @@ class Relay:
                 self._sweep.watch(saga_id)
                 return
             line = Line(saga_id, name, version)
-        elif line.closed or (earlier and earlier < line.messages[0].rev):
+        elif line.closed or (earlier and earlier != line.last):
+            line.is_passed_by |= not line.closed
             line.closed = True
             return
         was_empty = not line.messages
@@ -198,8 +199,9 @@ class Relay:
             known = self._lines.get(message.saga_id)
             if known is not None:
                 known.closed = True
-                first = known.messages[0]
-                if (first.rev, first.n) == (message.rev, message.n):  # its lease had run out while it waited here
+                first = known.messages[0] if known.messages else None
+                # Its lease had run out while it waited here.
+                if first is not None and (first.rev, first.n) == (message.rev, message.n):
                     known.renew(until)
                 continue
             lane = self._lanes.of(message.topic)
@@ -280,7 +282,7 @@ class Relay:
                     self._drop(line)
         confirmed: list[Place] = []
         failed: list[FailedMessage] = []
-        behind: list[UUID] = []
+        advanced: list[Line] = []
         dropped: list[Line] = []
         for line, outcome in zip(lines, outcomes, strict=True):
             message = line.messages[0]
@@ -289,23 +291,32 @@ class Relay:
                     lane.waiting.append(line)
                 case Published():
                     confirmed.append((message.saga_id, message.rev, message.n))
-                    self._advance(line, behind)
+                    self._advance(line)
+                    advanced.append(line)
                 case RefusedForGood() | FailedForNow():
                     failed.append(self._judged(message, outcome))
                     self._drop(line)
                     dropped.append(line)
         self._count(lane, outcomes)
         self._note(lane, outcomes)
-        await self._rows.settle(confirmed, failed)
+        try:
+            await self._rows.settle(confirmed, failed)
+        finally:
+            emptied = self._settled(advanced)
         for line in dropped:  # not before the failure is written, which only the holder may
             if line.closed or len(line.messages) > 1:
                 self._sweep.leave_behind(line.saga_id)
+        behind = [line.saga_id for line in emptied if line.closed]
         if self._options.on_dead == "skip":
             behind += [message.saga_id for message in failed if message.is_dead]
-        if behind:
-            await self._rows.take(behind, self.hold)
+        if not behind:
+            return
+        taken = await self._rows.take(behind, self.hold)
+        for line in emptied:
+            if line.is_passed_by and line.saga_id not in taken:
+                self._sweep.watch(line.saga_id)
 
-    def _advance(self, line: Line, behind: list[UUID]) -> None:
+    def _advance(self, line: Line) -> None:
         """The first message is published: go on to the next one."""
         message = line.advance()
         lane = self._lanes.of(message.topic)
@@ -313,10 +324,19 @@ class Relay:
             lane.drop(message)
         if line.messages:
             self._put(line)
-            return
-        self._lines.pop(line.saga_id, None)
-        if line.closed:
-            behind.append(line.saga_id)
+
+    def _settled(self, lines: Sequence[Line]) -> list[Line]:
+        """One message more of each of these lines is gone from the store; gives the lines that are at an end.
+
+        Before, what the saga writes next comes behind a message that this process has published: it is no other's.
+        """
+        emptied: list[Line] = []
+        for line in lines:
+            line.unsettled -= 1
+            if not line.messages and not line.unsettled and self._lines.get(line.saga_id) is line:
+                del self._lines[line.saga_id]
+                emptied.append(line)
+        return emptied
 
     def _drop(self, line: Line) -> None:
         """Leave the line to whoever takes its first message next."""
