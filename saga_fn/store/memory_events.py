@@ -139,7 +139,7 @@ class MemoryKeptEvents:
 
     async def _after_end(self, key: tuple[str, str], event_id: UUID) -> MessageStatus:
         """DUPLICATE for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
-        over = [row.id for row in self._sagas() if (row.name, row.aggregation_id) == key and row.ended_at is not None]
+        over = [row.id for row in self._of(key) if row.ended_at is not None]
         return MessageStatus.DUPLICATE if any(self._has(saga_id, event_id) for saga_id in over) else MessageStatus.ENDED
 
     async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
@@ -162,13 +162,18 @@ class MemoryKeptEvents:
             for each in self._events.values()
         )
 
+    def _of(self, key: tuple[str, str]) -> list[SagaRecord]:
+        name, aggregation_id = key
+        return [row for row in self._sagas() if row.aggregation_id == aggregation_id and row.name == name]
+
     def _ended(self, key: tuple[str, str]) -> bool:
-        return any((row.name, row.aggregation_id) == key and row.ended_at is not None for row in self._sagas())
+        return any(row.ended_at is not None for row in self._of(key))
 
     def _is_over(self, key: tuple[str, str], sent_at: datetime) -> bool:
         """Whether one of the key has ended, and none is active that had begun when an event was sent."""
-        of_key = [row for row in self._sagas() if (row.name, row.aggregation_id) == key]
-        return self._ended(key) and not any(row.ended_at is None and row.created_at <= sent_at for row in of_key)
+        of_key = self._of(key)
+        has_ended = any(row.ended_at is not None for row in of_key)
+        return has_ended and not any(row.ended_at is None and row.created_at <= sent_at for row in of_key)
 
     def _is_left(self, event: _Event) -> bool:
         """Whether no saga gets it any more: one of its key has ended since, and it is not for the next."""

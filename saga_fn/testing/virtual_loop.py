@@ -34,10 +34,6 @@ def _nothing() -> None:
     return None
 
 
-def _always() -> bool:
-    return True
-
-
 @final
 class VirtualTime:
     """The time of one test or simulation, in seconds, which moves when it is told to.
@@ -88,13 +84,11 @@ def _made_by_loop(
 class _Future(asyncio.Future[T]):
     """One whose place in a set is the same in every run: by its number, not by where it is in memory."""
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop, number: int) -> None:
-        super().__init__(loop=loop)
-        self._number = number
+    number: int
 
     @override
     def __hash__(self) -> int:
-        return self._number
+        return self.number
 
 
 class _Task(asyncio.Task[T]):
@@ -163,14 +157,14 @@ class VirtualLoop(_Base):
         """Let none of its timers be due any more: it is to end, and not to go on from where it stands."""
         self._timers.clear()
 
-    def turn(self, goes_on: Callable[[], bool] = _always) -> None:
+    def turn(self, goes_on: Callable[[], bool] | None = None) -> None:
         """Run what is ready now, once, as the running loop; what becomes ready meanwhile waits for the next turn.
 
         Args:
             goes_on: Asked before each callback: once it says no, the rest of them stay ready, in their order. A process may die in
                 the middle of a turn, and nothing of it is to run after that. Default: always.
         """
-        ready, timers, now = self._ready, self._timers, self._time.monotonic()
+        ready, timers, pick, now = self._ready, self._timers, self._pick, self._time.monotonic()
         while timers and (timers[0][0] <= now or timers[0][2].cancelled()):
             ready.append(heapq.heappop(timers)[2])
         outer = asyncio._get_running_loop()  # noqa: SLF001 - there is no other way to be the running loop and give it back
@@ -178,10 +172,10 @@ class VirtualLoop(_Base):
         self._turning = True
         try:
             for left in range(len(ready), 0, -1):
-                if not goes_on():
+                if goes_on is not None and not goes_on():
                     break
-                if self._pick is not None and left > 1:
-                    ready.rotate(-(place := self._pick(left)))
+                if pick is not None and left > 1:
+                    ready.rotate(-(place := pick(left)))
                     handle = ready.popleft()
                     ready.rotate(place)
                 else:
@@ -289,7 +283,9 @@ class VirtualLoop(_Base):
         Returns:
             The future.
         """
-        return _Future(loop=self, number=next(self._numbers))
+        future: _Future[Any] = _Future(loop=self)  # Any: as above
+        future.number = next(self._numbers)
+        return future
 
     @override
     def create_task(

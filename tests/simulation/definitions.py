@@ -56,7 +56,7 @@ FEATURES: Final = (
     "correlates",
     "retries",
 )
-"""What a definition can have; a definition that is made simpler has none of some."""
+"""The features that a definition may have; one that is made simpler lacks some."""
 
 Kind = Literal["step", "items", "event", "sleep"]
 
@@ -249,7 +249,7 @@ def _without(whole: Drawn, names: frozenset[str]) -> Drawn:
 
 
 class Code:
-    """What the steps do, in whichever process they run."""
+    """The code of the steps, the same in every process."""
 
     def __init__(self, machine: Machine, outside: Outside, seed: str, *, tame: bool = False) -> None:
         self._machine = machine
@@ -350,7 +350,7 @@ def is_odd(job: Job) -> bool:
 
 
 def about(job: Job) -> str:
-    """What a wait is about."""
+    """The correlation of a wait."""
     return f"job {job.number}"
 
 

@@ -1,6 +1,6 @@
-"""What must hold, asked after everything that the store does: the core's laws, the journal and its row, owners, messages.
+"""The judge asks after each request to the store whether all holds: laws of the core, journals and rows, owners, messages.
 
-The store's rows are looked at from outside, by their bytes. What is found is a line of text; there must be none.
+The store's rows are looked at from outside, by their bytes. Each finding is a line of text; there must be none.
 """
 
 # pyright: reportPrivateUsage=false

@@ -11,6 +11,7 @@ import gc
 import heapq
 import itertools
 import logging
+import math
 import random
 import sys
 import time
@@ -39,7 +40,11 @@ class Node:
 
     def __init__(self, name: str, time: VirtualTime) -> None:
         self.name = name
-        self.loop = VirtualLoop(time)
+        self.loop = VirtualLoop(time, self._wake)
+        self.woken = True
+        """Whether something may be ready in its loop, before its moment has come."""
+        self.moment = math.inf
+        """When its next timer is due, as it was when it came to rest."""
         self.alive = True
         self.stopped = False
         """Whether it stands still, as by SIGSTOP."""
@@ -48,12 +53,21 @@ class Node:
         self.slow = 1.0
         """How many times as long its way to the store is as that of others."""
         self.soon: list[tuple[int, Callable[[], object]]] = []
-        """What befalls it after so many turns of its loop: in the middle of something, as often as not."""
+        """Faults that befall it after so many turns of its loop: in the middle of something, as often as not."""
 
     @property
     def runs(self) -> bool:
         """Whether anything of it runs."""
         return self.alive and not self.stopped
+
+    def _wake(self) -> None:
+        self.woken = True
+
+    def rest(self) -> None:
+        """Nothing of it is ready: note when that will be so by itself. A process that stands still is looked at again."""
+        self.woken = self.stopped
+        timer = self.loop.next_timer
+        self.moment = math.inf if timer is None else timer
 
     def befall(self) -> None:
         """Count a turn, and let happen what was to come after it."""
@@ -126,10 +140,12 @@ class Machine:
         """Let all go on up to that moment, or until it is done, which is asked twice a second."""
         agenda, clock, ask_at = self._agenda, self.time, self.time.monotonic()
         while True:
-            busy, turns = True, 0
+            busy, turns, now = True, 0, clock.monotonic()
             while busy:
                 busy = False
                 for node in self.nodes.copy():
+                    if not node.woken and node.moment > now:
+                        continue
                     while node.alive and not node.stopped and node.loop.ready:
                         self.current = node
                         node.loop.turn()
@@ -139,15 +155,16 @@ class Machine:
                         if node.soon:
                             self.current = None
                             node.befall()
+                    node.rest()
             self.current = None
-            if done is not None and clock.monotonic() >= ask_at:
-                ask_at = clock.monotonic() + 0.5
+            if done is not None and now >= ask_at:
+                ask_at = now + 0.5
                 if done():
                     return
-            nexts = [timer for node in self.nodes if node.runs and (timer := node.loop.next_timer) is not None]
-            if agenda:
-                nexts.append(agenda[0][0])
-            moment = min(nexts, default=until)
+            moment = agenda[0][0] if agenda else until
+            for node in self.nodes:
+                if node.moment < moment and node.alive and not node.stopped:
+                    moment = node.moment
             if moment >= until:
                 clock.advance_to(until)
                 return

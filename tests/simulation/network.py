@@ -76,25 +76,18 @@ class Network:
         there, back = 0.002 * dice() * node.slow, 0.002 * dice() * node.slow
         luck = dice()
 
-        def serve() -> object:
-            return self._serve(node, name, method, args, kwargs)
-
+        after, serve = self._machine.after, partial(self._serve, node, name, method, args, kwargs)
         if node.unreachable:
             # A wire that is cut: nothing is heard until the driver gives up. Or a host that refuses: it is heard at once.
             error = StoreUnavailableError("no way to the store")
-            self._machine.after(TIME_LIMIT if luck < 0.3 else there, lambda: self._deliver(node, answer, error))
+            after(TIME_LIMIT if luck < 0.3 else there, partial(self._deliver, node, answer, error))
             return answer
         if luck < weather.refused:
             error = StoreUnavailableError("the connection was refused")
-            self._machine.after(there, lambda: self._deliver(node, answer, error))
+            after(there, partial(self._deliver, node, answer, error))
             return answer
         if luck < weather.refused + weather.lost:
-
-            def lose() -> None:
-                _ = serve()
-                self._deliver_after(back, node, answer, StoreUnavailableError("the answer was lost"))
-
-            self._machine.after(there, lose)
+            after(there, partial(self._arrive, serve, back, node, answer, StoreUnavailableError("the answer was lost")))
             return answer
         if luck < weather.refused + weather.lost + weather.late:
             if dice() < 0.5:
@@ -102,20 +95,19 @@ class Network:
             else:
                 back *= 2000 * dice()
             if there + back > TIME_LIMIT:
-
-                def expire() -> None:
-                    _ = serve()
-
-                self._machine.after(there, expire)
+                after(there, serve)
                 error = StoreUnavailableError("the time limit of the statement is over")
-                self._machine.after(TIME_LIMIT, lambda: self._deliver(node, answer, error))
+                after(TIME_LIMIT, partial(self._deliver, node, answer, error))
                 return answer
-
-        def arrive() -> None:
-            self._deliver_after(back, node, answer, serve())
-
-        self._machine.after(there, arrive)
+        after(there, partial(self._arrive, serve, back, node, answer))
         return answer
+
+    def _arrive(
+        self, serve: Callable[[], object], back: float, node: Node, answer: Any, instead: object = None
+    ) -> None:  # Any: a future of all results
+        """Serve a request that has arrived, and send back what it gives, or something instead."""
+        given = serve()
+        self._machine.after(back, partial(self._deliver, node, answer, given if instead is None else instead))
 
     def _serve(
         self,
@@ -138,9 +130,6 @@ class Network:
             raise AssertionError(f"{name} of the memory store waits for something")
         self._served(node, name, args, kwargs, result)
         return result
-
-    def _deliver_after(self, seconds: float, node: Node, answer: Any, given: object) -> None:
-        self._machine.after(seconds, lambda: self._deliver(node, answer, given))
 
     def _deliver(self, node: Node, answer: Any, given: object) -> None:  # Any: a future of all results
         if not node.alive or answer.done():
@@ -176,6 +165,8 @@ class _Part:
     def __getattr__(self, name: str) -> object:
         value: Any = getattr(self._part, name)  # Any: a method of any part
         if not inspect.iscoroutinefunction(value):
+            if inspect.ismethod(value):  # it is asked for no more; an attribute is, for it may be another next time
+                setattr(self, name, value)
             return value
         called, network, node = self._prefix + name, self._network, self._node
 

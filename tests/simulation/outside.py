@@ -30,7 +30,7 @@ class LateError(RuntimeError):
 
 @attrs.define
 class Effect:
-    """What stands in the books of one step of one saga, for one run of it: a rewind makes another one."""
+    """The books of one step of one saga, for one run of it: a rewind makes another one."""
 
     keys: set[str] = attrs.field(factory=set)
     """The keys that it was done under."""

@@ -1,4 +1,4 @@
-"""What people and other services do meanwhile: they start sagas, send events, call operators' verbs, and look."""
+"""People and other services start sagas, send events, call operators' verbs, and look."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Sent:
 
 @attrs.define
 class Told:
-    """What the library has said to people, and can be held to."""
+    """Promises that the library has made to people."""
 
     started: dict[UUID, str] = attrs.field(factory=dict[UUID, str])
     """Sagas whose start was acknowledged, and the names of their definitions."""
@@ -314,7 +314,7 @@ class People:
             self.told.asked.append(Asked(saga_id, verb, reason, answer))
 
     async def _call(self, what: str, call: Awaitable[T], errors: list[SagaError] | None = None) -> T | None:
-        """What it returns; None if it ends in an error of the library. Another error, or no end, is a finding."""
+        """Gives the result of the call; None if it ends in an error of the library. Another error, or no end, is a finding."""
         try:
             async with asyncio.timeout(LONGEST_CALL):
                 return await call

@@ -51,7 +51,7 @@ MakeStore = Callable[[Callable[[], float]], MemoryStore]
 
 @attrs.frozen
 class Case:
-    """What is run. Each saga, deed and fault follows from the seed and its number alone, so that any may be left out."""
+    """One run. Each saga, deed and fault follows from the seed and its number alone, so that any may be left out."""
 
     seed: int
     sagas: tuple[int, ...] = tuple(range(100))
@@ -73,18 +73,18 @@ class Case:
     tame: bool = False
     """Whether all steps do what they are asked for at once."""
     tamed: tuple[str, ...] = ()
-    """What no definition has, of `definitions.FEATURES`."""
+    """Those of `definitions.FEATURES` that no definition has."""
     without: tuple[str, ...] = ()
     """Steps that are left out, as in `saga-0/step-1`."""
 
 
 @attrs.frozen
 class Report:
-    """What a run has come to."""
+    """The outcome of a run."""
 
     case: Case
     wrong: tuple[str, ...]
-    """What was not as it must be; empty."""
+    """The findings; there must be none."""
     digest: str
     """A fingerprint of all that has happened."""
     sagas: int
@@ -124,7 +124,7 @@ class _Run:
         self._slots = self._dice.choice((2, 6, 16))
 
     def _sound(self, number: int) -> tuple[Drawn, SagaDefinition[Job, Any]]:  # Any: results of all types
-        """What was drawn, made into what can be: an unsound wish is given up."""
+        """A definition made of the one that was drawn: an unsound wish is given up."""
         case = self._case
         drawn = draw(self._seed, number, case.tamed, case.without)
         for given_up in ((), ("deadline",), ("deadline", "pivot")):
@@ -387,7 +387,7 @@ class _Run:
                     self._judge.say(f"event {number} was taken {times} times by saga {saga_id}")
 
     def _truth(self, seen: SagaAdminSnapshot) -> None:
-        """What stands in the books of the world is what the saga says."""
+        """The books of the world agree with what the saga says."""
         drawn = next(each for each in self._drawn if each.name == seen.saga_name)
         by_hand = {
             each.step_id
@@ -432,7 +432,7 @@ class _Run:
 
     @cached_property
     def _books(self) -> defaultdict[UUID, dict[str, list[Effect]]]:
-        """What stands in the books of the world, by saga and step."""
+        """The books of the world, by saga and step."""
         found: defaultdict[UUID, dict[str, list[Effect]]] = defaultdict(dict)
         for (saga_id, step, _), effect in self._outside.effects.items():
             found[saga_id].setdefault(step, []).append(effect)
@@ -454,7 +454,7 @@ class _Run:
             self._judge.say(f"{where} was said to be refused, and was applied")
 
     def _told(self) -> None:
-        """What people were told has stayed true."""
+        """Everything that people were told has stayed true."""
         told, rows, say = self._people.told, self._store._sagas, self._judge.say
         for saga_id in told.started:
             if saga_id not in rows:

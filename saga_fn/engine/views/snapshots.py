@@ -183,6 +183,8 @@ async def _payloads_in(
 
 async def _failure_in(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord]) -> StepFailure | None:
     try:
+        if len(known) == row.rev and not any(step_error_of(decode_event(entry.event), entry) for entry in known):
+            return None  # as of most sagas: nothing is folded where no entry tells of a failure
         return (await failure_of(engine, row, known))[1]
     except StoredDataError:
         return None  # the history shows which entry cannot be read
