@@ -16,6 +16,8 @@ from saga_fn.testing.law_cases import Act, Lies, Scenario, written
 
 _LONGEST: Final = 400
 """Characters of a value that is written as Python."""
+LACKS: Final = "# To run it, put in for"
+"""The beginning of the first line of a program that does not run as it is."""
 
 
 @final
@@ -34,7 +36,12 @@ class Writer:
                 if found is value and not name.startswith("_"):
                     self._import(module.__name__, name)
                     return name
-        self._missing.append(fallback)
+        if inspect.ismethod(value):  # each look at it makes another object, so no module has it
+            owner = self.name_of(value.__self__, "")
+            if owner:
+                return f"{owner}.{value.__name__}"
+        if fallback:
+            self._missing.append(fallback)
         return fallback
 
     def value(self, value: object, kind: AnyType, said: str) -> str:
@@ -46,7 +53,8 @@ class Writer:
             again: object = eval(text, {"__builtins__": vars(builtins)}, known)  # noqa: S307 - of a value of the test's own
         except Exception:  # noqa: BLE001 - a repr that is no Python may raise anything
             again = None
-        if len(text) > _LONGEST or "\n" in text or type(again) is not cls or not _equal(again, value):
+        named = getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls  # a class inside of another is not
+        if len(text) > _LONGEST or "\n" in text or type(again) is not cls or not _equal(again, value) or not named:
             return f"{said}.decode({written(kind.encode(value))})"
         if cls.__module__ != "builtins":
             self._import(cls.__module__, cls.__name__)
@@ -56,7 +64,10 @@ class Writer:
         self._imports.setdefault(module, set()).add(name)
 
     def lines(self, body: Sequence[str], uses: Sequence[str]) -> Iterator[str]:
-        """The program."""
+        """The program; a first line says so if a part of it could not be named."""
+        if self._missing:
+            missing = ", ".join(sorted(set(self._missing)))
+            yield f"{LACKS} {missing} the objects of the test: no public module has a name for them."
         yield "import asyncio"
         yield ""
         if uses:
@@ -67,8 +78,6 @@ class Writer:
                 yield f"# {', '.join(sorted(names))}: as in the program"
             else:
                 yield f"from {module} import {', '.join(sorted(names))}"
-        for name in self._missing:
-            yield f"# {name}: as in the test, which has it in no module"
         yield ""
         yield ""
         yield "async def history() -> None:"

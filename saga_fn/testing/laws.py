@@ -23,7 +23,7 @@ from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
 from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
-from saga_fn.testing.law_history import program_of
+from saga_fn.testing.law_history import LACKS, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
 
@@ -51,7 +51,10 @@ class LawError(SagaError, AssertionError):
         self.case = case
         self.history = history
         super().__init__(
-            f"{case}: {fact}\n\n{history}\n", hint="run the program above: it does the same, and prints each call"
+            f"{case}: {fact}\n\n{history}\n",
+            hint="run the program above: it does the same, and prints each call"
+            if not history.startswith(LACKS)
+            else "put into the program above what its first line names, and run it: it does the same, and prints each call",
         )
 
 

@@ -281,6 +281,49 @@ def test_the_history_of_a_broken_law_runs_and_shows_it() -> None:
     assert "COMPENSATED" in told.stdout or "FAILED" in told.stdout
 
 
+class Till:
+    """Fakes as a method, of a saga whose data has a class that no module has by its name alone."""
+
+    class Order(msgspec.Struct, frozen=True):
+        cents: int
+
+    def bad_fakes(self, world: World) -> None:
+        world.fake(pay, raises=AssertionError("the till is closed"))
+
+
+till = Till()
+
+
+@step
+async def pay(order: Till.Order) -> None:
+    raise AssertionError(order)
+
+
+@saga("paid")
+def paid(order: StepRef[Till.Order]) -> None:
+    pay(order)
+
+
+def test_the_history_of_bound_methods_and_nested_classes_runs() -> None:
+    (case,) = [each for each in laws(paid, till.bad_fakes, Till.Order(9)) if each.id == "undisturbed"]
+    with pytest.raises(LawError) as broken_law:
+        case()
+    told = subprocess.run([sys.executable, "-c", broken_law.value.history], capture_output=True, text=True, check=False)
+    assert "the till is closed" in told.stdout + told.stderr
+    assert "ImportError" not in told.stderr
+
+
+def test_a_history_says_first_what_it_lacks_to_run() -> None:
+    def put(world: World) -> None:
+        Shop().put(world)
+        world.fake(ship, raises=AssertionError("closed"))
+
+    error = broken(put, "undisturbed")
+    assert error is not None
+    assert error.history.startswith("# To run it, put in for fakes the objects of the test")
+    assert "put into the program above what its first line names" in str(error)
+
+
 def test_an_assertion_in_a_fake_breaks_the_case_and_says_so() -> None:
     def put(world: World) -> None:
         Shop().put(world)
