@@ -41,6 +41,8 @@ from tests.support.until import SOON
 
 HOUR: Final = timedelta(hours=1)
 RARELY: Final = FixedRetry(max_attempts=9, delay=HOUR)
+LONG: Final = timedelta(minutes=1)
+"""A lease that no slow machine loses. An operation waits for an eighth of it for an owner's answer."""
 WINDOWS: Final = 12
 """More than a verb has before it waits for its answer."""
 MANY_WINDOWS: Final = 40
@@ -146,14 +148,15 @@ class Race:
 
     async def results(self) -> int:
         """How often the journal has the result of the step that the owner runs."""
-        return sum([await self.entries(kind, "beside") for kind in RESULTS])
+        history = (await self.look.get_saga(self.run.id)).step_history
+        return sum(each.kind in RESULTS and each.step_id == "beside" for each in history)
 
     async def commits(self) -> None:
         """The step that runs comes to its end, and its owner commits that, unless the saga was taken from it."""
         self.play.hold.set()
         async with asyncio.timeout(SOON):
             while not await self.results() and await self.is_owned():
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.01)
 
     async def again_at(self) -> datetime:
         """When the other branch is tried again."""
@@ -175,7 +178,7 @@ async def race(owner: SagaOrchestrator, desk: SagaOrchestrator, play: Play, name
     wanted = StepStatus.PARKED if play.in_doubt else StepStatus.RETRYING
     async with asyncio.timeout(SOON):
         while {each.step_id: each.status for each in (await found.look.get_saga(run.id)).steps}["second"] is not wanted:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
     return found
 
 
@@ -198,7 +201,7 @@ async def test_an_operator_is_told_what_the_journal_says_whatever_the_owner_comm
     make: Make, verb: str, fails: bool
 ) -> None:
     case, told = CASES[verb], set[str | None]()
-    async with make() as owner, make(concurrency=0) as desk, asyncio.timeout(3 * SOON):
+    async with make(lease=LONG) as owner, make(lease=LONG, concurrency=0) as desk, asyncio.timeout(3 * SOON):
         for at in range(WINDOWS):
             now = await race(owner, desk, Play(case.in_doubt, fails), f"races {at}")
             if case.is_paused:
@@ -232,7 +235,7 @@ async def test_an_operation_says_what_became_of_a_saga_whatever_its_owner_commit
     make: Make,
 ) -> None:
     outcomes: set[tuple[int, int]] = set()
-    async with make() as owner, make(concurrency=0) as desk, asyncio.timeout(3 * SOON):
+    async with make(lease=LONG) as owner, make(lease=LONG, concurrency=0) as desk, asyncio.timeout(3 * SOON):
         for at in range(MANY_WINDOWS):
             now = await race(owner, desk, Play(in_doubt=False), f"races {at}")
             begun = await now.look.begin_operation(SagaFilter(saga_name=f"races {at}"), RetryStep("second"))
@@ -253,7 +256,7 @@ async def test_an_operation_says_what_became_of_a_saga_whatever_its_owner_commit
 
 @TWO_STORES
 async def test_moments_are_moved_once_whatever_an_owner_commits_while_a_pause_ends(make: Make) -> None:
-    async with make() as owner, make(concurrency=0) as desk, asyncio.timeout(3 * SOON):
+    async with make(lease=LONG) as owner, make(lease=LONG, concurrency=0) as desk, asyncio.timeout(3 * SOON):
         for at in range(MANY_WINDOWS):
             name = f"races {at}"
             now = await race(owner, desk, Play(in_doubt=False), name)
@@ -294,7 +297,7 @@ async def test_an_operation_that_is_stopped_between_any_two_statements_asks_nobo
 ) -> None:
     monkeypatch.setattr("saga_fn.engine.requests.bulk.BATCH", 1)
     stopped_at: set[int] = set()
-    async with make(concurrency=0) as desk, make(concurrency=0) as other:
+    async with make(lease=LONG, concurrency=0) as desk, make(lease=LONG, concurrency=0) as other:
         look = SagaAdmin(other)
         for at in range(MANY_WINDOWS):
             name = f"stopped {at}"
@@ -325,7 +328,7 @@ async def test_an_operation_that_is_stopped_between_any_two_statements_asks_nobo
 
 
 async def test_an_operation_that_two_processes_begin_at_once_under_one_key_is_one(make: Make) -> None:
-    async with make(concurrency=0) as desk, make(concurrency=0) as other:
+    async with make(lease=LONG, concurrency=0) as desk, make(lease=LONG, concurrency=0) as other:
         runs = await waiting(desk, "twice", 2)
         wanted, begun = SagaFilter(saga_name="twice"), set[UUID]()
         for at in range(MANY_WINDOWS):
@@ -347,7 +350,7 @@ async def test_an_operation_that_two_processes_begin_at_once_under_one_key_is_on
 
 async def test_an_end_is_acknowledged_or_taken_up_again_and_the_operator_is_told_which(make: Make) -> None:
     told: set[str | None] = set()
-    async with make(concurrency=0) as desk, make(concurrency=0) as other:
+    async with make(lease=LONG, concurrency=0) as desk, make(lease=LONG, concurrency=0) as other:
         for at in range(WINDOWS):
             name = f"failed {at}"
             shop = Shop(fails={"charge": 1})
@@ -379,7 +382,7 @@ async def test_a_saga_whose_row_is_written_while_its_process_learns_of_a_pause_b
 ) -> None:
     """The pause comes between the decision to own the saga and its row; nothing is in hand yet that could be told of it."""
     shop = Shop()
-    async with make() as owner, make(concurrency=0) as desk, asyncio.timeout(SOON):
+    async with make(lease=LONG) as owner, make(lease=LONG, concurrency=0) as desk, asyncio.timeout(SOON):
         store, admin = owner.engine.store, SagaAdmin(desk)
         insert = store.insert
 
