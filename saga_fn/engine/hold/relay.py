@@ -303,15 +303,24 @@ class Relay:
             await self._rows.settle(confirmed, failed)
         finally:
             emptied = self._settled(advanced)
-        for line in dropped:  # not before the failure is written, which only the holder may
-            if line.closed or len(line.messages) > 1:
-                self._sweep.leave_behind(line.saga_id)
-        behind = [line.saga_id for line in emptied if line.closed]
+        await self._go_past(emptied, failed, dropped)
+
+    async def _go_past(self, emptied: Sequence[Line], failed: Sequence[FailedMessage], dropped: Sequence[Line]) -> None:
+        """Take the next messages of sagas whose first ones are out of the way; give back what is held of the others."""
+        next_of = [line.saga_id for line in emptied if line.closed]
         if self._options.on_dead == "skip":
-            behind += [message.saga_id for message in failed if message.is_dead]
-        if not behind:
-            return
-        taken = await self._rows.take(behind, self.hold)
+            next_of += [message.saga_id for message in failed if message.is_dead]
+        left = {line.saga_id for line in dropped if line.closed or len(line.messages) > 1}
+        taken: set[UUID] = set()
+        try:
+            if next_of:  # nothing of these is given back meanwhile: that might come to the store after the taking
+                taken = await self._rows.take(next_of, self.hold)
+        except BaseException:  # cut short: this process may hold what it was taking
+            left.update(next_of)
+            raise
+        finally:
+            for saga_id in left - taken:
+                self._sweep.leave_behind(saga_id)
         for line in emptied:
             if line.is_passed_by and line.saga_id not in taken:
                 self._sweep.watch(line.saga_id)

@@ -14,13 +14,13 @@ from saga_fn.engine.observe.of_process import RelayHeldUp
 from saga_fn.engine.topics import Topics
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.outgoing import OutgoingOptions
-from saga_fn.store.errors import RowRejectedError
+from saga_fn.store.errors import RowLockedError, RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import FailedMessage, HeldMessage, Place, is_full
 
 _AT_ONCE: Final = 200
-"""One statement takes no more messages."""
+"""One statement takes no more messages, nor gives back those of more sagas."""
 Hold = Callable[[Iterable[HeldMessage]], None]
 """Takes messages into memory that this process holds in the store from now on."""
 T = TypeVar("T")
@@ -83,10 +83,23 @@ class RelayStore:
         self._at_once.came_in_time()
         return taken
 
-    async def give_back(self, saga_ids: Iterable[UUID]) -> None:
-        """Leave the messages of these sagas to whoever has room for them."""
-        for shard, each in self._by_shard(saga_ids).items():
-            await self._store.outgoing.release(shard, each, token=self.token)
+    async def give_back(self, left: set[UUID]) -> None:
+        """Leave the messages of these sagas to whoever has room for them. Those that could not be left stay in the set.
+
+        Raises StoreError. Messages that another transaction has locked hold up no more than those of their own statement.
+        """
+        locked: RowLockedError | None = None
+        for shard, each in self._by_shard(left).items():
+            for first in range(0, len(each), _AT_ONCE):
+                some = each[first : first + _AT_ONCE]
+                try:
+                    await self._store.outgoing.release(shard, some, token=self.token)
+                except RowLockedError as error:
+                    locked = error
+                else:
+                    left.difference_update(some)
+        if locked is not None:
+            raise locked
 
     # Their fates.
 

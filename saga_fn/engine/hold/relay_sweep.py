@@ -131,12 +131,11 @@ class Sweep:
             self._next_look = steady.now() + (_POLL if wanted else _SELDOM) * random.uniform(0.8, 1.2)
             if not wanted:
                 await self._rest()
-            try:
-                await self._look_at_watched()
-                await self._give_back_what_was_left()
-                await self.look()
-            except StoreError as error:
-                self._observers.tell(RelayHeldUp(error, is_taking=True))
+            for errand in (self._look_at_watched, self._give_back_what_was_left, self.look):
+                try:
+                    await errand()
+                except StoreError as error:  # it holds up none of the others
+                    self._observers.tell(RelayHeldUp(error, is_taking=True))
             for lane in self._lanes.all:  # other code may have cancelled its task
                 self._holder.work(lane)
             await self._rest()
@@ -167,14 +166,13 @@ class Sweep:
         return taken
 
     async def _give_back_what_was_left(self) -> None:
-        left, self._left = self._left, {}
+        left = {saga_id for saga_id in self._left if not self._holder.holds(saga_id)}
+        self._left.clear()
         try:
-            await self._rows.give_back(saga_id for saga_id in left if not self._holder.holds(saga_id))
-        except (
-            BaseException
-        ):  # cut short, or the store does not answer: the next look does it, or the end of this process
-            self._left = {**left, **self._left}
-            raise
+            await self._rows.give_back(left)
+        finally:  # what it was cut short in, the next look does, or the end of this process
+            for saga_id in left:
+                self.leave_behind(saga_id)
 
     async def _look_at_watched(self) -> None:
         if not self._watched:
