@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, assert_never, final
 
 import msgspec
 from returns.result import Failure
@@ -287,12 +287,15 @@ class _Course:
     # The answers.
 
     def _answer(self, call: _Call) -> None:
-        if isinstance(call, RunStep):
-            self._execute(call)
-        elif isinstance(call, RunCompensation):
-            self._undo(call)
-        else:
-            self._probe(call)
+        match call:
+            case RunStep():
+                self._execute(call)
+            case RunCompensation():
+                self._undo(call)
+            case RunProbe():
+                self._probe(call)
+            case _:
+                assert_never(call)
 
     def _execute(self, call: RunStep) -> None:
         step = call.step

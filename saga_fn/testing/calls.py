@@ -12,10 +12,14 @@ from typing_extensions import override
 
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.definition import NOT_DONE, Done, NotDone, StepContext
+from saga_fn.definition.steps.base import AnyStep
+from saga_fn.definition.values.refs import AnyRef
 from saga_fn.errors import SagaError
 
 Phase: TypeAlias = Literal["execute", "compensate", "probe"]
 """The part of a step that is called: the step itself, its compensation or its probe."""
+AnyStepName: TypeAlias = str | AnyRef | AnyStep
+"""A step: its id, its StepRef, or the step itself."""
 _WORDS: Final[dict[Phase, str]] = {"execute": "", "compensate": "undo ", "probe": "probe "}
 
 

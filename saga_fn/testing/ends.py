@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, final
 
 import attrs
 from typing_extensions import override
@@ -16,14 +16,13 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.step_report import StepStatus, is_not_undone
 from saga_fn.definition.saga_definition import SagaDefinition
-from saga_fn.definition.steps.base import AnyStep, StepBase
+from saga_fn.definition.steps.base import StepBase
 from saga_fn.definition.steps.step import parts_of
-from saga_fn.definition.values.refs import AnyRef, StepRef
+from saga_fn.definition.values.refs import StepRef
 from saga_fn.diagram import EndSeen, EndsFormat, ends_tree
 from saga_fn.errors import SagaDefinitionError, SagaError, shown
+from saga_fn.testing.calls import AnyStepName
 
-AnyStepName: TypeAlias = str | AnyRef | AnyStep
-"""A step: its id, its StepRef, or the step itself where it stands once in the saga."""
 _MOST_STATES: Final = 1_000_000
 _SHOWN: Final = 40
 """Ends in a table; a thousand of them help nobody."""

@@ -18,14 +18,14 @@ from saga_fn.definition import NOT_DONE, AnySaga, CompiledStep, Done
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.definition.steps.step import parts_of
-from saga_fn.definition.values.refs import AnyRef, StepRef
+from saga_fn.definition.values.refs import StepRef
 from saga_fn.errors import PayloadError, SagaDefinitionError, shown
 from saga_fn.testing.calls import Phase, Place, WorldError, done_by
 
-AnyStepName: TypeAlias = str | AnyRef | AnyStep
-"""A step: its id, its StepRef, or the step itself."""
 At: TypeAlias = Literal["before", "after", "after_commit", "in_undo", "in_probe"]
 """The moment of a crash."""
+FaultKind: TypeAlias = At | Literal["twice", "late"]
+"""A crash, by its moment; or a call that is made twice, or whose answer comes too late."""
 AnyCode: TypeAlias = Callable[..., object]
 PHASES: Final[dict[str, Phase]] = {
     "before": "execute",
@@ -203,8 +203,8 @@ class Fault:
 
     __slots__ = ("kind", "left", "named", "phase")
 
-    def __init__(self, kind: At | Literal["twice", "late"], named: Named, phase: Phase, times: int) -> None:
-        self.kind: At | Literal["twice", "late"] = kind
+    def __init__(self, kind: FaultKind, named: Named, phase: Phase, times: int) -> None:
+        self.kind: FaultKind = kind
         self.named: Named = named
         self.phase: Phase = phase
         self.left: int = times
@@ -231,7 +231,7 @@ class Faults:
         """One more, which comes after the others."""
         self._faults.append(fault)
 
-    def take(self, kind: At | Literal["twice", "late"], phase: Phase, step_id: str) -> bool:
+    def take(self, kind: FaultKind, phase: Phase, step_id: str) -> bool:
         """Whether this call is to suffer this; counts it."""
         for fault in self._faults:
             if fault.kind == kind and fault.phase == phase and fault.left and fault.named.means(step_id):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never, final
 
 import attrs
 
@@ -33,7 +33,9 @@ _CRASHES: Final[dict[At, tuple[Befalls, Called, str]]] = {
 }
 _FAKES: Final[dict[Phase, str]] = {"execute": "fake", "compensate": "fake_undo", "probe": "fake_probe"}
 _NOUNS: Final[dict[Phase, str]] = {"execute": "", "compensate": "undo of ", "probe": "probe of "}
-FAILURE: Final = 'RuntimeError("it fails, as the law wants it")'
+_FAILURE: Final = "it fails, as the law wants it"
+EventsCome: TypeAlias = Literal["in time", "early", "twice", "never"]
+"""When the events of a case come: as they are awaited, before that, each one twice, or not at all."""
 
 
 @final
@@ -105,9 +107,8 @@ class Late:
     @property
     def id(self) -> str:
         """In words."""
-        return f"late answer of the {_NOUNS[self.phase]}{self.step}".replace(
-            "the " if self.phase == "execute" else "\n", ""
-        )
+        what = self.step if self.phase == "execute" else f"the {_NOUNS[self.phase]}{self.step}"
+        return f"late answer of {what}"
 
     @property
     def fault(self) -> FaultAt:
@@ -148,11 +149,11 @@ class Fails:
     def said(self) -> str:
         """As Python says it."""
         times = "" if self.times is None else f", times={self.times}"
-        return f"world.{_FAKES[self.phase]}({_literal(self.step)}, raises={FAILURE}{times})"
+        return f"world.{_FAKES[self.phase]}({_literal(self.step)}, raises=RuntimeError({written(_FAILURE)}){times})"
 
     def do(self, world: World) -> None:
         """Do it."""
-        error = RuntimeError("it fails, as the law wants it")
+        error = RuntimeError(_FAILURE)
         match self.phase:
             case "execute":
                 world.fake(self.step, raises=error, times=self.times)
@@ -160,6 +161,8 @@ class Fails:
                 world.fake_undo(self.step, raises=error, times=self.times)
             case "probe":
                 world.fake_probe(self.step, raises=error, times=self.times)
+            case _:
+                assert_never(self.phase)
 
 
 @final
@@ -215,8 +218,7 @@ class Scenario:
     acts: tuple[Act | YesIsALie, ...] = ()
     loses_lease_at: StepId | None = None
     """The step at which another worker takes the saga, while the first one stands still."""
-    events_come: str = "in time"
-    """"in time", "early", "twice" or "never"."""
+    events_come: EventsCome = "in time"
     compares_books: bool = True
     """Whether the end says what the fakes have to hold: not where a probe lied, or work was done after it was given up."""
 

@@ -7,17 +7,49 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import Final, final
+from typing import Final, TypeAlias, assert_never, final
+
+import attrs
 
 from saga_fn.codec import AnyType
+from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
 from saga_fn.errors import is_a
-from saga_fn.testing.law_cases import Act, Lies, Scenario, written
+from saga_fn.testing.law_cases import Act, Lies, written
 
 _LONGEST: Final = 400
 """Characters of a value that is written as Python."""
 LACKS: Final = "# To run it, put in for"
 """The beginning of the first line of a program that does not run as it is."""
+
+
+@final
+@attrs.frozen
+class Run:
+    """The World was run, past the waits for events or up to them."""
+
+    past_waits: bool = False
+
+
+@final
+@attrs.frozen
+class LoseLease:
+    """A step was about to be called, and its worker lost the saga."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class Send:
+    """An event was sent: the one of that number among those of the case."""
+
+    number: int
+    event_id: str
+
+
+Move: TypeAlias = Run | LoseLease | Send
+"""One thing that was done to the World of a case."""
 
 
 @final
@@ -95,12 +127,11 @@ def program_of(
     definition: AnySaga,
     fakes: Callable[..., object],
     start: object,
-    scenario: Scenario,
     acts: Sequence[Act],
     sends: Sequence[tuple[object, str, object, AnyType, str | None]],
-    did: Sequence[str],
+    did: Sequence[Move],
 ) -> str:
-    """The case as a program. `did` has what was done to the World, in order: "run", "past waits", or the number of an event."""
+    """The case as a program. `did` has what was done to the World, in order."""
     home = inspect.getmodule(fakes)
     writer = Writer("__main__" if home is None else home.__name__)
     saga = writer.name_of(definition, "definition")
@@ -111,20 +142,20 @@ def program_of(
     data = writer.value(start, definition.initial_type, f"{saga}.initial_type")
     body.append(f"run = await handle.start({data})")
     for each in did:
-        if each == "run":
-            body.append("await world.run()")
-        elif each == "past waits":
-            body.append("await world.run(past_waits=True)")
-        elif each == "lose the lease":
-            body.append(f"await world.until(run, step={written(str(scenario.loses_lease_at))})")
-            body.append("world.lose_lease(run)")
-        else:
-            number, _, event_id = each.partition(" ")
-            event, name, payload, kind, about = sends[int(number)]
-            said = writer.name_of(event, "event")
-            value = writer.value(payload, kind, f"{said}.payload_of({written(name)})")
-            more = "" if about is None else f", correlation_id={written(about)}"
-            body.append(f"await world.send(run, {said}, {value}, event_id={written(event_id)}{more})")
+        match each:
+            case Run(past_waits=past_waits):
+                body.append(f"await world.run({'past_waits=True' if past_waits else ''})")
+            case LoseLease(step=step):
+                body.append(f"await world.until(run, step={written(str(step))})")
+                body.append("world.lose_lease(run)")
+            case Send(number=number, event_id=event_id):
+                event, name, payload, kind, about = sends[number]
+                said = writer.name_of(event, "event")
+                value = writer.value(payload, kind, f"{said}.payload_of({written(name)})")
+                more = "" if about is None else f", correlation_id={written(about)}"
+                body.append(f"await world.send(run, {said}, {value}, event_id={written(event_id)}{more})")
+            case _:
+                assert_never(each)
     lies = [act for act in acts if isinstance(act, Lies)]
     uses = sorted({"NOT_DONE" if "NOT_DONE" in act.said else "Done" for act in lies})
     return "\n".join(writer.lines(body, uses))

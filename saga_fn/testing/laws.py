@@ -23,7 +23,7 @@ from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
 from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
-from saga_fn.testing.law_history import LACKS, program_of
+from saga_fn.testing.law_history import LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
 
@@ -231,7 +231,7 @@ class _Trial:
             if self._may_end_otherwise(foretold, usual) and _has_called(usual, scenario):
                 raise LawNotJudgedError(scenario.id, "it cannot be foretold whether this befalls the saga")
             return False
-        did: list[str] = []
+        did: list[Move] = []
         doubt: str | None = None
         try:
             played, _ = await self._play(scenario, acts, did)
@@ -247,13 +247,11 @@ class _Trial:
                 raise LawNotJudgedError(
                     scenario.id, "the saga took another course, on which this does not befall it"
                 ) from error
-            raise LawError(scenario.id, error.fact, self._history(scenario, acts, did)) from error
+            raise LawError(scenario.id, error.fact, self._history(acts, did)) from error
         except Exception as error:
-            raise LawError(
-                scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, acts, did)
-            ) from error
+            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(acts, did)) from error
         if fact is not None:
-            raise LawError(scenario.id, fact, self._history(scenario, acts, did))
+            raise LawError(scenario.id, fact, self._history(acts, did))
         if doubt is not None:
             raise LawNotJudgedError(scenario.id, doubt)
         return True
@@ -273,23 +271,23 @@ class _Trial:
         return Answers(answers.inputs, answers.failures, [] if scenario.events_come == "never" else names, early)
 
     async def _undisturbed(self) -> tuple[_Played, object]:
-        scenario, did = Scenario("undisturbed"), list[str]()
+        scenario, did = Scenario("undisturbed"), list[Move]()
         try:
             self._usual = await self._play(scenario, (), did)
         except Exception as error:
-            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(scenario, (), did)) from error
+            raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history((), did)) from error
         return self._usual
 
-    def _history(self, scenario: Scenario, acts: Sequence[Act], did: Sequence[str]) -> str:
+    def _history(self, acts: Sequence[Act], did: Sequence[Move]) -> str:
         sends = [
             (each[0], each[0].names[0], each[1], each[0].payload_of(each[0].names[0]), _about(each))
             for each in self.events
         ]
-        return program_of(self.definition, self.fakes, self.start, scenario, acts, sends, did)
+        return program_of(self.definition, self.fakes, self.start, acts, sends, did)
 
     # How it is run.
 
-    async def _play(self, scenario: Scenario, acts: Sequence[Act], did: list[str]) -> tuple[_Played, object]:
+    async def _play(self, scenario: Scenario, acts: Sequence[Act], did: list[Move]) -> tuple[_Played, object]:
         async with World() as world:
             handle = world.register(self.definition, name=self.definition.name or "saga")
             books = self.fakes(world)
@@ -312,20 +310,20 @@ class _Trial:
             )
             return played, before
 
-    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario, did: list[str]) -> None:
+    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario, did: list[Move]) -> None:
         """Run the saga, and send it what it waits for."""
         if scenario.events_come == "early" or scenario.loses_lease_at is not None:
             for early in range(len(self.events)):
                 await self._send(world, run, early, "early", did)
         if scenario.loses_lease_at is not None:
-            did.append("lose the lease")
+            did.append(LoseLease(scenario.loses_lease_at))
             try:
                 await world.until(run, step=scenario.loses_lease_at)
             except WorldError as error:
                 raise NeverCameError(error.fact) from error
             world.lose_lease(run)
         for move in range(_MOST_MOVES):
-            did.append("run")
+            did.append(Run())
             await world.run()
             seen = await run.snapshot()
             if seen.status.is_terminal:
@@ -333,7 +331,7 @@ class _Trial:
             awaited = {name for wait in seen.waiting_for for name in wait.events}
             number = next((at for at, each in enumerate(self.events) if awaited & set(each[0].names)), None)
             if number is None or scenario.events_come == "never":
-                did.append("past waits")
+                did.append(Run(past_waits=True))
                 await world.run(past_waits=True)
             else:
                 for _ in range(2 if scenario.events_come == "twice" else 1):
@@ -341,9 +339,9 @@ class _Trial:
             if (await run.snapshot()).revision == seen.revision:
                 return
 
-    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str, did: list[str]) -> None:
+    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str, did: list[Move]) -> None:
         each = self.events[number]
-        did.append(f"{number} {event_id}")
+        did.append(Send(number, event_id))
         _ = await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
 
     # The laws.

@@ -9,6 +9,7 @@ from contextvars import Context
 from datetime import timedelta
 from typing import Any, Final, final
 from uuid import UUID
+from weakref import WeakSet
 
 from saga_fn import steady
 from saga_fn.observe import Fact
@@ -22,9 +23,20 @@ SLOTS: Final = 1000
 _TURNS_TO_END: Final = 10_000
 
 
-def follow_virtual_time() -> None:
+_followers: Final[WeakSet[object]] = WeakSet()
+
+
+def follow_virtual_time(who: object) -> None:
     """Have the library's monotonic clock be that of a virtual loop where one runs, and the real one everywhere else."""
+    _followers.add(who)
     steady.now = _now
+
+
+def leave_virtual_time(who: object) -> None:
+    """Have it be the real one alone, if nobody else follows virtual time."""
+    _followers.discard(who)
+    if not _followers:
+        steady.now = time.monotonic
 
 
 def _now() -> float:

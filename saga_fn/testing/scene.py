@@ -22,7 +22,7 @@ from saga_fn.store.records import SagaRecord, time_of
 from saga_fn.testing.calling import Calling
 from saga_fn.testing.calls import WorldError
 from saga_fn.testing.clockwork import CALLED, Clockwork, Outside, at_once
-from saga_fn.testing.processes import Process, follow_virtual_time
+from saga_fn.testing.processes import Process, follow_virtual_time, leave_virtual_time
 from saga_fn.testing.stand_ins import through
 from saga_fn.testing.transactions import NoDatabase
 
@@ -37,7 +37,7 @@ class Scene:
     """All of a World but its face."""
 
     def __init__(self, start: datetime, *, lease: timedelta, patience: timedelta, only_fakes: bool) -> None:
-        follow_virtual_time()
+        follow_virtual_time(self)
         self.clock: Clockwork = Clockwork(start, patience=patience.total_seconds())
         self.store: MemoryStore = MemoryStore(clock=self.clock.time.time)
         self.store.transactions = NoDatabase(self.store)
@@ -113,6 +113,7 @@ class Scene:
         if self._driver is not None:
             self._driver.cancel()
         self.clock.unwind()
+        leave_virtual_time(self)
 
     def leave(self) -> None:
         """Leave the front orchestrator, for code that cannot await that: its tasks would go on in the test's event loop."""

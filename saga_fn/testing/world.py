@@ -25,8 +25,8 @@ from saga_fn.outgoing import OutgoingMessage
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.records import time_of
 from saga_fn.testing.calling import Stop
-from saga_fn.testing.calls import Call, NeverCameError, Phase
-from saga_fn.testing.fakes import PHASES, AnyCode, AnyStepName, At, Fake, Fault, check_code, named
+from saga_fn.testing.calls import AnyStepName, Call, NeverCameError, Phase
+from saga_fn.testing.fakes import PHASES, AnyCode, At, Fake, Fault, FaultKind, check_code, named
 from saga_fn.testing.scene import Scene
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -66,9 +66,10 @@ class World:
 
     Args:
         start: The moment at which its clock begins, a datetime with a time zone, in the years 1971 to 9000. Default: None, now.
-        lease: How long a dead worker's sagas wait for another one, by the World's clock, as a timedelta. Default: 15 seconds.
-        patience: How long one call of a step, a fake or a hook may take in real time, as a timedelta; after that the test fails.
-            Default: 60 seconds.
+        lease: How long a dead worker's sagas wait for another one, by the World's clock. It is a timedelta of more than 0 and at
+            most 365 days. Default: 15 seconds.
+        patience: How long one call of a step, a fake or a hook may take in real time; after that the test fails. It is a
+            timedelta of more than 0 and at most 365 days. Default: 60 seconds.
         only_fakes: Whether a call of a step that has no fake fails the test, in place of being made. Default: False.
 
     Raises:
@@ -485,7 +486,7 @@ class World:
         """
         self._fault("late", step, phase, times)
 
-    def _fault(self, kind: Any, step: AnyStepName, phase: Phase, times: int) -> None:  # Any: judged by the callers
+    def _fault(self, kind: FaultKind, step: AnyStepName, phase: Phase, times: int) -> None:
         _check_phase(phase)
         check_whole("times", times, least=1)
         self._scene.calling.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from datetime import UTC, datetime, timedelta
+from weakref import WeakSet
 
 import msgspec
 import pytest
@@ -27,9 +29,10 @@ from saga_fn import (
     TransactionalContext,
     saga,
     sleep,
+    steady,
     step,
 )
-from saga_fn.testing import World, WorldError
+from saga_fn.testing import World, WorldError, processes
 from tests.support.until import until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -783,6 +786,16 @@ async def test_a_world_whose_end_raises_leaves_nothing_behind() -> None:
         await forgets()
     assert not world.orchestrator.entered
     await until(lambda: asyncio.all_tasks() == before)
+
+
+def test_the_clock_of_the_process_is_the_real_one_again_after_the_last_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "now", time.monotonic)
+    monkeypatch.setattr(processes, "_followers", WeakSet[object]())  # Worlds of other tests may be there still
+    one, other = World(), World()
+    one.close()
+    assert steady.now is not time.monotonic
+    other.close()
+    assert steady.now is time.monotonic
 
 
 @pytest.mark.parametrize("fault", [False, True])
