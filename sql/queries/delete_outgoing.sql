@@ -3,7 +3,8 @@
 -- The deletion waits for no disk: if the server forgets it in a crash, these messages are published once more, under
 -- the same ids.
 -- Locks: the rows that it deletes, for which the statement waits `lock_timeout` milliseconds (55P03).
--- Plan: the primary key. The work grows with the batch: see sql/README.md.
+-- Plan: the primary key. The work grows with the batch: see sql/README.md. Subqueries keep the arrays from the planner:
+-- for arrays that it sees it makes a plan each time, which costs more than the deletion.
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
@@ -13,11 +14,11 @@ given AS (
     SELECT g.saga_id, g.rev, g.n
     FROM ROWS FROM (
         unnest(:saga_ids::uuid[], :revs::bigint[], :ns::smallint[]),
-        generate_series(1, cardinality(:saga_ids::uuid[]))
+        generate_series(1, (SELECT cardinality(:saga_ids::uuid[])))
     ) AS g (saga_id, rev, n, place)
 )
 DELETE FROM saga_fn.saga_outgoing AS o
 USING given AS g CROSS JOIN lock_timeout
 WHERE
-    o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
+    o.shard = :shard::smallint AND o.saga_id = ANY(ARRAY(SELECT each.id FROM unnest(:saga_ids::uuid[]) AS each (id)))
     AND o.saga_id = g.saga_id AND o.rev = g.rev AND o.n = g.n

@@ -108,3 +108,17 @@ async def test_a_statement_of_outgoing_messages_reads_what_it_is_about_and_littl
         ):
             found[name] = (used, kinds, touched(plan))
     assert found == {}
+
+
+@pytest.mark.parametrize("rows", [0, ROWS])
+async def test_the_deletion_of_published_messages_is_not_planned_anew_each_time(
+    conn: asyncpg.Connection[asyncpg.Record], rows: int
+) -> None:
+    await conn.execute(FILL[0], rows)
+    await conn.execute(MESSAGES, rows)
+    await conn.execute("ANALYZE saga_fn.saga_outgoing")
+    await conn.execute(f"PREPARE deletion AS {with_schema(STATEMENTS['delete_outgoing'], 'saga_fn')}")
+    values = {"shard": "0", **CALLS["delete_outgoing"]}
+    for _ in range(10):  # after five it is decided whether a plan is kept
+        await conn.execute(f"EXECUTE deletion ({', '.join(values[each] for each in PARAMETERS['delete_outgoing'])})")
+    assert await conn.fetchval("SELECT custom_plans FROM pg_prepared_statements WHERE name = 'deletion'") == 5
