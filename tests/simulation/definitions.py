@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ import attrs
 
 from saga_fn import (
     NOT_DONE,
+    ArchivedSaga,
     Attribute,
     Done,
     Event,
@@ -21,6 +22,7 @@ from saga_fn import (
     NotDone,
     OutcomeUnknown,
     Outgoing,
+    Retention,
     RetryLater,
     SagaBuilder,
     SagaDefinition,
@@ -339,9 +341,27 @@ class Code:
         done = await outside.request(node, lambda: outside.ask(ctx, forever=False), dice)
         return Done(inp) if done else NOT_DONE
 
+    async def archive(self, sagas: Sequence[ArchivedSaga]) -> None:
+        """Keep sagas that are about to be deleted, or say that there is no room."""
+        node, dice = self._machine.here, random.Random(f"{self._seed} archive {sagas[0].id} {self._machine.now}")
+        if dice.random() < 0.2:
+            raise OSError("no room")
+        await self._outside.request(node, lambda: self._outside.archive(sagas), dice)
+
     async def hook(self, news: object) -> None:
         """Hear of a moment of a saga."""
         await asyncio.sleep(0.01)
+
+
+def retention_of(seed: str, number: int, code: Code) -> Retention | None:
+    """How long the sagas of the definition of that number are kept."""
+    dice = random.Random(f"{seed} retention {number}")
+    if dice.random() < 0.2:
+        return None
+    hours = [timedelta(hours=dice.randrange(1, 200)) if dice.random() < 0.8 else None for _ in range(3)]
+    return Retention(
+        completed=hours[0] or timedelta(hours=1), compensated=hours[1], failed=hours[2], archive=code.archive
+    )
 
 
 def is_odd(job: Job) -> bool:
@@ -359,7 +379,9 @@ def _some(job: Job) -> list[Job]:
     return [job] * (job.number % 4)
 
 
-def define(drawn: Drawn, code: Code, *, build: int = 0) -> SagaDefinition[Job, Any]:  # Any: results of all types
+def define(
+    drawn: Drawn, code: Code, *, build: int = 0, retention: Retention | None = None
+) -> SagaDefinition[Job, Any]:  # Any: results of all types
     """Make a definition of what was drawn; another build of it has other limits."""
     hooks: dict[str, Any] = {}  # Any: hooks of both kinds
     if drawn.hooks:
@@ -377,6 +399,7 @@ def define(drawn: Drawn, code: Code, *, build: int = 0) -> SagaDefinition[Job, A
         compensate_on_failure=not drawn.halts,
         deadline=None if drawn.deadline is None else timedelta(seconds=drawn.deadline),
         attributes=(number,) if drawn.attributes else (),
+        retention=retention,
         **hooks,
     )
     if drawn.attributes:

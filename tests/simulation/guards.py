@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.hold.deleting import Batch
 from saga_fn.store.memory import MemoryStore
+from saga_fn.store.memory_deletion import MemoryDeletion
 from tests.simulation.mutants import Mutant
 
 FENCE: Final = "stands = row.token == write.token and row.rev == write.rev"
@@ -59,4 +61,17 @@ ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
         ),
         13,
     ),
+)
+DELETION: Final[tuple[Mutant, ...]] = (
+    Mutant("the length of a retention", MemoryDeletion.ended, "and row.ended_at < time_of(before)", ""),
+    Mutant(
+        "the acknowledgement before a deletion",
+        MemoryDeletion.ended,
+        "and (row.acknowledged or not acknowledged_only)",
+        "",
+    ),
+    Mutant(
+        "the archive before a deletion", Batch.delete_some, "await keep_safe(task.retention.archive, sagas)", "pass"
+    ),
+    Mutant("the tombstone of a deletion", MemoryDeletion.delete, "self._tombstones[row.id] = stone,", "_ = stone,"),
 )

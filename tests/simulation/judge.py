@@ -21,10 +21,11 @@ from saga_fn.core.event_kinds import plan_of
 from saga_fn.core.facts import find
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SET_ASIDE, project
+from saga_fn.core.projection import SET_ASIDE, SagaStatus, project
 from saga_fn.core.state import Probing, Running, SagaState, Undoing, execution_of
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepContext
+from saga_fn.definition.retention import Retention
 from saga_fn.outgoing import message_id
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.records import (
@@ -79,6 +80,12 @@ class Judge:
         self.counts: Counter[str] = Counter()
         self.messages: defaultdict[UUID, list[UUID]] = defaultdict(list)
         """The ids of the messages that commits have written, by saga, in their order."""
+        self.retentions: Mapping[str, Retention | None] = {}
+        """How long the sagas of each name are kept."""
+        self.archived: set[UUID] = set()
+        """Sagas that the archive has got."""
+        self.deleted: dict[UUID, SagaRecord] = {}
+        """Sagas that were deleted, as they stood last."""
 
     def say(self, line: str) -> None:
         """Remember something that is not as it must be; the run goes no further."""
@@ -137,12 +144,43 @@ class Judge:
     def look(self, name: str) -> None:
         """Look at every row that is another than before."""
         last = self._last
+        if len(last) > len(self._rows):
+            last = self._last = self._without_the_deleted(name)
         if len(last) < len(self._rows):
             last += [None] * (len(self._rows) - len(last))
         for place, saga in enumerate(self._rows.values()):
             if last[place] is not saga.record:
                 last[place] = saga.record
                 self._changed(name, saga.record.id, self._seen.get(saga.record.id))
+
+    def _without_the_deleted(self, name: str) -> list[object]:
+        """Judge the rows that are gone: of sagas whose retention is over, and which the archive has. Gives those that stay."""
+        for saga_id in [each for each in self._seen if each not in self._rows]:
+            row = self.deleted[saga_id] = self._seen.pop(saga_id).record
+            self.counts["deleted"] += 1
+            self._digest.update(f"{saga_id} deleted\n".encode())
+            if name != "deletion.delete" or self.is_kept(row):
+                self.say(f"saga {saga_id} was deleted by {name}, and is to be kept: {row.status} since {row.ended_at}")
+            if saga_id not in self.archived:
+                self.say(f"saga {saga_id} was deleted, and the archive does not have it")
+        return [self._seen[each].record if each in self._seen else None for each in self._rows]
+
+    def is_kept(self, row: SagaRecord) -> bool:
+        """Whether a saga is not to be deleted now."""
+        retention = self.retentions.get(row.name)
+        if retention is None or row.ended_at is None or (row.status is SagaStatus.FAILED and not row.acknowledged):
+            return True
+        lengths = {
+            SagaStatus.COMPLETED: retention.completed,
+            SagaStatus.COMPENSATED: retention.compensated,
+            SagaStatus.FAILED: retention.failed,
+        }
+        length = lengths[row.status]
+        now = self._machine.time.time()
+        return length is None or row.ended_at.timestamp() + length.total_seconds() > now or self._has_messages(row.id)
+
+    def _has_messages(self, saga_id: UUID) -> bool:
+        return bool(self._store.outgoing._messages.get(saga_id))
 
     def _changed(self, name: str, saga_id: UUID, seen: _Seen | None) -> None:
         saga = self._rows[saga_id]

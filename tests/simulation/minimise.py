@@ -46,6 +46,10 @@ def _simpler(case: Case) -> Iterator[Case]:
         yield attrs.evolve(case, bad_weather=False)
     if not case.tame:
         yield attrs.evolve(case, tame=True)
+    if case.builds > 1:
+        yield attrs.evolve(case, builds=1)
+    if case.deletes:
+        yield attrs.evolve(case, deletes=False)
 
 
 def _fewer(case: Case, field: str, still: Callable[[Case], bool]) -> Case:

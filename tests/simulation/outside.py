@@ -16,7 +16,7 @@ from uuid import UUID
 
 import attrs
 
-from saga_fn import StepContext
+from saga_fn import ArchivedSaga, StepContext
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishOutcome, RefusedForGood
 from tests.simulation.judge import Judge
 from tests.simulation.machine import Machine, Node
@@ -103,6 +103,10 @@ class Outside:
         if not effect.keys:
             effect.barred = math.inf if forever else max(effect.barred, self._machine.now)
         return bool(effect.keys)
+
+    def archive(self, sagas: Sequence[ArchivedSaga]) -> None:
+        """Have these sagas from now on, each as it stood when it ended."""
+        self.judge.archived.update(saga.id for saga in sagas)
 
     async def request(self, node: Node, what: Callable[[], T], luck: random.Random) -> T:
         """Send a request from a process; it arrives whatever becomes of that, and perhaps twice."""

@@ -30,7 +30,7 @@ from saga_fn import (
 from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.memory import MemoryStore
 from tests.faults.chaos.sagas import Job
-from tests.simulation.definitions import TOPIC, Code, Drawn, define, draw
+from tests.simulation.definitions import TOPIC, Code, Drawn, define, draw, retention_of
 from tests.simulation.judge import Judge
 from tests.simulation.machine import Machine, Node, StuckError, governed
 from tests.simulation.network import CALM, Link, Network, Weather
@@ -42,6 +42,8 @@ KINDS: Final[tuple[FaultKind, ...]] = ("crash", "crash", "stop", "cut", "slow", 
 STORED: Final = frozenset({"accepted", "buffered", "kept", "duplicate"})
 _QUIET: Final = 1500.0
 """Seconds within which all that can go on by itself has done so, once nothing is in its way."""
+_LONGER_THAN_KEPT: Final = 9 * 86_400.0
+"""Seconds after which the retention of every definition is over."""
 _RESUMING: Final = frozenset(
     {"retry", "retry_with_input", "cancel", "settle_undone", "settle_done", "settle_never_ran", "rewind"}
 )
@@ -76,6 +78,10 @@ class Case:
     """Those of `definitions.FEATURES` that no definition has."""
     without: tuple[str, ...] = ()
     """Steps that are left out, as in `saga-0/step-1`."""
+    builds: int = 1
+    """How many builds of each definition there are; each life of a process has one of them."""
+    deletes: bool = False
+    """Whether definitions have a retention, and all go on long after the ends of their sagas."""
 
 
 @attrs.frozen
@@ -117,20 +123,23 @@ class _Run:
         self._code = Code(machine, self._outside, seed, tame=case.tame)
         self._defined = [self._sound(number) for number in range(case.definitions)]
         self._drawn = [drawn for drawn, _ in self._defined]
+        self._judge.retentions = {drawn.name: builds[0].retention for drawn, builds in self._defined}
         self._people = People(seed, self._drawn, self._judge)
         self._offices: dict[str, Office] = {}
         self._lives: Counter[str] = Counter()
         self._lease = timedelta(seconds=self._dice.choice((3, 6, 15)))
         self._slots = self._dice.choice((2, 6, 16))
 
-    def _sound(self, number: int) -> tuple[Drawn, SagaDefinition[Job, Any]]:  # Any: results of all types
-        """A definition made of the one that was drawn: an unsound wish is given up."""
+    def _sound(self, number: int) -> tuple[Drawn, list[SagaDefinition[Job, Any]]]:  # Any: results of all types
+        """The builds of the definition that was drawn: an unsound wish is given up."""
         case = self._case
+        retention = retention_of(self._seed, number, self._code) if case.deletes else None
         drawn = draw(self._seed, number, case.tamed, case.without)
         for given_up in ((), ("deadline",), ("deadline", "pivot")):
             try:
                 found = drawn if not given_up else draw(self._seed, number, (*case.tamed, *given_up), case.without)
-                return found, define(found, self._code)
+                builds = range(case.builds)
+                return found, [define(found, self._code, build=each, retention=retention) for each in builds]
             except SagaDefinitionError:
                 continue
         raise AssertionError(f"no definition can be made of {drawn}")
@@ -162,6 +171,8 @@ class _Run:
                 machine.run(machine.now + _QUIET, self._is_quiet)
             if not machine.halted:
                 self._finish()
+            if case.deletes and not machine.halted:
+                self._outlive()
         except StuckError as stuck:
             self._judge.say(f"{stuck} does one thing after another, and time does not move")
         return self._report()
@@ -171,6 +182,7 @@ class _Run:
     def _begin(self, name: str) -> None:
         """Begin a process of that name, one life more of it."""
         self._lives[name] += 1
+        build = random.Random(f"{self._seed} build {name} {self._lives[name]}").randrange(self._case.builds)
         node = self._machine.begin(f"{name}.{self._lives[name]}")
         orchestrator = SagaOrchestrator(
             Link(self._network, node),  # type: ignore[arg-type]  # it has all methods of the store, by __getattr__
@@ -182,8 +194,8 @@ class _Run:
             outgoing=OutgoingOptions(first_delay=timedelta(seconds=0.5), longest_delay=timedelta(seconds=4)),
         )
         handles = [
-            orchestrator.register(drawn.name, definition, concurrency=None if place else 4)
-            for place, (drawn, definition) in enumerate(self._defined)
+            orchestrator.register(drawn.name, builds[build], concurrency=None if place else 4)
+            for place, (drawn, builds) in enumerate(self._defined)
         ]
         self._offices[name] = Office(node, orchestrator, handles)
         _ = node.loop.create_task(self._enter(node, orchestrator))
@@ -494,14 +506,49 @@ class _Run:
             or any(f'"number":{number}'.encode() in (e.payload or b"") for e in saga.journal)
         )
 
-    def _report(self) -> Report:
+    # The deletion.
+
+    def _outlive(self) -> None:
+        """All processes are away until each retention is over; then sagas are deleted, though processes die meanwhile."""
+        machine, dice = self._machine, random.Random(f"{self._seed} deletion")
+        for name in sorted(self._offices):
+            self._die(name)
+        machine.time.advance_to(machine.now + _LONGER_THAN_KEPT)
+        for number in range(self._case.processes):
+            name = f"worker-{number}"
+            self._revive(name)
+            machine.after(90 * dice.random(), partial(self._die_and_come_back, name))
+        machine.run(machine.now + _QUIET, self._is_deleted)
+        for saga in self._store._sagas.values():
+            if not self._judge.is_kept(saga.record):
+                self._judge.say(f"saga {saga.record.id} is not deleted, though its retention is over")
+        if not machine.halted:
+            self._do(self._start_again)
+
+    def _die_and_come_back(self, name: str) -> None:
+        self._die(name)
+        self._machine.after(5.0, partial(self._revive, name))
+
+    def _is_deleted(self) -> bool:
         rows = self._store._sagas.values()
+        return len(self._offices) == self._case.processes and all(self._judge.is_kept(saga.record) for saga in rows)
+
+    async def _start_again(self, office: Office) -> None:
+        """Repeat the starts that had a key: the tombstone of a saga that was deleted still knows it."""
+        for (name, request), first in sorted(self._people.told.keyed.items()):
+            place = next(place for place, each in enumerate(self._drawn) if each.name == name)
+            again = await office.handles[place].start(Job(int(request.partition("-")[2]) * 2), idempotency_key=request)
+            if again.id != first or again.created:
+                self._judge.say(f"{request} has started saga {again.id}, after {first} was deleted")
+
+    def _report(self) -> Report:
+        rows = [*(saga.record for saga in self._store._sagas.values()), *self._judge.deleted.values()]
         return Report(
             case=self._case,
             wrong=tuple(self._judge.wrong),
             digest=self._judge.digest,
             sagas=len(rows),
-            ends=Counter(str(saga.record.status) for saga in rows),
+            ends=Counter(str(row.status) for row in rows),
             counts=self._judge.counts,
             requests=self._network.requests,
             seconds=self._machine.now,

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.records import Committed, JournalRecord, SagaRecord, SagaWrite
-from tests.simulation.guards import ENGINE, STORE
+from tests.simulation.guards import DELETION, ENGINE, STORE
 from tests.simulation.mutants import Mutant
 from tests.simulation.run import Case, FaultKind, run
 
@@ -44,6 +44,15 @@ def test_it_is_found_out_that_a_guard_of_the_engine_is_gone(mutant: Mutant, firs
     seed = first_that_finds(mutant, first, storm=1)
     assert seed is not None
     assert run(rough(seed, storm=1)).wrong == ()
+
+
+@pytest.mark.parametrize("mutant", [pytest.param(each, id=each.name) for each in DELETION])
+def test_it_is_found_out_that_a_guard_of_the_deletion_is_gone(mutant: Mutant) -> None:
+    cases = [Case(seed, sagas=tuple(range(40)), faults=(), deletes=True) for seed in range(SEEDS)]
+    with mutant.alive():
+        found = next((case for case in cases if run(case).wrong), None)
+    assert found is not None
+    assert run(found).wrong == ()
 
 
 class ForgetfulStore(MemoryStore):  # type: ignore[misc]  # a test may do what no user should

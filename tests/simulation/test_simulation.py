@@ -27,6 +27,19 @@ def test_nothing_is_wrong_in_a_short_run(seed: int) -> None:
     assert set(report.ends) <= {"COMPLETED", "COMPENSATED", "FAILED"}
 
 
+def test_sagas_go_on_under_another_build_than_they_began_under() -> None:
+    report = run(attrs.evolve(short(2), builds=2))
+    assert report.wrong == ()
+    assert report.counts["PlanChanged"] > 0
+
+
+def test_sagas_are_archived_and_deleted_once_their_retention_is_over() -> None:
+    report = run(attrs.evolve(short(2), builds=2, deletes=True))
+    assert report.wrong == ()
+    assert report.counts["deleted"] > 0
+    assert sum(report.ends.values()) == report.sagas >= 30
+
+
 def test_a_saga_whose_delay_is_over_may_begin_with_an_event() -> None:
     kinds = ("stop", "crash", "stop", "cut", "slow", "leave")
     assert run(Case(6, sagas=tuple(range(60)), faults=tuple(range(40)), kinds=kinds)).wrong == ()  # type: ignore[arg-type]  # words
