@@ -40,7 +40,7 @@ from tests.support.two_builds import (
     OldSparse,
     OldStruct,
 )
-from tests.support.until import SOON, until
+from tests.support.until import SOON, suspended, until
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -57,6 +57,8 @@ PAIRS: list[Pair] = [
     (OldModel, NewModel),
 ]
 BOTH_WAYS = [*PAIRS, *(tuple(reversed(pair)) for pair in PAIRS)]
+AGAIN = timedelta(seconds=1)
+"""Long enough for a process to die before it tries again, on any machine."""
 FEW = [(OldStruct, NewStruct), (NewModel, OldModel)]
 """A deploy and a rollback, for what differs from store to store."""
 
@@ -90,7 +92,7 @@ def made(bank: Bank, kind: Any, **options: Any) -> SagaDefinition[Order, Any]:
     charge.__annotations__["inp"] = kind
     builder = SagaBuilder(Order)
     charged = builder.add_step(
-        step(charge, retry_policy=FixedRetry(max_attempts=5, delay=timedelta(milliseconds=300))),
+        step(charge, retry_policy=FixedRetry(max_attempts=5, delay=AGAIN)),
         depends_on=builder.initial,
         input_map=lambda order: kind(id=f"id of {order.id}"),
         **options,
@@ -120,8 +122,7 @@ async def _retried(make: Make, old: Any, new: Any) -> None:
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, old)).start(Order("x"))
-    await until(lambda: len(bank.given) == 1)
-    await asyncio.sleep(0.1)
+    await suspended(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, new)).attach(run.id)
@@ -189,8 +190,7 @@ async def test_what_is_equal_as_the_present_types_read_it_is_the_same(make: Make
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, Narrower)).start(Order("x"))
-    await until(lambda: len(bank.given) == 1)
-    await asyncio.sleep(0.1)
+    await suspended(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, Wider)).attach(run.id)
@@ -206,8 +206,7 @@ async def test_another_default_is_another_input(make: Make) -> None:
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, NewStruct)).start(Order("x"))
-    await until(lambda: len(bank.given) == 1)
-    await asyncio.sleep(0.1)
+    await suspended(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, Dearer)).attach(run.id)
@@ -238,7 +237,7 @@ def items_of(bank: Bank, kind: Any, count: int = 3) -> SagaDefinition[Order, lis
     pack.__annotations__.update(inp=kind, **{"return": kind})
     builder = SagaBuilder(Order)
     packed = builder.add_step(
-        step(pack, retry_policy=FixedRetry(max_attempts=5, delay=timedelta(milliseconds=300))).each(concurrency=2),
+        step(pack, retry_policy=FixedRetry(max_attempts=5, delay=AGAIN)).each(concurrency=2),
         depends_on=builder.initial,
         input_map=lambda order: [kind(id=f"{order.id}{number}") for number in range(count)],
     )
@@ -391,13 +390,12 @@ async def test_a_renamed_field_parks_its_saga(make: Make, where: str) -> None:
         first = (
             builder.initial if where == "initial data" else builder.add_step(step(price), depends_on=builder.initial)
         )
-        retry = FixedRetry(max_attempts=5, delay=timedelta(milliseconds=300))
+        retry = FixedRetry(max_attempts=5, delay=AGAIN)
         return builder.build(output=builder.add_step(step(take, retry_policy=retry), depends_on=first))
 
     first = await born(make())
     run = await first.register("s", definition(Priced, fails=True)).start(Priced(5))
-    await until(lambda: len(taken) == 1)
-    await asyncio.sleep(0.1)
+    await suspended(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", definition(PricedInCents, fails=False)).attach(run.id)

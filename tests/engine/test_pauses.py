@@ -18,18 +18,27 @@ from saga_fn import (
     SagaFilter,
     SagaOrchestrator,
     SagaResultTimeoutError,
+    SagaRun,
     SagaStatus,
 )
+from saga_fn.store.records import time_of
 from tests.engine.test_time import napping
 from tests.support.approval import Approval, approval, approved
 from tests.support.crash import born, dies
-from tests.support.shop import Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
 from tests.typing.right.store import CountingStore
 
 LOOKED = 1.5
 """Seconds: more than half of the lease of `make`, within which each process looks what is paused."""
+
+
+async def told(admin: SagaAdmin, run: SagaRun[Done]) -> None:
+    """Return as soon as the owner of the saga has found that it is paused."""
+    async with asyncio.timeout(SOON):
+        while all(each.kind != "paused" for each in (await admin.get_saga(run.id)).step_history):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_start_of_a_paused_name_waits_for_the_end_of_the_pause(make: Make) -> None:
@@ -72,7 +81,7 @@ async def test_what_runs_comes_to_its_end_and_nothing_follows_in_another_process
         await until(lambda: len(shop.keys) == 2)
         admin = SagaAdmin(elsewhere, actor="ann@shop")
         await admin.pause("shop", reason="the bank is down")
-        await asyncio.sleep(LOOKED)
+        await told(admin, run)
         assert shop.hold is not None
         shop.hold.set()
         await until(lambda: "charge" in shop.done)
@@ -144,7 +153,11 @@ async def test_a_timer_whose_moment_came_during_the_pause_fires_after_it(make: M
         await suspended(run)
         admin = SagaAdmin(orchestrator)
         await admin.pause("asleep")
-        await asyncio.sleep(0.6)
+        (wait,) = (await run.snapshot()).waiting_for
+        assert wait.until is not None
+        while time_of(orchestrator.engine.store.now()) <= wait.until:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # time to do what it must not
         assert shop.done == ["reserve"]
         await admin.resume("asleep")
         assert isinstance(await run.outcome(SOON), Completed)
@@ -154,12 +167,18 @@ async def test_a_process_stops_while_everything_is_paused(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     async with make(concurrency=0) as operators:
         admin = SagaAdmin(operators)
+
+        async def releases() -> None:
+            await told(admin, run)
+            assert shop.hold is not None
+            shop.hold.set()
+
         async with make() as orchestrator:
             run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
             await until(lambda: len(shop.keys) == 2)
             await admin.pause_all()
-            assert shop.hold is not None
-            asyncio.get_running_loop().call_later(LOOKED, shop.hold.set)
+            releasing = asyncio.create_task(releases())
+        await releasing
         assert shop.done == ["reserve", "charge"]
         async with make() as later:
             later.register("shop", make_saga(shop))
@@ -178,9 +197,7 @@ async def test_a_saga_whose_process_died_during_a_pause_stays_paused(make: Make)
     run = await first.register("shop", make_saga(shop)).start(Order("1"))
     await until(lambda: len(shop.keys) == 2)
     await SagaAdmin(first).pause("shop")
-    async with asyncio.timeout(SOON):
-        while all(each.kind != "paused" for each in (await SagaAdmin(first).get_saga(run.id)).step_history):
-            await asyncio.sleep(0.01)
+    await told(SagaAdmin(first), run)
     await dies(first)
     async with make() as second:
         second.register("shop", make_saga(other))

@@ -25,6 +25,7 @@ from saga_fn import (
     SagaStatus,
     WaitReason,
 )
+from saga_fn.core.ids import Moment
 from saga_fn.store.postgres import PostgresStore
 from tests.engine.test_time import napping
 from tests.support.approval import Approval, approval, approved
@@ -147,11 +148,12 @@ async def test_timers_fire_on_resume_or_are_moved_by_the_length_of_the_pause(mak
 async def test_a_paused_saga_is_claimed_by_nobody(memory: MemoryStore) -> None:
     store = CountingStore(memory)
     async with SagaOrchestrator(store, poll_interval=timedelta(milliseconds=50)) as orchestrator:
-        run = await orchestrator.register("asleep", napping(Shop(), timedelta(seconds=0.2))).start(Order("1"))
+        run = await orchestrator.register("asleep", napping(Shop(), HOUR)).start(Order("1"))
         await suspended(run)
         await SagaAdmin(orchestrator).pause_saga(run.id)
         revision = (await run.snapshot()).revision
-        await asyncio.sleep(0.6)
+        store.jump_to(Moment(store.now() + 2 * HOUR // timedelta(microseconds=1)))
+        await asyncio.sleep(0.3)  # time to do what it must not
         assert (await run.snapshot()).revision == revision
         await SagaAdmin(orchestrator).resume_saga(run.id)
         assert isinstance(await run.outcome(SOON), Completed)

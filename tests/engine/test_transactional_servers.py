@@ -34,7 +34,7 @@ async def unbook(inp: Order, out: Done, ctx: TransactionalContext) -> None:
     await write(ctx, f"{out.what} no more")
 
 
-@step(transactional=True, compensate=unbook, timeout=timedelta(seconds=1), unknown_retry_policy=AT_ONCE)
+@step(transactional=True, compensate=unbook, timeout=timedelta(seconds=3), unknown_retry_policy=AT_ONCE)
 async def book(inp: Order, ctx: TransactionalContext) -> Done:
     await write(ctx, f"booked, attempt {ctx.attempt}")
     if inp.order_id == "slow" and ctx.attempt == 1:
@@ -44,7 +44,7 @@ async def book(inp: Order, ctx: TransactionalContext) -> Done:
     return Done(f"booked, attempt {ctx.attempt}")
 
 
-@step(transactional=True, isolation="repeatable_read", timeout=timedelta(seconds=2))
+@step(transactional=True, isolation="repeatable_read", timeout=timedelta(seconds=5))
 async def charge(inp: Order, ctx: TransactionalContext) -> Done:
     await write(ctx, "charged")
     if inp.order_id == "refused":

@@ -256,7 +256,7 @@ async def test_a_client_that_leaves_its_outcome_open_parks_the_step(
 async def test_a_timeout_is_no_doubt(dsn: str, rows: asyncpg.Connection[asyncpg.Record]) -> None:
     tries = 0
 
-    @step(transactional=True, timeout=timedelta(seconds=0.2), unknown_retry_policy=AT_ONCE)
+    @step(transactional=True, timeout=timedelta(seconds=1), unknown_retry_policy=AT_ONCE)  # the third try is in time
     async def slow(inp: Order, ctx: TransactionalContext) -> Done:
         nonlocal tries
         tries += 1

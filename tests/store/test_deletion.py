@@ -92,7 +92,7 @@ async def test_what_keeps_an_event_from_the_next_saga_of_its_key_is_not_found_be
     store: Store, status: SagaStatus
 ) -> None:
     hands: dict[str, Hand] = {}
-    sent = Moment(store.now() + 200_000)
+    sent = Moment(store.now() + 1_000_000)
     for number, (key, expires, for_next) in enumerate(
         (
             ("kept", None, False),
@@ -120,7 +120,8 @@ async def test_what_keeps_an_event_from_the_next_saga_of_its_key_is_not_found_be
                 assert hand.id in (await store.commit(0, [write])).inbox_sent
                 hand = hand.after(write)
         hands[key] = hand
-    await asyncio.sleep(0.25)  # until the one is void
+    while store.now() <= sent:
+        await asyncio.sleep(0.05)  # until the one is void
     before = Moment(store.now() + 1_000_000)
 
     async def found(sure: Moment) -> set[UUID]:
