@@ -202,13 +202,14 @@ async def test_a_stop_takes_no_longer_than_it_was_given_although_the_store_is_si
     async def silent(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
+    ticks = 0  # not seconds: those in which this process has no processor are no part of what a stop takes
+
     async def tick() -> None:
         nonlocal ticks
         while True:
             await asyncio.sleep(0.01)
             ticks += 1
 
-    ticks = 0  # not seconds: those in which this process has no processor are no part of what a stop takes
     store = MemoryStore()
     orchestrator = SagaOrchestrator(store, lease=timedelta(hours=1), stop_timeout=timedelta(milliseconds=100))
     before = asyncio.all_tasks()

@@ -11,6 +11,7 @@ import asyncpg
 import attrs
 
 from saga_fn import Compensated, Completed, Failed, SagaAdmin, SagaOrchestrator, SagaRun
+from tests.faults.death import SURVIVES
 from tests.faults.ledger import Job, Ledger
 from tests.faults.processes import Processes
 from tests.faults.sagas import Sagas
@@ -83,7 +84,7 @@ class Stage:
         A saga of which another step ran when the process died than the one that it died in may have that left over.
         """
         await self.release()
-        self.processes.begin()
+        self.processes.begin(SURVIVES)
         for run in runs:
             ended = await run.outcome(SOON)
             if perhaps_left and isinstance(ended, Failed):

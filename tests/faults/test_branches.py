@@ -14,6 +14,7 @@ from saga_fn.core.events import Event, Resumed, StepSucceeded
 from saga_fn.core.state import Running, SagaState, Succeeded, Unknown
 from saga_fn.core.transition import transition
 from saga_fn.store.records import decode_event
+from tests.faults.death import SURVIVES
 from tests.faults.ledger import Job
 from tests.faults.stage import Stage
 from tests.support.until import SOON
@@ -82,7 +83,7 @@ async def test_a_paused_process_with_branches_running_of_which_one_has_committed
     await stage.entered(run, "right", "other")
     await stage.recorded(run, "left")
     os.kill(first, signal.SIGSTOP)
-    stage.processes.begin()
+    stage.processes.begin(SURVIVES)
     await stage.until("SELECT count(*) = 4 FROM ledger WHERE step IN ('right', 'other')")
     await stage.release()
     assert isinstance(await run.outcome(SOON), Completed)

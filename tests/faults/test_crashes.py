@@ -25,6 +25,7 @@ from saga_fn import (
     SagaStateError,
     SagaStatus,
 )
+from tests.faults.death import SURVIVES
 from tests.faults.keyed import HELD
 from tests.faults.ledger import Job, Ledger
 from tests.faults.processes import ROOT
@@ -115,7 +116,7 @@ async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage)
     first = stage.processes.begin()
     await stage.entered(run, "two")
     os.kill(first, signal.SIGSTOP)
-    stage.processes.begin()
+    stage.processes.begin(SURVIVES)
     await stage.until("SELECT count(DISTINCT pid) = 2 FROM ledger WHERE step = 'two'")
     await stage.release()
     assert isinstance(await run.outcome(SOON), Completed)
@@ -130,7 +131,7 @@ async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage)
 async def test_many_processes_execute_each_step_once(stage: Stage, workers: int) -> None:
     runs = [await stage.sagas.jobs.start(Job()) for _ in range(40)]
     for _ in range(workers):
-        stage.processes.begin()
+        stage.processes.begin(SURVIVES)
     for run in runs:
         assert isinstance(await run.outcome(SOON), Completed)
     begun = (await stage.executions()).begun
@@ -163,7 +164,7 @@ async def test_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> No
 )
 async def test_abort_races_whatever_another_process_does(stage: Stage, job: Job) -> None:
     """Completion, rollback, retry of a step and retry of a compensation: I16, an end is one and stays."""
-    worker = stage.processes.begin()
+    worker = stage.processes.begin(SURVIVES)
     takes = 0.0
     for _ in range(2):  # the first time they wait for the worker to begin
         begun = time.monotonic()

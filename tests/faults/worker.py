@@ -1,6 +1,7 @@
 """A worker process for the crash tests: `python -m tests.faults.worker DSN [POINT EVENT:STEP MANY]`.
 
-With POINT it kills itself there, see `tests.faults.death`.
+With POINT it kills itself there, see `tests.faults.death`. One that survives has a longer lease: then whatever was begun twice
+was begun twice because another one had died.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import timedelta
 import asyncpg
 
 from saga_fn import SagaOrchestrator
-from tests.faults.death import die_at
+from tests.faults.death import SURVIVES, die_at
 from tests.faults.ledger import Ledger, name_of
 from tests.faults.sagas import Sagas
 
@@ -23,12 +24,13 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
     directions = {"StepSucceeded": "execute", "ProbeAnswered": "probe"}
     name = name_of(step_id, directions.get(event, "compensate"))
     async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+        lease = timedelta(seconds=15 if point == SURVIVES else 1)
         orchestrator = SagaOrchestrator(
-            dsn, concurrency=128, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=100), pool_size=2
+            dsn, concurrency=128, lease=lease, poll_interval=timedelta(milliseconds=100), pool_size=2
         )
         together = (name, int(many)) if point in ("before", "in", "after") else ("", 1)
         Sagas(orchestrator, Ledger(pool, together))
-        if point:
+        if point not in ("", SURVIVES):
             die_at(orchestrator.engine.store, point, event, step_id, int(many))
         await orchestrator.run_forever()
 
