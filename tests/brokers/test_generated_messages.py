@@ -24,6 +24,7 @@ from saga_fn.webhook import WebhookPublisher
 from tests.brokers.messages import outgoing
 from tests.support.brokers import NatsServer, RabbitServer
 from tests.support.kafka import KafkaBroker
+from tests.support.until import SOON
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 TEXTS = st.one_of(
@@ -79,7 +80,7 @@ def test_webhooks(batch: list[OutgoingMessage]) -> None:
 @given(BATCHES)
 def test_nats(nats_server: NatsServer, batch: list[OutgoingMessage]) -> None:
     async def publish() -> None:
-        async with NatsPublisher(nats_server.url(), timeout=timedelta(seconds=2)) as publisher:
+        async with NatsPublisher(nats_server.url(), timeout=timedelta(seconds=SOON)) as publisher:
             fates(await publisher.publish(batch), batch)
             (again,) = await publisher.publish([outgoing("nobody.listens")])
             assert "no stream stores its subject" in str(again), "the connection is as it was"
@@ -91,7 +92,7 @@ def test_nats(nats_server: NatsServer, batch: list[OutgoingMessage]) -> None:
 @given(BATCHES)
 def test_rabbitmq(rabbitmq: RabbitServer, batch: list[OutgoingMessage]) -> None:
     async def publish() -> None:
-        async with RabbitPublisher(rabbitmq.url(), timeout=timedelta(seconds=5)) as publisher:
+        async with RabbitPublisher(rabbitmq.url(), timeout=timedelta(seconds=SOON)) as publisher:
             fates(await publisher.publish(batch), batch)
             (again,) = await publisher.publish([outgoing("nobody.listens")])
             assert "no queue takes it" in str(again), "the channel is as it was"

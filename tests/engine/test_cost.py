@@ -115,7 +115,9 @@ async def test_an_idle_worker_asks_once_a_poll_interval_and_writes_nothing(dsn: 
 
     few, short = await queries(0.3)  # by then it has slowed down to the interval
     many, long = await queries(1.1)
-    assert 1 <= many - few <= (long - short) / often.total_seconds() + 3
+    assert (
+        1 <= many - few <= (long - short) / often.total_seconds() + 5
+    )  # an idle one that asked twice would make 8 more
     assert await _count(dsn) == 0
 
 

@@ -53,8 +53,7 @@ async def test_leases_that_run_out_are_spoken_of_once(
 
     monkeypatch.setattr(store, "renew", unreachable)
     hold = asyncio.Event()
-    lease = timedelta(milliseconds=300)
-    async with SagaOrchestrator(store, lease=lease, poll_interval=timedelta(seconds=60)) as orchestrator:
+    async with SagaOrchestrator(store, lease=LEASE, poll_interval=timedelta(seconds=60)) as orchestrator:
         told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop(hold=hold)))
         await handle.start_many(Order(str(number)) for number in range(10))
@@ -149,7 +148,7 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
     monkeypatch.setattr(store, "due_shards", nothing)
     hold = asyncio.Event()
     shop = Shop(hold=hold)
-    async with SagaOrchestrator(store, lease=timedelta(milliseconds=400)) as orchestrator:
+    async with SagaOrchestrator(store, lease=LEASE) as orchestrator:
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
         async with asyncio.timeout(SOON):
             while looks < 12:  # past the lease: its last half has room for four

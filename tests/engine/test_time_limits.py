@@ -213,7 +213,7 @@ async def test_a_locked_row_costs_other_sagas_nothing_by_any_call(any_dsn: str, 
     shop = Shop(fails={"charge": 1})
     waits = waiting_saga()
     async with asyncio.timeout(3 * SOON), sourced(any_dsn, kind) as source:
-        orchestrator = SagaOrchestrator(source, lease=LEASE, poll_interval=OFTEN)
+        orchestrator = SagaOrchestrator(source, lease=2 * LEASE, poll_interval=OFTEN)
         async with orchestrator:
             slow = FixedRetry(max_attempts=9, delay=timedelta(hours=1))
             parked = await orchestrator.register("parked", make_saga(shop, retry=slow)).start(Order("p"))
@@ -238,7 +238,7 @@ async def test_a_locked_row_costs_other_sagas_nothing_by_any_call(any_dsn: str, 
                     )
                 ]
                 began = asyncio.get_running_loop().time()
-                while asyncio.get_running_loop().time() < began + 2 * LEASE.total_seconds():
+                while asyncio.get_running_loop().time() < began + 3 * LEASE.total_seconds():
                     run = await others.start(Order("o"))
                     async with asyncio.timeout(LEASE.total_seconds()):
                         await run.result(SOON)
@@ -295,7 +295,7 @@ async def test_a_table_of_events_that_stays_locked_keeps_no_saga_waiting(any_dsn
     """As by VACUUM FULL of it: what an event would have to wait for costs nothing else."""
     async with (
         asyncio.timeout(2 * SOON),
-        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=timedelta(milliseconds=20)) as orchestrator,
+        SagaOrchestrator(any_dsn, lease=2 * LEASE, poll_interval=timedelta(milliseconds=20)) as orchestrator,
         SagaOrchestrator(any_dsn, concurrency=0) as clerk,
     ):
         orchestrator.register("waiting", waiting_saga())  # so that it sweeps

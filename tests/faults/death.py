@@ -14,7 +14,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Committed, EventToSend, SagaWrite, Sent
 
 SURVIVES = "survives"
-"""Instead of a point: the process lives on, and keeps its leases though it has to wait for a processor."""
+"""Instead of a point: the process lives on."""
 
 
 def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:

@@ -84,6 +84,7 @@ class Stage:
         A saga of which another step ran when the process died than the one that it died in may have that left over.
         """
         await self.release()
+        await self.ends_leases()
         self.processes.begin(SURVIVES)
         for run in runs:
             ended = await run.outcome(SOON)
@@ -92,6 +93,15 @@ class Stage:
             else:
                 assert isinstance(ended, end)
         await self.assert_recorded_once(*runs)
+
+    async def one_dies_at(self, point: str, where: str, many: int = 1) -> None:
+        """Begin a process that kills itself there, wait until it has, and let its leases be over."""
+        await self.processes.one_dies_at(point, where, many)
+        await self.ends_leases()
+
+    async def ends_leases(self) -> None:
+        """Let the leases be over of the processes that have died: all that there are."""
+        await self.pool.execute("UPDATE saga_fn.saga SET due_at = now() WHERE owner IS NOT NULL")
 
     async def release(self) -> None:
         """From now on nothing hangs."""

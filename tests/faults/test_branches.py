@@ -57,7 +57,7 @@ POINTS = [
 async def test_killed_at_a_point_of_one_branch(stage: Stage, point: str, where: str, many: int) -> None:
     undoes = where.startswith("Compensation")
     runs = await stage.sagas.forks.start_many([Job(fails="join") if undoes else Job()] * many)
-    await stage.processes.one_dies_at(point, where)
+    await stage.one_dies_at(point, where)
     committed = await stage.committed()
     if undoes:
         await stage.takes_over(*runs, end=Compensated, perhaps_left="join")

@@ -91,7 +91,7 @@ POINTS = [
 async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str, where: str, many: int) -> None:
     undoes = where.startswith("Compensation")
     runs = await stage.sagas.jobs.start_many([Job(fails="three") if undoes else Job()] * many)
-    await stage.processes.one_dies_at(point, where, many)
+    await stage.one_dies_at(point, where, many)
     committed = await stage.committed()
     await stage.takes_over(*runs, end=Compensated if undoes else Completed)
     await stage.assert_repeated_at_most_what_was_not(committed)
@@ -103,7 +103,7 @@ async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str,
 @pytest.mark.parametrize("point", ["before", "in", "after"])
 async def test_killed_around_a_commit_that_sets_an_attribute(stage: Stage, point: str, many: int) -> None:
     runs = await stage.sagas.searched.start_many([Job()] * many)
-    await stage.processes.one_dies_at(point, "StepSucceeded:two", many)
+    await stage.one_dies_at(point, "StepSucceeded:two", many)
     await stage.assert_attributes_true()
     await stage.takes_over(*runs, end=Completed)
     await stage.assert_attributes_true()

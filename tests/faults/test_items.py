@@ -39,7 +39,7 @@ async def test_killed_while_items_are_undone(stage: Stage) -> None:
 async def test_killed_at_a_point_of_one_item(stage: Stage, point: str, where: str) -> None:
     undoes = where.startswith("Compensation")
     runs = await stage.sagas.spreads.start_many([Job(fails="last") if undoes else Job()] * 20)
-    await stage.processes.one_dies_at(point, where)
+    await stage.one_dies_at(point, where)
     committed = await stage.committed()
     if undoes:
         await stage.takes_over(*runs, end=Compensated, perhaps_left="last")

@@ -64,7 +64,7 @@ async def test_killed_in_the_compensation_that_is_about_to_wait(stage: Stage) ->
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_at_the_commit_in_which_it_begins_to_wait(stage: Stage, point: str) -> None:
     run = await stage.sagas.refunds.start(Job(fails="ship"))
-    await stage.processes.one_dies_at(point, "CompensationWaits:pay")
+    await stage.one_dies_at(point, "CompensationWaits:pay")
     await send(stage, run)
     await stage.takes_over(run, end=Compensated)
     asked = (await stage.executions()).begun[run.id, "pay", "compensate"]
@@ -94,7 +94,7 @@ async def test_killed_between_the_storing_of_the_event_and_the_call_with_it(
     """The last of these is the commit in which it is called again: called it is by whoever takes over."""
     run = await waiting(stage)
     sending = asyncio.create_task(stranger.to(run.id, refunded).send(Refund(7), event_id="m1"))
-    await stage.processes.one_dies_at(point, where)
+    await stage.one_dies_at(point, where)
     await stage.takes_over(run, end=Compensated)
     assert await sending in (Delivery.ACCEPTED, Delivery.BUFFERED)
     assert await send(stage, run) is Delivery.DUPLICATE
@@ -115,7 +115,7 @@ async def test_killed_in_the_compensation_that_is_called_with_the_event(stage: S
 async def test_killed_at_the_commit_of_a_compensation_that_has_waited(stage: Stage, point: str) -> None:
     run = await waiting(stage)
     await send(stage, run)
-    await stage.processes.one_dies_at(point, "CompensationSucceeded:pay")
+    await stage.one_dies_at(point, "CompensationSucceeded:pay")
     await stage.takes_over(run, end=Compensated)
     booked = (await stage.executions()).begun[run.id, "pay", BOOKED]
     assert booked in {"before": (2,), "in": (1, 2), "after": (1,)}[point]
@@ -128,7 +128,7 @@ async def test_killed_as_the_wait_of_a_compensation_is_over(stage: Stage, point:
     run = await stage.sagas.refunds.start(Job(fails="ship", patience=0.5))
     with stage.processes.killed():
         await suspended(run)
-    await stage.processes.one_dies_at(point, "Resumed:")
+    await stage.one_dies_at(point, "Resumed:")
     await stage.takes_over(run, end=Failed)
     assert (await stage.executions()).by_step("compensate") == {"pay": 3}
     snapshot = await SagaAdmin(stage.orchestrator).get_saga(run.id)

@@ -26,7 +26,7 @@ async def test_killed_in_a_step_and_again_in_its_probe(stage: Stage) -> None:
 @pytest.mark.parametrize("many", [1, 30])
 async def test_killed_before_a_success_is_written_what_ran_is_not_repeated(stage: Stage, many: int) -> None:
     runs = await stage.sagas.asked.start_many([Job()] * many)
-    await stage.processes.one_dies_at("before", "StepSucceeded:two", many)
+    await stage.one_dies_at("before", "StepSucceeded:two", many)
     await stage.takes_over(*runs, end=Completed)
     begun = (await stage.executions()).begun
     assert {begun[run.id, "two", "execute"] for run in runs} == {1}
@@ -36,8 +36,8 @@ async def test_killed_before_a_success_is_written_what_ran_is_not_repeated(stage
 @pytest.mark.parametrize("point", ["before", "in", "after"])
 async def test_killed_at_the_commit_of_an_answer(stage: Stage, point: str) -> None:
     run = await stage.sagas.asked.start(Job())
-    await stage.processes.one_dies_at("before", "StepSucceeded:two")
-    await stage.processes.one_dies_at(point, "ProbeAnswered:two")
+    await stage.one_dies_at("before", "StepSucceeded:two")
+    await stage.one_dies_at(point, "ProbeAnswered:two")
     await stage.takes_over(run, end=Completed)
     executions = await stage.executions()
     assert executions.by_step()["two"] == 1
@@ -61,7 +61,7 @@ async def test_killed_at_the_commit_of_an_undo_of_what_may_have_run(stage: Stage
     run = await stage.sagas.perhaps.start(Job(hangs="two"))
     with stage.processes.killed():
         await stage.entered(run, "two")
-    await stage.processes.one_dies_at(point, "CompensationSucceeded:two")
+    await stage.one_dies_at(point, "CompensationSucceeded:two")
     await stage.takes_over(run, end=Compensated)
     executions = await stage.executions()
     assert executions.by_step() == {"one": 1, "two": 1}
