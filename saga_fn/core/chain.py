@@ -7,16 +7,12 @@ would, or None where they do not know; a test compares the two on everything tha
 
 from __future__ import annotations
 
-from typing import Final
-
+from saga_fn.core.ahead import Ahead
 from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import Attempts, Doubt, Goal, Running, SagaState, Succeeded
-
-GIVEN_UP: Final = (Release(None),)
-"""The effects of a saga that has ended."""
 
 
 def begin(plan: Plan, event: Started) -> Transition | None:
@@ -28,50 +24,25 @@ def begin(plan: Plan, event: Started) -> Transition | None:
         return Transition(SagaState(1, event.at, begins_at=begins, plan=event.plan), (), (Release(begins),), ())
     if not event.inputs:
         return Transition(SagaState(1, event.at, plan=event.plan), plan.roots, (Release(event.at),), ())
-    running = _bound(plan, 0, event.inputs[0], events=0)
+    running = _first(plan, event.inputs[0])
     if running is None:
         return None
     state = SagaState(1, event.at, Goal.FORWARD, (running,), plan=event.plan)
     return Transition(state, (), (), (RunStep(running.step, 1, 0),))
 
 
-def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
-    """The success of a step that runs alone: the next one starts with the input that came with it, or the saga ends."""
+def after_success(plan: Plan, state: SagaState, event: StepSucceeded) -> Ahead | None:
+    """The success of a step that runs alone: the next one starts, or the saga ends."""
     last = last_running(plan, state, event.step)
     if last is None or last.attempts.attempt != event.attempt:
         return None
-    rev = state.rev + 1
-    at = max(state.at, event.at)
+    rev, at = state.rev + 1, max(state.at, event.at)
     done = (*state.steps[:-1], Succeeded(last.step, rev))
-    if len(done) == len(plan.data.steps):
-        ended = SagaState(rev, at, Goal.COMPLETED, done, state.events, plan=state.plan)
-        return Transition(ended, (), GIVEN_UP, ())
-    running = _bound(plan, len(done), event.inputs[0], events=len(state.events)) if event.inputs else None
-    if running is None:
-        return None
-    moved = SagaState(rev, at, Goal.FORWARD, (*done, running), state.events, plan=state.plan)
-    return Transition(moved, (), (), (RunStep(running.step, 1, 0),))
-
-
-def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
-    """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
-    if last_running(plan, state, step) is None:
-        return None
-    if len(state.steps) == len(plan.data.steps):  # it was the last one
-        return state, ()
-    done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
-    known = SagaState(
-        state.rev,
-        state.at,
-        Goal.FORWARD,
-        done,
-        state.events,
-        0,
-        state.failed_takeovers,
-        state.isolated,
-        plan=state.plan,
-    )
-    return known, (plan.data.steps[len(done)].step,)
+    place = len(done)
+    if place == len(plan.data.steps):
+        return Ahead(SagaState(rev, at, Goal.COMPLETED, done, state.events, plan=state.plan), (), True)
+    known = SagaState(rev, at, Goal.FORWARD, done, state.events, plan=state.plan)
+    return Ahead(known, (plan.data.steps[place].step,), True, place)
 
 
 def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
@@ -85,8 +56,8 @@ def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     return last if state.deadline is None and not state.buffered else None  # of an earlier plan
 
 
-def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
-    planned = plan.data.steps[place]
+def _first(plan: Plan, binding: Binding) -> Running | None:
+    planned = plan.data.steps[0]
     if type(binding) is not Bound or binding.step != planned.step:
         return None
-    return Running(planned.step, Attempts(1, 0, Doubt.NONE, binding.digest, 0, events), planned.transactional)
+    return Running(planned.step, Attempts(1, 0, Doubt.NONE, binding.digest), planned.transactional)

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from saga_fn.core.ahead import Ahead
+from saga_fn.core.branches import after_branch
 from saga_fn.core.chain import after_success
 from saga_fn.core.events import Event, Resumed, Started, StepSucceeded
 from saga_fn.core.facts import next_steps
@@ -18,22 +20,26 @@ from saga_fn.core.state import DONE, UNDISTURBED, Goal, Retrying, SagaState, Sle
 _PAUSED: Final = DONE | {Retrying, Sleeping}
 
 
-def foresee(plan: Plan, state: SagaState, event: Event) -> tuple[SagaState, tuple[StepId, ...]]:
-    """The outputs that an event will make known, and the steps whose inputs will be needed.
+def foresee(plan: Plan, state: SagaState, event: Event) -> Ahead | None:
+    """What an event will make known, and the steps whose inputs will be needed; None if that is not foreseen.
 
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
     foreseen but on the straight way, and where a pause is over.
     """
     if state.pause is not None and state.pause.holds:
-        return state, ()
+        return None
     if type(event) is StepSucceeded:
-        known = after_success(plan, state, event.step)
-        if known is None and plan.concurrencies:
-            known = after_item(plan, state, event.step)
-        return _after_success(plan, state, event.step) if known is None else known
+        return straight_ahead(plan, state, event) or _after_success(plan, state, event.step)
     if type(event) is Resumed and not event.takeover:
         return _after_pause(plan, state, Moment(max(state.at, event.at)))
-    return state, ()
+    return None
+
+
+def straight_ahead(plan: Plan, state: SagaState, event: StepSucceeded) -> Ahead | None:
+    """Where a success leads; None if more may come of it than that others start."""
+    if plan.is_chain:
+        return after_success(plan, state, event)
+    return after_item(plan, state, event) if plan.concurrencies else after_branch(plan, state, event)
 
 
 def foresee_start(plan: Plan, event: Started) -> tuple[SagaState, tuple[StepId, ...]]:
@@ -41,9 +47,9 @@ def foresee_start(plan: Plan, event: Started) -> tuple[SagaState, tuple[StepId, 
     return SagaState(0, event.at, plan=event.plan), () if event.delay else _with_input(plan, plan.roots)
 
 
-def _after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
+def _after_success(plan: Plan, state: SagaState, step: StepId) -> Ahead | None:
     if state.goal is not Goal.FORWARD or not UNDISTURBED.issuperset(map(type, state.steps)):
-        return state, ()
+        return None
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
     begun[step] = Succeeded(step, state.rev + 1)
     if plan.concurrencies:
@@ -51,17 +57,17 @@ def _after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaStat
     needs = _with_input(plan, next_steps(plan, begun, at_once=True))
     if plan.concurrencies and needs:
         needs = tuple(filter(ConcurrencySlots(plan, begun.values()).take, needs))
-    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs
+    return Ahead(msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs)
 
 
-def _after_pause(plan: Plan, state: SagaState, at: Moment) -> tuple[SagaState, tuple[StepId, ...]]:
+def _after_pause(plan: Plan, state: SagaState, at: Moment) -> Ahead | None:
     """The same of a saga whose steps are done, wait for their next attempt, or sleep; no event is kept for a wait."""
     if state.goal is not Goal.FORWARD or not _PAUSED.issuperset(map(type, state.steps)):
-        return state, ()
+        return None
     if state.begins_at > at or state.buffered or (state.deadline is not None and state.deadline <= at):
-        return state, ()
+        return None
     if plan.pivot is not None or plan.concurrencies:
-        return state, ()
+        return None
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
     again: list[StepId] = []
     for each in state.steps:
@@ -70,7 +76,7 @@ def _after_pause(plan: Plan, state: SagaState, at: Moment) -> tuple[SagaState, t
         elif type(each) is Sleeping and each.wake <= at:
             begun[each.step] = Succeeded(each.step, state.rev + 1)
     needs = (*again, *_with_input(plan, next_steps(plan, begun)))
-    return msgspec.structs.replace(state, steps=tuple(begun.values())), needs
+    return Ahead(msgspec.structs.replace(state, steps=tuple(begun.values())), needs)
 
 
 def _with_input(plan: Plan, steps: tuple[StepId, ...]) -> tuple[StepId, ...]:

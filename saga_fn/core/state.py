@@ -11,7 +11,8 @@ added at the end, with a default, and a tag is never used again. The next free t
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import compress
 from typing import Final, TypeAlias, cast, get_args
 
@@ -394,9 +395,10 @@ def those_of(steps: Collection[StepState], kinds: frozenset[type[object]]) -> It
     return compress(steps, map(kinds.__contains__, map(type, steps)))
 
 
-def executing_of(steps: Collection[StepState]) -> Iterator[Running | Undoing | Probing]:
-    """Those of the steps that are being executed."""
-    return cast("Iterator[Running | Undoing | Probing]", those_of(steps, EXECUTING))  # what `EXECUTING` contains
+executing_of: Final = cast(  # those are what `EXECUTING` contains
+    "Callable[[Collection[StepState]], Iterator[Running | Undoing | Probing]]", partial(those_of, kinds=EXECUTING)
+)
+"""Those of the steps that are being executed."""
 
 
 def is_unfinished(step: StepState | None) -> TypeIs[Unfinished]:

@@ -34,7 +34,8 @@ from typing import TypeAlias, assert_never
 
 from returns.result import Failure, Success
 
-from saga_fn.core.chain import advance, begin
+from saga_fn.core.ahead import Ahead, go_ahead
+from saga_fn.core.chain import begin
 from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
 from saga_fn.core.event_kinds import Result, is_result
 from saga_fn.core.events import (
@@ -71,8 +72,8 @@ from saga_fn.core.events import (
     takes_up,
 )
 from saga_fn.core.facts import find
+from saga_fn.core.foresight import straight_ahead
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.items import advance_item
 from saga_fn.core.items_back import undo_next_item
 from saga_fn.core.plan import Plan
 from saga_fn.core.rules import (
@@ -109,8 +110,10 @@ _News: TypeAlias = (
 """The events that are neither the end of an execution nor an operator's."""
 
 
-def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+def transition(plan: Plan, state: SagaState | None, event: Event, ahead: Ahead | None = None) -> Decision:
     """Fold one event. `state` is None before `Started`; `plan` must be the one the state names.
+
+    `ahead` is what `foresee` gave for this event, which may have got inputs since, in this state: then it is looked at once.
 
     >>> from saga_fn.core.events import Bound
     >>> from saga_fn.core.ids import Digest
@@ -127,9 +130,10 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     elif state.pause is not None or state.rewound:
         pass  # what is not begun, was moved or taken back, only the rules themselves know
     elif type(event) is StepSucceeded:
-        moved = advance(plan, state, event)
-        if moved is None and plan.concurrencies:
-            moved = advance_item(plan, state, event)
+        if ahead is None:
+            ahead = straight_ahead(plan, state, event)
+        if ahead is not None and ahead.is_all:
+            moved = go_ahead(plan, event, ahead)
     elif type(event) is StepFailed:
         moved = after_failure(plan, state, event)
     elif type(event) is CompensationSucceeded:
@@ -140,7 +144,7 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
 def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     """The answer of `transition`, by the rules themselves.
 
-    `chain.py` and `way_back.py`, `items.py` and `items_back.py` only know some in short.
+    `chain.py` and `way_back.py`, `items.py` and `items_back.py`, and `branches.py` only know some in short.
     """
     if state is None:
         if not isinstance(event, Started):

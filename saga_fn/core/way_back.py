@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from saga_fn.core.chain import GIVEN_UP, last_running
+from saga_fn.core.ahead import GIVEN_UP
+from saga_fn.core.chain import last_running
 from saga_fn.core.effects import Release, RunCompensation, RunStep, Transition
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
 from saga_fn.core.ids import Moment

@@ -7,7 +7,8 @@ import itertools
 import msgspec
 import pytest
 
-from saga_fn.core.chain import advance, after_success, begin
+from saga_fn.core.ahead import go_ahead
+from saga_fn.core.chain import after_success, begin
 from saga_fn.core.effects import Release
 from saga_fn.core.events import (
     Binding,
@@ -81,10 +82,11 @@ def test_it_answers_all_the_way_of_a_chain() -> None:
     assert begun is not None
     state = begun.state
     for step, inputs, following in ((A, INPUTS[2], (B,)), (B, INPUTS[3], (C,)), (C, (), ())):
-        foreseen = after_success(THREE, state, step)
-        assert foreseen is not None
-        assert foreseen[1] == following
-        moved = advance(THREE, state, StepSucceeded(Moment(1), step, 1, inputs))
+        told = StepSucceeded(Moment(1), step, 1, inputs)
+        ahead = after_success(THREE, state, told)
+        assert ahead is not None
+        assert ahead.needs == following
+        moved = go_ahead(THREE, told, ahead)
         assert moved is not None
         state = moved.state
     assert state.ended
@@ -103,8 +105,7 @@ def test_a_start_that_is_delayed_needs_nothing_before_its_moment(inputs: tuple[B
 def test_it_does_not_know_what_is_not_a_chain() -> None:
     assert begin(TWO_ROOTS, Started(Moment(0), TWO_ROOTS.id, INPUTS[1])) is None
     state = by_general_rules(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
-    assert advance(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
-    assert after_success(DIAMOND, state, A) is None
+    assert after_success(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
 
 
 def test_it_knows_nothing_but_the_success_of_what_runs() -> None:
@@ -119,8 +120,8 @@ def test_it_knows_nothing_but_the_success_of_what_runs() -> None:
         (THREE, begun.state, B),
         (sequence("abd"), begun.state, A),
     ):
-        assert advance(plan, state, StepSucceeded(Moment(1), name, 1, INPUTS[2])) is None
-        assert after_success(plan, state, name) is None
+        assert after_success(plan, state, StepSucceeded(Moment(1), name, 1, INPUTS[2])) is None
+    assert after_success(THREE, begun.state, StepSucceeded(Moment(1), A, 2, INPUTS[2])) is None
 
 
 def test_it_leaves_what_an_earlier_plan_left_to_the_general_rules() -> None:
@@ -128,6 +129,5 @@ def test_it_leaves_what_an_earlier_plan_left_to_the_general_rules() -> None:
     assert begun is not None
     told = StepSucceeded(Moment(1), A, 1, INPUTS[2])
     timed = msgspec.structs.replace(begun.state, deadline=Moment(9))
-    assert advance(THREE, timed, told) is None
-    assert after_success(THREE, timed, A) is None
+    assert after_success(THREE, timed, told) is None
     assert transition(THREE, timed, told) == by_general_rules(THREE, timed, told)

@@ -10,7 +10,7 @@ from returns.result import Failure, Success
 
 from saga_fn.core import transition as deciding
 from saga_fn.core.effects import Decision, Refusal, Rejection
-from saga_fn.core.events import AbortRequested, Event, Resumed, StepSkipped, carries_inputs
+from saga_fn.core.events import AbortRequested, Event, Resumed, StepSkipped, StepSucceeded, carries_inputs
 from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.foresight import foresee
 from saga_fn.core.ids import Micros
@@ -75,14 +75,16 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
         asked = False
         decision = transition(plan, state, event)
         assert asked or decision == by_general_rules(plan, state, event)
+        if type(event) is StepSucceeded and state is not None:  # an owner that has foreseen it hands over what it saw
+            assert transition(plan, state, event, foresee(plan, state, event)) == decision
         # Foresight reads no inputs, and each event is asked about without any before it carries some.
         if state is not None and carries_inputs(event) and not event.inputs and isinstance(decision, Success):
-            known, needs = foresee(plan, state, event)
-            if needs:
+            ahead = foresee(plan, state, event)
+            if ahead is not None and ahead.needs:
                 foreseen.append(event)
                 unbound = decision.unwrap()
-                assert needs == unbound.needs
-                assert _known(known) == _known(unbound.state)
+                assert ahead.needs == unbound.needs
+                assert _known(ahead.known) == _known(unbound.state)
         return decision
 
     def shown_as_at_length(plan: Plan, state: SagaState) -> bool:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from returns.result import Success
 
 from saga_fn.core import transition as deciding
-from saga_fn.core.effects import Release, RunStep
+from saga_fn.core.ahead import go_ahead
+from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import (
     Binding,
     Bound,
@@ -31,7 +32,7 @@ from saga_fn.core.events import (
 from saga_fn.core.facts import find
 from saga_fn.core.foresight import foresee
 from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
-from saga_fn.core.items import advance_item, after_item
+from saga_fn.core.items import after_item
 from saga_fn.core.items_back import undo_next_item
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import at_length, project
@@ -89,6 +90,12 @@ LITTLE_TO_UNDO = {
     "before the pivot",
 }
 """Answers of a list of three, the second of which fails."""
+
+
+def advance_item(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
+    """The answer in short, if there is one."""
+    ahead = after_item(plan, state, event)
+    return None if ahead is None else go_ahead(plan, event, ahead)
 
 
 def inputs_for(plan: Plan, items: int, needs: tuple[StepId, ...]) -> Iterator[tuple[Binding, ...]]:
@@ -170,8 +177,9 @@ def test_every_answer_is_what_the_general_rules_answer(name: str) -> None:
             moved = decided.unwrap()
             assert project(plan, moved.state) == at_length(plan, moved.state)
             if carries_inputs(event) and not event.inputs:
-                known, needs = foresee(plan, state, event)
-                assert not needs or (needs, _done(known)) == (moved.needs, _done(moved.state)), (state, event)
+                ahead = foresee(plan, state, event)
+                if ahead is not None and ahead.needs:
+                    assert (ahead.needs, _done(ahead.known)) == (moved.needs, _done(moved.state)), (state, event)
         for each in (*state.steps, None):
             sought = ITEMS[0] if each is None else each.step
             assert find(state, sought) == next((other for other in state.steps if other.step == sought), None)
@@ -208,11 +216,10 @@ def test_a_list_goes_to_its_end_without_a_search(monkeypatch: pytest.MonkeyPatch
     saga = fanned(ALONE, 4, 0, 1)
     monkeypatch.setattr(deciding, "by_general_rules", None)
     for event, then in ((succeeded(1, 2), 2), (succeeded(0, 3), 3)):
-        foreseen = after_item(ALONE, saga.state, event.step)
-        assert foreseen is not None
-        assert foreseen[1] == (ITEMS[then],)
+        ahead = after_item(ALONE, saga.state, event)
+        assert ahead is not None
+        assert ahead.needs == (ITEMS[then],)
         assert saga.tell(event).actions == (RunStep(ITEMS[then], 1, 0),)
-    assert after_item(ALONE, saga.state, ITEMS[3]) == (saga.state, ())
     assert saga.tell(succeeded(3)).actions == ()
     assert saga.tell(succeeded(2)).writes == (Release(None),)
     assert saga.state.goal is Goal.COMPLETED
@@ -256,8 +263,7 @@ def test_it_knows_only_a_saga_of_which_nothing_waits_or_has_gone_wrong() -> None
         replace(state, steps=(whole, first)),
         replace(state, steps=()),
     ):
-        assert advance_item(ALONE, other, succeeded(0, 2)) is None
-        assert after_item(ALONE, other, ITEMS[0]) is None
+        assert after_item(ALONE, other, succeeded(0, 2)) is None
 
 
 def test_it_knows_an_item_that_was_passed_over_from_one_that_is_done() -> None:

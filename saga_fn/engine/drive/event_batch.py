@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from returns.result import Failure, Success
 
+from saga_fn.core.ahead import Ahead
 from saga_fn.core.effects import (
     Action,
     Refusal,
@@ -165,12 +166,13 @@ class EventBatch:
         saga = self.saga
         if event.at < self.state.at:  # by another process's clock: no entry is older than the one before it
             event = not_before(event, self.state.at)
-        if not self.draining:
-            event, payload = self._with_inputs(event, payload)
+        ahead = None if self.draining else foresee(saga.plan, self.state, event)
+        if ahead is not None and ahead.needs:
+            event, payload = self._with_inputs(event, payload, ahead)
         plain = has_run(event)
         if not plain and input_of(event) is InputKind.OF_ALL_THAT_RAN:
             given = handed_back(saga.inputs_of_running(self.state))
-        decision = transition(saga.plan, self.state, event)
+        decision = transition(saga.plan, self.state, event, ahead)
         if type(decision) is Failure:
             rejection: Rejection = decision.failure()
             if rejection.refusal is Refusal.NO_ROOM and item.message is not None:
@@ -215,15 +217,13 @@ class EventBatch:
             step = self.defaults[0]
             self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
 
-    def _with_inputs(self, event: Event, payload: bytes | None) -> tuple[Event, bytes | None]:
-        """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do.
+    def _with_inputs(self, event: Event, payload: bytes | None, ahead: Ahead) -> tuple[Event, bytes | None]:
+        """The event with the inputs that it is foreseen to need: folding it once will do.
 
         Why one cannot be computed is the payload; an event that brings one of its own is folded without inputs first.
         """
-        known, needs = foresee(self.saga.plan, self.state, event)
-        if not needs or not carries_inputs(event):
-            return event, payload
-        bound, step_errors = self.saga.bind_all(known, needs)
+        assert carries_inputs(event), "no others are foreseen to need any"
+        bound, step_errors = self.saga.bind_all(ahead.known, ahead.needs)
         if step_errors:
             if payload is not None:
                 return event, payload
