@@ -30,7 +30,7 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
     known: SagaState
     """The saga once the event has happened, without what starts then."""
     needs: tuple[StepId, ...]
-    """What starts as soon as it has its input."""
+    """The steps, or the item, that start as soon as they have their inputs."""
     is_all: bool = False
     """Whether the event is the success of a step, and nothing else comes of it. Then `go_ahead` answers."""
     place: int = -1
@@ -40,7 +40,7 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
 
 
 def go_ahead(plan: Plan, event: StepSucceeded, ahead: Ahead) -> Transition | None:
-    """The answer to the event. What starts does so with the inputs that came with it."""
+    """The answer to the event, with whose inputs the others start."""
     known, needs, inputs, place = ahead.known, ahead.needs, event.inputs, ahead.place
     if not needs:
         return Transition(known, (), GIVEN_UP if known.goal is Goal.COMPLETED else (), ())

@@ -21,7 +21,7 @@ _PAUSED: Final = DONE | {Retrying, Sleeping}
 
 
 def foresee(plan: Plan, state: SagaState, event: Event) -> Ahead | None:
-    """What an event will make known, and the steps whose inputs will be needed; None if that is not foreseen.
+    """The outputs that an event will make known, and the steps whose inputs will be needed; None if that is not foreseen.
 
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
     foreseen but on the straight way, and where a pause is over.

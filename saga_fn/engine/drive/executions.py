@@ -25,7 +25,7 @@ class Executions:
         self.beginning: bool = False
         """Whether a task is being made at this moment. Its code may run until its first wait before it is there."""
         self._running: dict[StepId, tuple[asyncio.Task[None], Execution]] = {}
-        """Each was begun, and is here until it is cut short: any other end of its task is somebody else's doing."""
+        """Each was begun, and is here until it is cut short or over: an end before that is somebody else's doing."""
         self._stopping: set[asyncio.Task[None]] | None = None
         """They were cut short and may still be cleaning up: nothing is undone beside it."""
 
@@ -44,9 +44,14 @@ class Executions:
         """Those whose code may have been called, of what runs now."""
         return tuple(step for step, (task, _) in self._running.items() if not task.done() and _has_begun(task))
 
-    @property
     def unheard(self) -> Sequence[Execution]:
-        """Those that somebody else has cancelled before their first turn; such a task could not tell."""
+        """Those that somebody else has cancelled before their first turn; such a task could not tell.
+
+        Lets go of the tasks that have told their end: a saga with a long list has hundreds of them.
+        """
+        self._running = {
+            step: running for step, running in self._running.items() if not running[0].done() or running[0].cancelled()
+        }
         return [execution for task, execution in self._running.values() if task.cancelled()]
 
     if sys.version_info >= (3, 12):

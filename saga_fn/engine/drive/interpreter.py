@@ -250,7 +250,7 @@ class Interpreter:
 
     def look_after_tasks(self) -> None:
         """Begin again what somebody else has cancelled before its first turn."""
-        for execution in self._executions.unheard:
+        for execution in self._executions.unheard():
             self._postpone(execution)
 
     # Carrying out.

@@ -1,0 +1,55 @@
+"""The tasks that a saga's code runs in: which of them are kept, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+
+from saga_fn.core.effects import RunStep
+from saga_fn.core.ids import StepId
+from saga_fn.engine.drive.executions import Executions
+
+A, B = RunStep(StepId("a"), 1, 0), RunStep(StepId("b"), 1, 0)
+
+
+async def test_a_look_lets_go_of_a_task_that_is_over_and_keeps_one_that_runs() -> None:
+    executions = Executions(asyncio.get_running_loop())
+    tasks: list[weakref.ref[asyncio.Task[None]]] = []
+    over = asyncio.Event()
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(weakref.ref(task))
+
+    async def run_on() -> None:
+        await over.wait()
+
+    executions.begin(A, run())
+    executions.begin(B, run_on())
+    while A.step in executions.steps:
+        await asyncio.sleep(0)
+    assert executions.unheard() == []
+    assert [task() for task in tasks] == [None]
+    assert executions.steps == [B.step]
+    over.set()
+    while executions.steps:
+        await asyncio.sleep(0)
+
+
+async def test_a_look_tells_of_a_task_that_was_cancelled_before_its_first_turn_until_it_is_forgotten() -> None:
+    executions = Executions(asyncio.get_running_loop())
+    others = asyncio.all_tasks()
+
+    async def run() -> None:
+        raise AssertionError("it has no turn")
+
+    executions.begin(A, run())
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    while executions.steps:
+        await asyncio.sleep(0)
+    assert executions.unheard() == [A]
+    assert executions.unheard() == [A]
+    executions.forget(A.step)
+    assert executions.unheard() == []
