@@ -48,7 +48,7 @@ from saga_fn.definition import (
     step,
 )
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.events import Delivery
+from saga_fn.engine.requests.outside_event import Delivery
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     OperationNotFoundError,

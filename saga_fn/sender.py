@@ -17,7 +17,8 @@ from saga_fn.definition import Event
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, only_public_errors, public_error
-from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
+from saga_fn.engine.requests.events import send_to_key, send_to_saga
+from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent, id_of
 from saga_fn.engine.requests.send_within import send_within
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
 from saga_fn.store.connection import CallerConnection, check_notify

@@ -14,7 +14,8 @@ from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import AnyEventFor, EventFor, IncomingMessage, Read
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.observe.of_messages import IncomingDropped, IncomingTaken, IncomingWaits
-from saga_fn.engine.requests.events import FULL, Delivery
+from saga_fn.engine.requests.event_checks import FULL
+from saga_fn.engine.requests.outside_event import Delivery
 from saga_fn.errors import (
     PayloadError,
     SagaDefinitionError,

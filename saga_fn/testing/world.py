@@ -17,7 +17,7 @@ from saga_fn.definition import Done, Event, NotDone, SagaDefinition, StepContext
 from saga_fn.definition.steps.base import StepBase
 from saga_fn.definition.values.refs import StepRef
 from saga_fn.definition.waits.event import EventPattern
-from saga_fn.engine.requests.events import Delivery
+from saga_fn.engine.requests.outside_event import Delivery
 from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
 from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.orchestrator import SagaOrchestrator

@@ -23,7 +23,7 @@ from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUna
 from saga_fn.backoff import Backoff
 from saga_fn.brokers import EventFor, IncomingMessage, consumer
 from saga_fn.engine.observe.of_messages import ConsumerLosesBroker, IncomingDead, IncomingTaken, IncomingWaits
-from saga_fn.engine.requests.events import too_many_kept, too_many_unread
+from saga_fn.engine.requests.event_checks import too_many_kept, too_many_unread
 from saga_fn.kafka import KafkaConsumer
 from saga_fn.rabbitmq import RabbitConsumer
 from saga_fn.sender import EventSender

@@ -30,7 +30,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.claims import drive_one
-from saga_fn.engine.requests.events import OutsideEvent, id_of
+from saga_fn.engine.requests.outside_event import OutsideEvent, id_of
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.records import MOST_UNREAD, EventToSend, Sent
 from tests.support.approval import Approval, approval

@@ -29,7 +29,7 @@ from saga_fn import (
 )
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.engine.observe.of_sagas import SagaClaimed
-from saga_fn.engine.requests.events import OutsideEvent
+from saga_fn.engine.requests.outside_event import OutsideEvent
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import InboxMessage

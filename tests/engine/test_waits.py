@@ -22,7 +22,7 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from saga_fn.engine.requests.events import OutsideEvent, id_of
+from saga_fn.engine.requests.outside_event import OutsideEvent, id_of
 from tests.support.crash import born, dies
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make

@@ -46,7 +46,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.embedded import EmbeddedPostgres
-from saga_fn.engine.requests.events import id_of
+from saga_fn.engine.requests.outside_event import id_of
 from saga_fn.guard import Guard
 from saga_fn.store.migrate import check_schema, migrate
 

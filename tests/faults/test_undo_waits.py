@@ -11,7 +11,7 @@ import asyncio
 import pytest
 
 from saga_fn import Compensated, Delivery, Failed, SagaAdmin, SagaOrchestrator, SagaRun
-from saga_fn.engine.requests.events import OutsideEvent, id_of
+from saga_fn.engine.requests.outside_event import OutsideEvent, id_of
 from tests.faults.ledger import Job
 from tests.faults.sagas import Refund, refunded
 from tests.faults.stage import Stage

@@ -21,7 +21,7 @@ from saga_fn import (
     SagaOrchestrator,
     SagaRun,
 )
-from saga_fn.engine.requests.events import OutsideEvent, id_of
+from saga_fn.engine.requests.outside_event import OutsideEvent, id_of
 from tests.faults.processes import ROOT, Processes, processes
 from tests.faults.waiter import DEFINITIONS, ROUNDS, Answer, Start, answer, content, impatient, race, sleepy, waits
 from tests.support.until import SOON, suspended

@@ -8,60 +8,52 @@ it dies before it has, the saga is due, and whoever claims it reads.
 
 from __future__ import annotations
 
-import enum
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from saga_fn import steady
-from saga_fn.arguments import check_key
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
-from saga_fn.core.events import EventReceived
-from saga_fn.core.ids import Digest, Moment
-from saga_fn.core.plan import Plan
-from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.commit.answers import Expected
-from saga_fn.engine.drive.message import UNREADABLE, event_message
+from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
+from saga_fn.engine.requests.event_checks import (
+    check_event,
+    check_versions,
+    require_known,
+    too_many_kept,
+    too_many_unread,
+    unknown_event,
+    unreadable_event,
+)
 from saga_fn.engine.requests.inbox import known_here, read_inbox, read_only_message
 from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import (
-    PayloadError,
-    SagaNotRegisteredError,
     SagaStateError,
     StoreRefusedError,
     StoreUnavailableError,
     shown,
 )
-from saga_fn.store.connection import CallerConnection
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_key
 from saga_fn.store.records import (
     NO_PAUSE,
     Definition,
     EventToSend,
     Fate,
-    InboxMessage,
     KeyedEvent,
     MessageStatus,
-    SagaRecord,
     SeenSaga,
     SendStatus,
     Sent,
     Sought,
 )
 
-INBOX_FULL: Final = "inbox_full"
-KEPT_FULL: Final = "kept_full"
-FULL: Final = frozenset({INBOX_FULL, KEPT_FULL})
-"""Why an event is refused only because as many wait already as may, for the saga or for its business key: it is taken later."""
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 _SOON = 0.25
@@ -72,70 +64,6 @@ _GRACE: Final = timedelta(milliseconds=250)
 """How long after an event its saga is due that nobody owns: its sender reads it meanwhile, unless its process dies."""
 _ANYBODY: Final = UUID(int=0)
 """Every process is another than this one."""
-
-
-class Delivery(enum.StrEnum):
-    """The outcome of an event when `send` returns. With each of them the event was dealt with, or is safely stored."""
-
-    ACCEPTED = "accepted"
-    """A wait has taken it: the saga goes on with it."""
-    BUFFERED = "buffered"
-    """It is stored for the saga, which will take it when it waits for one."""
-    KEPT = "kept"
-    """It is stored for the saga of that key, until it expires: none is active yet, or the inbox of the active one is full.
-
-    Where none is active it is so if no saga of that key has ended before, or if the event is `for_next`.
-    """
-    DUPLICATE = "duplicate"
-    """An event with this `event_id` was accepted before; this one was dropped."""
-    EXPIRED = "expired"
-    """It was void when it came."""
-    ENDED = "ended"
-    """The saga had ended, or the last one of that key; the event was dropped."""
-    UNCOMMITTED = "uncommitted"
-    """It is part of the transaction of `connection`. When that is committed it is sent, and never if it is rolled back.
-
-    An event that its saga's end has overtaken by then is dropped, and the log says so.
-    """
-
-
-class OutsideEvent(msgspec.Struct, frozen=True):
-    """An event on its way to a saga. Its id, which makes it one of a kind, is that of its message."""
-
-    id: UUID
-    name: str
-    payload: bytes
-    correlation_id: str | None = None
-    expires: Moment | None = None
-
-    def received(self, at: Moment) -> EventReceived:
-        """The event for the core."""
-        correlation = Digest(b"") if self.correlation_id is None else fingerprint(self.correlation_id)
-        return EventReceived(at, self.name, correlation, self.expires)
-
-    def message(self) -> InboxMessage:
-        """It, as it lies in an inbox."""
-        return event_message(self.id, self.received(Moment(0)), self.payload)
-
-
-def id_of(name: str, event_id: str | None) -> UUID:
-    """The id that an event gets: always the same for the same name and `event_id`."""
-    if event_id is None:
-        return new_uuid()
-    whole = "".join((f"{len(name)}:", name, event_id)).encode("utf-8", "surrogatepass")
-    return UUID(bytes=hashlib.blake2b(whole, digest_size=16).digest(), version=5)
-
-
-def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
-    """The event that a dict with the keys of an envelope stands for; None for any other dict. Raises PayloadError."""
-    name, payload = event.get("event_type"), event.get("payload")
-    if not isinstance(name, str) or "payload" not in event:
-        return None
-    event_id, correlation_id = event.get("event_id"), event.get("correlation_id")
-    check_key("event_id", event_id)
-    if correlation_id is not None:
-        fingerprint(correlation_id)
-    return OutsideEvent(id_of(name, event_id), name, msgspec.json.encode(payload), correlation_id)
 
 
 async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
@@ -416,98 +344,10 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
         case Refusal.FINISHED:
             return Delivery.ENDED
         case _ if answer == UNREADABLE:
-            raise _unreadable_event(saga_id, event.name)
+            raise unreadable_event(saga_id, event.name)
         case _:
             raise SagaStateError(
                 f"saga {saga_id} has refused event {shown(event.name)}: {answer}",
                 saga_id=saga_id,
                 hint="look at it with SagaAdmin.get_saga.",
             )
-
-
-def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaStateError:
-    """Nothing in the saga waits for an event of that name."""
-    names = ", ".join(map(shown, known)) or "no event at all"
-    return SagaStateError(
-        f"saga {saga} never waits for an event {shown(name)}",
-        saga_id=saga if isinstance(saga, UUID) else None,
-        hint=f"it waits for {names}; add the wait to its definition, or send the event to another saga",
-    )
-
-
-def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = None) -> PayloadError:
-    """A wait for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
-    return PayloadError(
-        f"saga {saga} cannot read what event {shown(name)} brings{f': {flaw.fact}' if flaw is not None else ''}",
-        hint="use the same Event, with the same type, where it is sent and where it is waited for",
-    )
-
-
-def too_many_unread(saga_id: UUID) -> SagaStateError:
-    """The saga takes no further event."""
-    return SagaStateError(
-        f"saga {saga_id} has as many unread events as it may",
-        saga_id=saga_id,
-        refusal=INBOX_FULL,
-        hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
-    )
-
-
-def too_many_kept(key: tuple[str, str]) -> SagaStateError:
-    """No further event is kept for the business key."""
-    return SagaStateError(
-        f"as many events wait for saga {shown(key[0])} of {shown(key[1])} as one may take",
-        refusal=KEPT_FULL,
-        hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
-    )
-
-
-async def require_known(
-    engine: SagaEngine, name: str, *, may_be_new: bool, connection: CallerConnection | None = None
-) -> None:
-    """Raise SagaNotRegisteredError for a name that nobody knows: no saga of it with a business key is, or was, in the store."""
-    if may_be_new or engine.registry.versions(name) or engine.elsewhere.has_name(name):
-        return
-    store = engine.store
-    for shard in range(store.shards):
-        if await store.kept_events.knows(shard, name, connection=connection):
-            if connection is None:  # else it may be a saga that is not committed
-                engine.elsewhere.learn_name(name)
-            return
-    raise SagaNotRegisteredError(
-        name,
-        registered=engine.registry.names,
-        hint="check the name: no saga of it is stored, either; "
-        "if the first one is still to come: to(target, event, may_be_new=True)",
-    )
-
-
-def check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
-    """Judge an event that is sent to a key, for a saga of any version: one of them has to wait for it, and be able to read it."""
-    known = engine.registry.versions(name)
-    waiting = [each.definition for each in known if event.name in each.definition.plan.events]
-    if known and not waiting:
-        names = {each for registered in known for each in registered.definition.plan.events}
-        raise unknown_event(f"{shown(name)}", event.name, tuple(sorted(names)))
-    flaws = [each.unreadable(event.name, event.payload, just_sent=True) for each in waiting]
-    if flaws and None not in flaws:
-        raise _unreadable_event(f"{shown(name)}", event.name, flaws[-1])
-
-
-async def check_event(
-    engine: SagaEngine, row: SagaRecord, event: OutsideEvent, connection: CallerConnection | None = None
-) -> Plan:
-    """Judge an event that is sent to a saga: it has to wait for such a one, and be able to read it. Gives the saga's plan."""
-    registered = engine.registry.find(row.name, row.version)
-    plan = await require_plan(engine, row, connection=connection)
-    names = plan.events
-    if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
-        names |= registered.definition.plan.events
-    if event.name not in names:
-        raise unknown_event(row.id, event.name, tuple(sorted(names)))
-    flaw = None
-    if registered is not None:
-        flaw = registered.definition.unreadable(event.name, event.payload, just_sent=True)
-    if flaw is not None:
-        raise _unreadable_event(row.id, event.name, flaw)
-    return plan

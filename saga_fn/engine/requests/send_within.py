@@ -9,9 +9,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.events import (
-    Delivery,
-    OutsideEvent,
+from saga_fn.engine.requests.event_checks import (
     check_event,
     check_versions,
     require_known,
@@ -19,6 +17,7 @@ from saga_fn.engine.requests.events import (
     too_many_unread,
 )
 from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent
 from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.records import MessageStatus
 
