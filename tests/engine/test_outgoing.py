@@ -615,8 +615,9 @@ async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_tho
     assert [message.topic for message in broker.by_saga[run.id]] == ["orders.charged", "orders.shipped"]
 
 
-async def test_a_message_that_another_process_has_written_meanwhile_keeps_its_place(make: Make) -> None:
-    go_on, gate, broker = Event("go_on", int), asyncio.Event(), Broker()
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_message_that_another_process_has_written_meanwhile_keeps_its_place(stays: bool, make: Make) -> None:
+    go_on, gates, broker = Event("go_on", int), (asyncio.Event(), asyncio.Event()), Broker()
     broker.open.clear()
 
     @step
@@ -626,33 +627,40 @@ async def test_a_message_that_another_process_has_written_meanwhile_keeps_its_pl
 
     @step
     async def waits(order: Order) -> int:
-        await gate.wait()
+        await gates[order.number].wait()
         return order.number
 
     builder = SagaBuilder(Order)
     builder.add_step(tells, depends_on=builder.initial, input_map=lambda order: order.number, step_id="first")
     for step_id in ("second", "third"):
         builder.add_step(tells, depends_on=builder.add_event(go_on, step_id=f"before_{step_id}"), step_id=step_id)
-    told = builder.build()
-    slow = SagaBuilder(Order)
-    slow.add_step(waits, depends_on=slow.initial)
-    async with make(publishers={"*": broker}, concurrency=1) as one:
+    told, long = builder.build(), SagaBuilder(Order)
+    long.add_step(waits, depends_on=long.initial)
+    slow = long.build()
+    many: dict[str, Any] = {"publishers": {"*": broker}, "concurrency": 1, "lease": timedelta(minutes=2)}
+    async with make(**many) as one, contextlib.AsyncExitStack() as others:
         run = await one.register("told", told).start(Order(1))
         await broker.until_calls(1)  # this process holds the first message in its memory
         await suspended(run)
-        begun = await one.register("slow", slow.build()).start(Order(0))  # and has no slot for the saga now
-        async with make(publishers={"*": broker}) as other:
-            other.register("told", told)
-            await other.to(run.id, go_on).send(2)
-            async with asyncio.timeout(SOON):
-                while len(await unsent(other, run.id)) < 2:
-                    await asyncio.sleep(0.005)
-        gate.set()
+        begun = await one.register("slow", slow).start(Order(0))  # and has no slot for the saga now
+        other = await others.enter_async_context(make(**many))
+        other.register("told", told)
+        await other.to(run.id, go_on).send(2)
+        async with asyncio.timeout(SOON):
+            while len(await unsent(other, run.id)) < 2:
+                await asyncio.sleep(0.005)
+        await suspended(run)
+        if stays:  # with no slot either
+            await other.register("slow", slow).start(Order(1))
+        else:
+            await others.aclose()
+        gates[0].set()
         await begun.outcome()
         await one.to(run.id, go_on).send(3)
         await run.outcome()
         broker.open.set()
         await broker.until(3)
+        gates[1].set()
     assert broker.topics == ["orders.1", "orders.2", "orders.3"]
 
 
