@@ -255,14 +255,19 @@ QUICK = {
     "one that is found out, within a time",
     "one step, conditional",
     "one in a transaction",
-    "a fan-out, one at a time",
     "a compensation that waits",
     "a wait with a default",
     "a wait about something, alone",
     "two without compensation at once",
     "a sleep until a moment",
 }
-"""These go through every line of the exploration itself."""
+"""These, with the first states of `ALSO_QUICK`, go through every line of the exploration itself."""
+
+ALSO_QUICK = {
+    "a fan-out, one at a time": (Plan.of(step("a", concurrency=1)), (), 250),
+    "one whose condition goes": (Plan.of(step("a", when=True)), (Plan.of(step("a")),), 60),
+}
+"""Their first states go through every line that all their states go through. Under a tracer all of them take a quarter of the run."""
 
 BOUNDED = {
     "a fan-out beside a step": (Plan.of(step("a", concurrency=2), step("b", undo=False)), 500),
@@ -320,6 +325,14 @@ def test_the_first_states_of(shape: str) -> None:
     assert found.violations == ()
 
 
+@pytest.mark.parametrize("shape", ALSO_QUICK)
+def test_the_first_states_of_what_is_explored_in_full_elsewhere(shape: str) -> None:
+    plan, changes, budget = ALSO_QUICK[shape]
+    found = explore(plan, changes=changes, budget=budget)
+    assert found.states == budget
+    assert found.violations == ()
+
+
 @pytest.mark.exhaustive
 def test_every_state_of_nine_in_sequence_without_skips() -> None:
     found = explore(sequence("abcdefghi"), skips=0)
@@ -344,6 +357,7 @@ def test_every_state_of_one_that_changes_to_a_plan_with_a_pivot_and_back() -> No
     assert found.violations == ()
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_two_whose_condition_comes_and_goes() -> None:
     always = Plan.of(step("a"), step("b", "a"))
     found = explore(Plan.of(step("a", when=True), step("b", "a")), changes=(always,))
@@ -376,6 +390,7 @@ def test_every_state_of_two_whose_way_to_settle_a_doubt_changes(ways: tuple[OnUn
     assert found.states > 400
 
 
+@pytest.mark.exhaustive
 def test_past_the_pivot_only_an_abort_leaves_something() -> None:
     without_abort = {end.left_over for end in explore(PIVOTED).ends if "abort_requested" not in end.story}
     assert not any(A in dict(left) and C in dict(left) for left in without_abort)
@@ -460,7 +475,12 @@ def _known(state: SagaState) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(
-    "plan", [ONE, Plan.of(wait("a"), step("b", "a")), Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE))]
+    "plan",
+    [
+        ONE,
+        pytest.param(Plan.of(wait("a"), step("b", "a")), marks=pytest.mark.exhaustive),
+        pytest.param(Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE)), marks=pytest.mark.exhaustive),
+    ],
 )
 def test_no_output_that_a_state_gains_goes_unnoticed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     told: set[type[object]] = set()
