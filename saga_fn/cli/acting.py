@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
@@ -81,7 +81,7 @@ async def _apply(
 
 
 @contextmanager
-def _naming(lacking: str | None) -> Iterator[None]:
+def _naming(lacking: str | None) -> Generator[None]:
     """Name the option for a value that was not given, if null is none for the step."""
     try:
         yield
