@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -29,6 +30,7 @@ from saga_fn import (
     SagaError,
     SagaOrchestrator,
     SagaParkedError,
+    SagaResultTimeoutError,
     SagaStateError,
     SagaStatus,
     StepRef,
@@ -38,7 +40,11 @@ from saga_fn import (
     sleep,
     step,
 )
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests import outcome
+from saga_fn.engine.requests.operate import read_row
 from saga_fn.store.migrate import migrate
+from saga_fn.store.records import SagaRecord
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON
@@ -277,6 +283,39 @@ async def test_a_caller_that_runs_a_saga_of_its_own_is_none_who_works_on_another
         done, told = await asyncio.gather(handle.run(Order("2")), run.result(), return_exceptions=True)
     assert done == Done("ship")
     assert isinstance(told, SagaStateError), told
+
+
+async def test_a_caller_runs_its_saga_on_when_the_event_comes_that_it_waits_for(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = asyncio.Event()
+
+    async def reading(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
+        row = await read_row(engine, saga_id)
+        looked.set()
+        return row
+
+    paid = Event("paid", Order)
+
+    @step
+    async def ship(order: Order) -> Order:
+        return order
+
+    @saga("sale")
+    def sale(order: StepRef[Order]) -> StepRef[Order]:
+        return ship(paid.wait(after=order))
+
+    orchestrator = SagaOrchestrator(memory)
+    handle = orchestrator.register(sale)
+    begun = await handle.start(Order("1"), idempotency_key="1")
+    with pytest.raises(SagaResultTimeoutError, match="paid"):
+        await handle.run(Order("1"), idempotency_key="1", timeout=0.1)
+    monkeypatch.setattr(outcome, "read_row", reading)
+    running = asyncio.create_task(handle.run(Order("1"), idempotency_key="1"))
+    await looked.wait()
+    await orchestrator.to(begun.id, paid).send(Order("2"))
+    async with asyncio.timeout(SOON):
+        assert await running == Order("2")
 
 
 async def test_a_worker_of_the_same_memory_runs_what_a_caller_starts(memory: MemoryStore) -> None:

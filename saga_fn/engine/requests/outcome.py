@@ -23,7 +23,7 @@ from saga_fn.engine.views.results import check_name
 from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.errors import SagaError, SagaParkedError, SagaStateError
 from saga_fn.snapshot import Outcome
-from saga_fn.store.records import time_of
+from saga_fn.store.records import SagaRecord, time_of
 
 R = TypeVar("R")
 
@@ -143,12 +143,20 @@ async def outcome_of(
 
 
 async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:
-    """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
-    give_up = None if timeout is None else steady.now() + seconds_to_wait(timeout)
-    while give_up is None or steady.now() < give_up:
-        await drive_one(engine, saga_id)
+    """Work on this saga in the caller's coroutine, through its waits, until it ends or only a person can help.
+
+    Raises SagaResultTimeoutError.
+    """
+    seconds = None if timeout is None else seconds_to_wait(timeout)
+    give_up = math.inf if seconds is None else steady.now() + seconds
+    row: SagaRecord | None = None
+    while steady.now() < give_up:
+        if row is None or row.due_at is not None:  # else it waits for an event, and a claim would be in vain
+            await drive_one(engine, saga_id)
         row = await read_row(engine, saga_id)
-        if row.ended_at is not None or row.due_at is None:
+        if row.ended_at is not None or (row.is_parked and row.due_at is None):
             return
-        wait = (row.due_at - time_of(row.now)).total_seconds()
-        await asyncio.sleep(max(0.0, min(wait, LONGEST_POLL)))
+        wait = LONGEST_POLL if row.due_at is None else (row.due_at - time_of(row.now)).total_seconds()
+        await asyncio.sleep(max(0.0, min(wait, LONGEST_POLL, give_up - steady.now())))
+    if row is not None:
+        raise timed_out(engine, saga_id, seconds or 0.0, Seen(row, await readable_plan(engine, row)))
