@@ -154,7 +154,7 @@ class Outlet(Protocol):
     def collect(
         self, run: str, topic: str, payload: object, key: str | None, headers: Mapping[str, str] | None
     ) -> None:
-        """Take a message of an execution, which is named by `run`. Raises PayloadError."""
+        """Take a message of an execution, which is named by `run`. Raises PayloadError or SagaDefinitionError."""
         ...
 
 

@@ -16,6 +16,7 @@ import pytest
 from typing_extensions import override
 
 from saga_fn import (
+    Done,
     Event,
     FixedRetry,
     MemoryStore,
@@ -23,6 +24,7 @@ from saga_fn import (
     PayloadError,
     SagaAdmin,
     SagaBuilder,
+    SagaCompensatedError,
     SagaDefinition,
     SagaDefinitionError,
     SagaError,
@@ -754,9 +756,25 @@ def publish_many(ctx: StepContext) -> None:
         ctx.publish("orders.x", number)
 
 
-def publish_and_go_on(ctx: StepContext) -> None:
-    with contextlib.suppress(PayloadError):
-        ctx.publish("orders.x", object())
+def publish_and_go_on(ctx: StepContext, topic: Any = "orders.x") -> None:
+    with contextlib.suppress(PayloadError, SagaDefinitionError):
+        ctx.publish(topic, object())
+
+
+def publish_and_say_something_else(ctx: StepContext) -> None:
+    try:
+        ctx.publish("orders.ann\n", 1)
+    except SagaDefinitionError as error:
+        raise ValueError("the order cannot be told") from error
+
+
+class Unreadable:
+    """What is asked for its type says so by an error of its own."""
+
+    @property  # type: ignore[misc]  # it is to be read only
+    @override
+    def __class__(self) -> Any:  # Any: it is none
+        raise ZeroDivisionError
 
 
 UNFIT: dict[str, tuple[Callable[[StepContext], None], str]] = {
@@ -768,6 +786,14 @@ UNFIT: dict[str, tuple[Callable[[StepContext], None], str]] = {
     "a long key": (lambda ctx: ctx.publish("orders.x", 1, key="k" * 300), "key must be"),
     "headers of numbers": (lambda ctx: ctx.publish("orders.x", 1, headers={"a": 1}), "headers are"),  # type: ignore[dict-item]
     "too many": (publish_many, "at most 100 messages"),
+    "a topic that does not print": (lambda ctx: ctx.publish("orders.ann\n", 1), "a topic is"),
+    "a topic with a NUL": (lambda ctx: ctx.publish("orders.\x00", 1), "a topic is"),
+    "a long topic": (lambda ctx: ctx.publish("orders." + "x" * 300, 1), "a topic is"),
+    "a topic that is a number": (lambda ctx: ctx.publish(7, 1), "a topic is"),  # type: ignore[arg-type]
+    "no topic, and the step goes on": (lambda ctx: publish_and_go_on(ctx, "orders.ann\n"), "a topic is"),
+    "no topic, and the step raises another error": (publish_and_say_something_else, "a topic is"),
+    "headers that raise": (lambda ctx: ctx.publish("orders.x", 1, headers=Unreadable()), "ZeroDivisionError"),  # type: ignore[arg-type]
+    "a key that raises": (lambda ctx: ctx.publish("orders.x", 1, key=Unreadable()), "ZeroDivisionError"),  # type: ignore[arg-type]
 }
 
 
@@ -794,6 +820,43 @@ async def test_a_message_that_cannot_be_stored_parks_its_saga_and_no_other(kind:
         assert await unsent(orchestrator, run.id) == []
         await (await handle.start(Order(0))).result(timeout=SOON)
     assert broker.messages == []
+
+
+async def test_a_message_that_a_probe_cannot_publish_parks_its_saga_though_the_probe_goes_on(make: Make) -> None:
+    async def found(order: Order, ctx: StepContext) -> Done[int]:
+        publish_and_go_on(ctx, "orders.ann\n")
+        return Done(order.number)
+
+    @step(probe=found, timeout=timedelta(milliseconds=1))
+    async def doubtful(order: Order) -> int:
+        await asyncio.sleep(SOON)
+        return order.number
+
+    @saga("order")
+    def probed(order: StepRef[Order]) -> StepRef[int]:
+        return doubtful(order)
+
+    async with make(publishers={"orders.*": Broker()}) as orchestrator:
+        run = await orchestrator.register(probed).start(Order(1))
+        assert "a topic is" in await parked(orchestrator, run)
+        assert (await run.snapshot()).parked == "output_lost"
+
+
+async def test_a_transactional_step_that_makes_another_error_of_a_refused_message_has_failed(dsn: str) -> None:
+    """Its rows are rolled back with it: nothing is left of it that a message could be missing for."""
+
+    @step(transactional=True)
+    async def within(_: Order, ctx: TransactionalContext) -> None:
+        publish_and_say_something_else(ctx)
+
+    @saga("order")
+    def transactional(order: StepRef[Order]) -> None:
+        within(order)
+
+    async with SagaOrchestrator(dsn, publishers={"orders.*": Broker()}) as orchestrator:
+        run = await orchestrator.register(transactional).start(Order(7))
+        with pytest.raises(SagaCompensatedError):
+            await run.result(timeout=SOON)
 
 
 @pytest.mark.parametrize("said", [0, 1, 4, 5])

@@ -95,8 +95,8 @@ class StepContext(HidingStruct, frozen=True):
 
         The message is written by the commit that makes the success durable, and given to a broker after it. A failed attempt
         publishes nothing. Messages are judged, and written as JSON, at this call. If one is refused, the step is parked
-        (`output_lost`), for the attempt has begun and cannot be finished; that holds, too, if the step catches the error. A call after
-        the step has returned publishes nothing.
+        (`output_lost`), for the attempt has begun and cannot be finished; that holds, too, if the step catches the error, or raises
+        another one. A call after the step has returned publishes nothing.
 
         Args:
             topic: The topic, 1 to 255 printable characters. This process must have a publisher for it.
@@ -114,8 +114,8 @@ class StepContext(HidingStruct, frozen=True):
 
             ctx.publish("orders.paid", {"order": order.id}, key=order.id)
         """
-        check_topic(topic)
         if self.outlet is None:
+            check_topic(topic)
             _ = Draft.of(topic, payload, key=key, headers=headers, most=None)
         else:
             self.outlet.collect(self.run, topic, payload, key, headers)

@@ -83,15 +83,14 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         context = context_of(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
         value = await call(saga, action, run, (given.value, context), binding.timeout, clock, observers)
         said = _said(saga, context)
+    refused = None if said is None else said.refused
+    if refused is not None and _loses_message(value, refused, clock):
+        return with_input(saga, action, output_lost(clock, action, refused))
     if type(value) is Raised:
-        if said is not None and said.refused is value.error:
-            return with_input(saga, action, output_lost(clock, action, value.error))
         return with_input(saga, action, step_raised(clock, action, value, binding.error_policy))
     if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
         return with_input(saga, action, step_refused(clock, action, failure, binding.error_policy))
-    if said is not None and said.refused is not None:  # the step has caught it: it would be done without its message
-        return with_input(saga, action, output_lost(clock, action, said.refused))
     if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
@@ -165,6 +164,8 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
             "NoAnswer", f"the probe returned a {name_of_type(answer)}, not Done(output) or NOT_DONE", action.step
         )
         return failed(clock, action, FailureKind.UNREADABLE, step_error)
+    if said is not None and said.refused is not None:  # it was caught: the step would be done without its message
+        return output_lost(clock, action, said.refused)
     found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
         output = saga.encoded("the output", action.step, binding.output_type.encode, found)
@@ -186,6 +187,17 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
 def _said(saga: OwnedSaga, context: StepContext) -> Collected | None:
     """The messages that an execution has published; None for none."""
     return None if saga.published is None else saga.collected(context.run)
+
+
+def _loses_message(value: object, refused: BaseException, clock: Clock) -> bool:
+    """Whether a step of which a message was refused has run, and its message is lost.
+
+    An error that it makes of the refusal says nothing of its effect. A transaction that fails has none; and a step that was cut
+    short is in doubt, with or without a message.
+    """
+    if type(value) is Raised:
+        return value.error is refused or (value.kind is FailureKind.ERROR and clock.connection is None)
+    return type(value) is not Failure or clock.connection is None
 
 
 def _with_declared(

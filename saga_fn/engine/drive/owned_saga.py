@@ -38,7 +38,7 @@ from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
 from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
-from saga_fn.definition.outgoing import Draft, check_together
+from saga_fn.definition.outgoing import Draft, check_together, check_topic
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.failure_so_far import FailureSoFar
@@ -77,7 +77,7 @@ class Collected(msgspec.Struct):
     drafts: list[Draft] = msgspec.field(default_factory=list)
     size: int = 0
     """How many bytes they take."""
-    refused: PayloadError | None = None
+    refused: BaseException | None = None
     """Why a message of it cannot be stored."""
 
 
@@ -167,17 +167,21 @@ class OwnedSaga(msgspec.Struct, eq=False):
     def collect(
         self, run: str, topic: str, payload: object, key: str | None, headers: Mapping[str, str] | None
     ) -> None:
-        """Take a message that an execution publishes. Raises PayloadError for one that cannot be stored."""
+        """Take a message that an execution publishes. Raises PayloadError or SagaDefinitionError for one that cannot be stored.
+
+        Every refusal is kept, whatever its type: the execution may have had its effect, and its message is lost.
+        """
         if self.published is None:
             self.published = {}
         found = self.published.setdefault(run, Collected())
         try:
+            check_topic(topic)
             self.registered.topics.check(topic)
             draft = Draft.of(topic, payload, key=key, headers=headers, most=self.max_payload_bytes)
             check_together(len(found.drafts) + 1, found.size + draft.size, self.max_payload_bytes)
             found.drafts.append(draft)
             found.size += draft.size
-        except PayloadError as error:
+        except BaseException as error:  # a value of the step's own may raise anything while it is judged
             found.refused = error
             raise
 
