@@ -13,6 +13,7 @@ from uuid import UUID
 from returns.result import Result
 
 from saga_fn.arguments import check_id, check_is, check_size, check_whole, is_whole, micros_of_delay
+from saga_fn.backoff import Backoff
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
 from saga_fn.engine.around import Around
@@ -633,9 +634,10 @@ class SagaOrchestrator:
             await self._run_until_idle(past_waits=past_waits)
 
     async def _run_until_idle(self, *, past_waits: bool) -> None:
+        passed_over = Backoff(0.005, LONGEST_POLL)
         while True:
             while await drive_due(self.engine, 1000):
-                pass
+                passed_over.reset()
             if self.engine.held:
                 await asyncio.sleep(0.005)
                 continue
@@ -644,8 +646,10 @@ class SagaOrchestrator:
             work = await self._store.due_work(self.engine.registry.pairs, past_waits=past_waits)
             if work.next_due is None:
                 return
-            if not self._store.jump_to(moment_of(work.next_due)):
-                wait = (work.next_due - time_of(work.now)).total_seconds()
+            wait = (work.next_due - time_of(work.now)).total_seconds()
+            if wait <= 0:  # due, and not claimed: another process may have its plan, and has some time for it
+                await passed_over.pause()
+            elif not self._store.jump_to(moment_of(work.next_due)):
                 await asyncio.sleep(max(0.005, min(wait, LONGEST_POLL)))
 
     # Looking.

@@ -13,8 +13,10 @@ import pytest
 from saga_fn import (
     AttentionKind,
     Completed,
+    Event,
     FixedRetry,
     Health,
+    MemoryStore,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
@@ -25,7 +27,7 @@ from saga_fn import (
 from saga_fn.engine.hold import roster
 from tests.support.shop import Done, Order, ShopError
 from tests.support.stores import Make
-from tests.support.until import SOON
+from tests.support.until import SOON, until
 
 SHORTLY = timedelta(milliseconds=100)
 FOR_EVER = timedelta(hours=1)
@@ -46,12 +48,12 @@ class Line:
         builder = SagaBuilder(Order)
         policy = FixedRetry(max_attempts=20, delay=retry)
         refs = [
-            builder.add_step(step(self._do(name), step_id=name, retry_policy=policy), depends_on=builder.initial)
+            builder.add_step(step(self.do(name), step_id=name, retry_policy=policy), depends_on=builder.initial)
             for name in names
         ]
         return builder.build(output=refs[-1])
 
-    def _do(self, name: str) -> Callable[[Order], Awaitable[Done]]:
+    def do(self, name: str) -> Callable[[Order], Awaitable[Done]]:
         async def do(inp: Order) -> Done:
             key = name, inp.order_id
             self.begun[key] = self.begun.get(key, 0) + 1
@@ -188,6 +190,29 @@ async def test_a_saga_is_handed_back_for_a_while_and_then_parked(make: Make, mon
         await busy.held.wait()
         await parked(careless.register("line", line.saga(*NEW)).attach(run.id))
         busy.go.set()
+
+
+async def test_running_until_idle_leaves_a_saga_to_a_process_that_has_its_plan_and_goes_on_then(
+    memory: MemoryStore,
+) -> None:
+    """It blocked the event loop: what is due, and is passed over here, is not to be jumped to."""
+    line = Line()
+
+    def approved(*names: str) -> SagaDefinition[Order, str]:
+        builder = SagaBuilder(Order)
+        for name in names:
+            builder.add_step(step(line.do(name), step_id=name), depends_on=builder.initial)
+        return builder.build(output=builder.add_event(Event("approval", str), timeout=FOR_EVER, default="nobody"))
+
+    old, new = SagaOrchestrator(memory), SagaOrchestrator(memory)
+    run = await old.register("line", approved(*OLD)).start(Order("1"))
+    await old.run_until_idle()
+    new.register("line", approved(*NEW))
+    idle = asyncio.create_task(new.run_until_idle(past_waits=True))
+    await until(lambda: bool(new.engine.roster.passed_over()))
+    await old.run_until_idle(past_waits=True)
+    await asyncio.wait_for(idle, SOON)
+    assert await run.result(SOON) == "nobody"
 
 
 @pytest.mark.usefixtures("often")
