@@ -408,7 +408,7 @@ async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_message
         return Done("never")
 
     builder = SagaBuilder(Order, order="graph")
-    answer = builder.add_event(approval, timeout=timedelta(seconds=1))
+    answer = builder.add_event(approval, timeout=timedelta(seconds=3))
     hangs = builder.add_step(step(hang), depends_on=builder.initial)
     definition = builder.build(output=answer)
     dying = await born(make(lease=timedelta(milliseconds=300)))
