@@ -9,6 +9,8 @@ from saga_fn.core.events import (
     EventReceived,
     HandedBack,
     MomentsMoved,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Started,
     StepSkipped,
@@ -94,6 +96,20 @@ def test_a_delayed_saga_whose_moment_has_come_may_begin_to_wait_as_its_moments_a
     saga.wait(3 * SECOND)
     saga.tell(MomentsMoved(saga.moment, Moment(2 * SECOND), saga.moment))  # it has begun before the pause, by its clock
     assert (saga.of(A, Waiting).set_at, saga.of(A, Waiting).times_out_at) == (saga.moment, saga.moment + SECOND)
+
+
+def test_a_wait_that_is_retried_in_a_pause_begins_again_with_its_end() -> None:
+    plan = Plan.of(step("a", undo=False, pivot=True), wait("b", "a", timeout=Micros(SECOND)))
+    saga = started(plan, A)
+    saga.succeed(A)
+    saga.wait(SECOND)
+    saga.resume()
+    assert saga.of(B, Parked).why is ParkReason.PAST_PIVOT
+    saga.tell(PauseRequested(saga.moment))
+    saga.tell(RetryRequested(saga.moment, B))
+    saga.wait(MINUTE)
+    saga.tell(ResumeRequested(saga.moment))
+    assert (saga.of(B, Waiting).set_at, saga.of(B, Waiting).times_out_at) == (saga.moment, saga.moment + SECOND)
 
 
 def test_a_delay_that_is_none_is_none() -> None:

@@ -49,6 +49,10 @@ def test_a_wait_may_begin_as_the_moments_of_its_delayed_saga_are_moved() -> None
     assert run(Case(100)).wrong == ()
 
 
+def test_a_wait_that_is_retried_in_a_pause_may_begin_as_it_ends() -> None:
+    assert run(Case(300085, builds=2, deletes=True)).wrong == ()
+
+
 def test_a_saga_does_not_end_before_the_step_after_two_lists() -> None:
     tamed = tuple(feature for feature in FEATURES if feature != "items")
     case = Case(
