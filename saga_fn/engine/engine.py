@@ -65,6 +65,8 @@ _HANDING_BACK = 2.0
 """Seconds that sagas which were cut short may take to be handed back."""
 _CLEAN_UP = 0.25
 """Seconds that each part of the engine may take to end."""
+_LEAVING = 0.7
+"""Seconds that the word may take that this process works on nothing more. Until it is written, others leave sagas to it."""
 STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
 
@@ -382,7 +384,7 @@ class SagaEngine:
             interpreter.leave_to_lease()
         await self.committer.stop(_CLEAN_UP)
         self.clock.timeouts.stop()
-        await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_CLEAN_UP)
+        await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_LEAVING)
         await self._leases.stop(_CLEAN_UP)
         await self.ends.stop(_CLEAN_UP)
         await self.wakeups.stop(_CLEAN_UP)
