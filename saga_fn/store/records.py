@@ -218,6 +218,8 @@ class OutgoingRow(msgspec.Struct, frozen=True, gc=False):
     token: UUID | None
     """The token of the process that publishes it, for as long as `lease`; None leaves it to whoever takes it."""
     lease: timedelta
+    made: float
+    """The monotonic time of this process when it was made. The lease counts from the statement that writes it, which is later."""
 
 
 class HeldMessage(msgspec.Struct, frozen=True, gc=False):

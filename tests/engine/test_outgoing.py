@@ -40,7 +40,8 @@ from saga_fn import (
 )
 from saga_fn.definition import outgoing
 from saga_fn.engine.commit.batching import BATCH_BYTES
-from saga_fn.engine.hold import lane, relay, relay_sweep
+from saga_fn.engine.drive import outgoing as drafts
+from saga_fn.engine.hold import lane, relay, relay_store, relay_sweep
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
@@ -594,18 +595,18 @@ async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_tho
             return held, more
 
         monkeypatch.setattr(messages, "claim", seen)
-        for each in (relay, relay_sweep):
+        for each in (relay, relay_sweep, relay_store, lane, drafts):
             monkeypatch.setattr(each, "steady", SimpleNamespace(now=lambda: now))
         monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
         handle = orchestrator.register(slow)
         await handle.start(Order(1))
         await broker.until_calls(1)  # and the message of another saga waits behind this one
         run = await handle.start(Order(2))
-        (lane,) = set(orchestrator.engine.relay.lanes)
-        await until(lambda: lane.messages == 2)
+        (busy,) = set(orchestrator.engine.relay.lanes)
+        await until(lambda: busy.messages == 2)
         now = 15.0
         gate.set()
-        await until(lambda: lane.messages == 4)
+        await until(lambda: busy.messages == 4)
         now = 21.0 if late else 19.0  # 20 s from each commit on, a call may begin that is over when its lease is
         broker.open.set()
         async with asyncio.timeout(SOON):

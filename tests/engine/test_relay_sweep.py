@@ -61,7 +61,7 @@ class Holds:
     def holds(self, saga_id: UUID) -> bool:
         return False
 
-    def hold(self, held: Iterable[HeldMessage]) -> None:
+    def hold(self, held: Iterable[HeldMessage], sent: float) -> None:
         pass
 
     def work(self, lane: Lane) -> None:

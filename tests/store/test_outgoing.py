@@ -31,7 +31,7 @@ def row(
     body: bytes | None = None,
 ) -> OutgoingRow:
     body = body or f'{{"rev":{rev}}}'.encode()
-    return OutgoingRow(rev, n, topic, "order-7", b'{"h":"1"}', body, token, lease)
+    return OutgoingRow(rev, n, topic, "order-7", b'{"h":"1"}', body, token, lease, made=0.0)
 
 
 def bringing(write: SagaWrite, *rows: OutgoingRow) -> SagaWrite:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn import steady
 from saga_fn.codec.carrier import carrier_in
 from saga_fn.codec.message import headers_in
 from saga_fn.core.hooks import Hook
@@ -52,7 +53,7 @@ def rows_of(source: Source, said: Iterable[Said]) -> tuple[OutgoingRow, ...]:
 
 def _of_entry(source: Source, said: Said, carrier: Mapping[str, str]) -> Iterable[OutgoingRow]:
     registered = source.registered
-    topics = NO_TOPICS if registered is None else registered.topics
+    topics, made = NO_TOPICS if registered is None else registered.topics, steady.now()
     key = source.aggregation_id or str(source.id)
     for n, draft in enumerate(said.drafts):
         token = topics.token_for(draft.topic)
@@ -65,6 +66,7 @@ def _of_entry(source: Source, said: Said, carrier: Mapping[str, str]) -> Iterabl
             draft.body,
             token,
             topics.lease,
+            made,
         )
     for n, hook in enumerate(said.hooks, len(said.drafts)):
         hooks = None if registered is None else registered.definition.hooks
@@ -90,4 +92,5 @@ def _of_entry(source: Source, said: Said, carrier: Mapping[str, str]) -> Iterabl
             _encode(news),
             topics.token_for_hook(hooks, hook),
             topics.lease,
+            made,
         )

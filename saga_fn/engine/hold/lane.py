@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from typing_extensions import TypeIs
 
+from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.codec.containers import is_sequence
 from saga_fn.core.ids import Micros
@@ -120,13 +121,19 @@ class Lane:
         self.messages -= 1
         self._bytes -= len(message.body)
 
-    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome | None]:
-        """Publish them; None for one that was not tried, because the publisher is what has failed.
+    async def publish(
+        self, messages: Sequence[OutgoingMessage], begin_by: Sequence[float]
+    ) -> list[PublishOutcome | None]:
+        """Publish them; None for one that was not tried, because the publisher is what has failed, or its time was over.
 
-        A message for which the publisher raises costs the others of its call nothing: they are tried alone.
+        A message for which the publisher raises costs the others of its call nothing: they are tried alone. `begin_by` has the
+        monotonic time of each until which a call may begin: one that begins later may last longer than this process holds it.
         """
         async with self._calling:
-            outcomes = await self._publish(messages)
+            covered = [place for place, by in enumerate(begin_by) if steady.now() < by]
+            if not covered:
+                return [None] * len(messages)
+            outcomes = await self._publish(messages, begin_by, covered)
         if any(isinstance(each, Published | RefusedForGood) for each in outcomes):
             self.down = False
             self.pause.reset()
@@ -134,19 +141,32 @@ class Lane:
             self.down = True
         return outcomes
 
-    async def _publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishOutcome | None]:
-        answer = await self._call(messages)
+    async def _publish(
+        self, messages: Sequence[OutgoingMessage], begin_by: Sequence[float], covered: Sequence[int]
+    ) -> list[PublishOutcome | None]:
+        """Publish those at the places that are covered."""
+        outcomes: list[PublishOutcome | None] = [None] * len(messages)
+        answer = await self._call([messages[place] for place in covered])
         if not isinstance(answer, FailedForNow):
-            return list(answer)
-        if len(messages) == 1:
-            return [answer]
-        outcomes: list[PublishOutcome | None] = []
-        for message in messages:
-            if len(outcomes) >= _PROBES and all(isinstance(each, FailedForNow) for each in outcomes):
+            for place, outcome in zip(covered, answer, strict=True):
+                outcomes[place] = outcome
+            return outcomes
+        if len(covered) == 1:
+            outcomes[covered[0]] = answer
+            return outcomes
+        failures, works = 0, False
+        for place in covered:
+            if failures >= _PROBES and not works:
                 break
-            alone = await self._call([message])
-            outcomes.append(alone if isinstance(alone, FailedForNow) else alone[0])
-        return outcomes + [None] * (len(messages) - len(outcomes))
+            if steady.now() >= begin_by[place]:
+                continue
+            alone = await self._call([messages[place]])
+            outcomes[place] = outcome = alone if isinstance(alone, FailedForNow) else alone[0]
+            if isinstance(outcome, FailedForNow):
+                failures += 1
+            else:
+                works = True
+        return outcomes
 
     async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
         """The outcomes; FailedForNow if the call has failed as a whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol, final
 
 from saga_fn.engine.hold.lane import Lane
@@ -62,11 +63,11 @@ class Lanes:
         return found
 
     async def publish(self, message: OutgoingMessage) -> PublishOutcome:
-        """Publish a message now, beside what waits: for a hook whose turn it is."""
+        """Publish a message now, beside what waits: for a hook whose turn it is, which bounds it."""
         lane = self.of(message.topic)
         if lane is None:
             return FailedForNow(f"topic {shown(message.topic)} has no publisher in this process")
-        (outcome,) = await lane.publish([message])
+        (outcome,) = await lane.publish([message], [inf])
         return outcome or FailedForNow("its publisher fails")
 
     async def leave(self) -> None:

@@ -178,7 +178,7 @@ class Relay:
             message = HeldMessage(
                 saga_id, row.rev, row.n, row.topic, row.key, row.headers, row.body, 0, at, name, version
             )
-            line.add(message, steady.now() + row.lease.total_seconds())
+            line.add(message, row.made + row.lease.total_seconds())
             lane.add(message)
         if not line.messages:
             self._sweep.leave_behind(saga_id)
@@ -192,9 +192,12 @@ class Relay:
         """Whether messages of the saga wait in memory."""
         return saga_id in self._lines
 
-    def hold(self, held: Iterable[HeldMessage]) -> None:
-        """Publish messages that were taken: each is the first of its saga, which may have more."""
-        until = steady.now() + self._topics.lease.total_seconds()
+    def hold(self, held: Iterable[HeldMessage], sent: float) -> None:
+        """Publish messages that were taken: each is the first of its saga, which may have more.
+
+        `sent` is the monotonic time when they were asked for: the store may have counted their lease from then on.
+        """
+        until = sent + self._topics.lease.total_seconds()
         for message in held:
             known = self._lines.get(message.saga_id)
             if known is not None:
@@ -261,21 +264,26 @@ class Relay:
     def _next_of(self, lane: Lane) -> list[Line]:
         """The lines whose first messages are published by the next call; one at a time while the publisher fails."""
         lines: list[Line] = []
-        # The call is over before another process may take what is published by it.
-        over, most = steady.now() + self._options.timeout.total_seconds(), 1 if lane.down else lane.batch
+        now, most = steady.now(), 1 if lane.down else lane.batch
         while lane.waiting and len(lines) < most:
             line = lane.waiting.popleft()
-            if over >= line.until:
+            if now >= self._begin_by(line):
                 self._drop(line)  # whoever takes it next begins with the first of them
                 self._sweep.leave_behind(line.saga_id)
             else:
                 lines.append(line)
         return lines
 
+    def _begin_by(self, line: Line) -> float:
+        """The monotonic time until which a call for its first message may begin, to be over before another process may take it."""
+        return line.until - self._options.timeout.total_seconds()
+
     async def _publish(self, lane: Lane, lines: Sequence[Line]) -> None:
         outcomes: Sequence[PublishOutcome | None] = []
         try:
-            outcomes = await lane.publish([_message(line.messages[0]) for line in lines])
+            outcomes = await lane.publish(
+                [_message(line.messages[0]) for line in lines], [self._begin_by(line) for line in lines]
+            )
         finally:
             if not outcomes:  # other code has cancelled it, or the program ends: they may have been published
                 for line in lines:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, TypeVar, final
 from uuid import UUID
 
+from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.observe.observers import Observers
@@ -21,8 +22,8 @@ from saga_fn.store.records import FailedMessage, HeldMessage, Place, is_full
 
 _AT_ONCE: Final = 200
 """One statement takes no more messages, nor gives back those of more sagas."""
-Hold = Callable[[Iterable[HeldMessage]], None]
-"""Takes messages into memory that this process holds in the store from now on."""
+Hold = Callable[[Iterable[HeldMessage], float], None]
+"""Takes messages into memory that this process holds in the store, since it has asked for them at that monotonic time."""
 T = TypeVar("T")
 
 
@@ -61,6 +62,7 @@ class RelayStore:
         try:
             for shard, each in self._by_shard(saga_ids).items():
                 while each:
+                    sent = steady.now()
                     some, each = each[: self._at_once.now], each[self._at_once.now :]  # noqa: PLW2901 - what is left of it
                     held = await self._in_time(
                         len(some), outgoing.take(shard, some, token=self.token, lease=self._topics.lease)
@@ -68,7 +70,7 @@ class RelayStore:
                     taken.update(message.saga_id for message in held)
                     if is_full(message.body for message in held):
                         each += [saga_id for saga_id in some if saga_id not in taken]
-                    hold(held)
+                    hold(held, sent)
         except StoreError as error:  # the sweep finds them
             self._observers.tell(RelayHeldUp(error, is_taking=True))
         return taken

@@ -47,8 +47,8 @@ class Holder(Protocol):
         """Whether messages of the saga wait in memory."""
         ...
 
-    def hold(self, held: Iterable[HeldMessage]) -> None:
-        """Publish messages that were taken: each is the first of its saga, which may have more."""
+    def hold(self, held: Iterable[HeldMessage], sent: float) -> None:
+        """Publish messages that were taken, asked for at that time: each is the first of its saga, which may have more."""
         ...
 
     def work(self, lane: Lane) -> None:
@@ -156,9 +156,10 @@ class Sweep:
             lane = self._lanes.of(topic)
             while lane is not None and lane.room and not (lane.down and lane.waiting):
                 # The leases of others would end before the turn of a publisher that fails comes.
+                sent = steady.now()
                 held, more = await self._rows.claim(shard, topic, 1 if lane.down else lane.room)
                 taken += len(held)
-                self._holder.hold(held)
+                self._holder.hold(held, sent)
                 if not more:
                     break
             if lane is not None and (lane.down or not lane.room):

@@ -82,6 +82,12 @@ class _Calls:
                     await hook(_decode(message.body))
                     return Published()
                 draft = await self._draft(hook, message)
+                headers = {**message.headers, **headers_in(draft.headers)}
+                made = msgspec.structs.replace(
+                    message, topic=draft.topic, key=draft.key or message.key, headers=headers, body=draft.body
+                )
+                # Within the limit: the hook is held for one call, and its publisher may have another one to end first.
+                return await self._engine.relay.publish(made)
         except BaseException as error:  # user code may raise anything; the hook is called again
             if isinstance(error, asyncio.CancelledError) and cancellations():
                 raise
@@ -93,11 +99,6 @@ class _Calls:
                     f"TimeoutError: not over within {self._engine.options.outgoing.timeout.total_seconds():g} s"
                 )
             return FailedForNow(f"{name_of_type(error)}: {message_of(error)}")
-        headers = {**message.headers, **headers_in(draft.headers)}
-        made = msgspec.structs.replace(
-            message, topic=draft.topic, key=draft.key or message.key, headers=headers, body=draft.body
-        )
-        return await self._engine.relay.publish(made)
 
     async def _draft(self, hook: Outgoing, message: OutgoingMessage) -> Draft:
         """The message that the hook makes of the news, and of what is known of its saga. Raises what its functions raise."""
