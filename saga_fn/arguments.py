@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import datetime, timedelta
 from typing import Final, TypeGuard
 from uuid import UUID
@@ -57,6 +58,12 @@ def is_whole(value: object) -> TypeGuard[int]:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number, whole or not."""
     return is_whole(value) or isinstance(value, float)
+
+
+def is_async(function: object) -> bool:
+    """Whether a call of it gives what is to be awaited: a function by `async def`, or an object that is called by one."""
+    call: object = getattr(type(function), "__call__", None)  # noqa: B004 - whether it is async, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def plain(value: object) -> object:

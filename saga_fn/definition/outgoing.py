@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from typing_extensions import TypeIs
 
-from saga_fn.arguments import check_key, check_size
+from saga_fn.arguments import check_key, check_size, is_async
 from saga_fn.codec.containers import is_sequence
 from saga_fn.codec.message import encode_message, kept_headers
 from saga_fn.core.hooks import Hook
@@ -171,7 +171,7 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Judge what was given."""
         for hook in Hook:
             given: object = getattr(self, hook.value)
-            if given is not None and not isinstance(given, Outgoing) and not _is_async(given):
+            if given is not None and not isinstance(given, Outgoing) and not is_async(given):
                 raise SagaDefinitionError(
                     f"{hook.value} must be an Outgoing message or an async function, not {shown(given)}",
                     hint=f'{hook.value}=Outgoing("orders.news"), or an `async def told(news: SagaNews) -> None`',
@@ -267,8 +267,3 @@ def check_together(count: int, size: int, most: int) -> None:
             limit=limit,
             hint="publish references to large data that is kept elsewhere, or publish from several steps, or the items of a fan-out",
         )
-
-
-def _is_async(function: object) -> bool:
-    call: object = getattr(type(function), "__call__", None)  # noqa: B004 - whether it is async, not whether it is there
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

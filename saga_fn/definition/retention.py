@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias, final
 
 import msgspec
 
+from saga_fn.arguments import is_async
 from saga_fn.core.ids import Micros
 from saga_fn.core.retention import Kept
 from saga_fn.definition.archive import ArchivedSaga
@@ -70,7 +70,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
                 "a Retention that names no end deletes nothing",
                 hint="say completed=, compensated= or failed=, or leave retention out",
             )
-        if self.archive is not None and not _is_async(self.archive):
+        if self.archive is not None and not is_async(self.archive):
             raise SagaDefinitionError(
                 f"archive must be an async function of one argument, not {shown(self.archive)}",
                 hint='archive=JsonlArchive("orders.jsonl"), or an `async def keep(sagas: Sequence[ArchivedSaga]) -> None`',
@@ -94,8 +94,3 @@ def _check(name: str, value: object) -> None:
             if name != "tombstone"
             else "tombstone=timedelta(days=365), or None: it is known for ever",
         )
-
-
-def _is_async(function: object) -> bool:
-    call: object = getattr(type(function), "__call__", None)  # noqa: B004 - whether it is async, not whether it is there
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

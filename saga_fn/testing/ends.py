@@ -9,7 +9,7 @@ from typing import Any, Final, final
 import attrs
 from typing_extensions import override
 
-from saga_fn.arguments import check_is, check_whole
+from saga_fn.arguments import check_is, check_whole, is_async
 from saga_fn.core.explore.ends import Rest, ends_of
 from saga_fn.core.ids import StepId
 from saga_fn.core.leftovers import LeftOver
@@ -193,7 +193,8 @@ def explore(
     Raises:
         ForbiddenEndError: There is an end that is forbidden.
         SagaDefinitionError: It is no definition.
-        SagaError: `most_states` is out of its range, or `forbid` is given and not all ends were found.
+        SagaError: `most_states` is out of its range, `forbid` is no function that answers at once, or it is given and not all
+            ends were found.
 
     Example::
 
@@ -204,6 +205,12 @@ def explore(
         definition, SagaDefinition, "a definition", error=SagaDefinitionError, hint="pass what @saga or build() made"
     )
     check_whole("most_states", most_states, least=1, most=_MOST_STATES)
+    given: object = forbid
+    if given is not None and (not callable(given) or is_async(given)):
+        raise SagaError(
+            f"forbid= is a function that says of an end at once whether there must be none such, not {shown(given)}",
+            hint="forbid=lambda end: end.is_left_over(charge)",
+        )
     found = ends_of(definition.plan, budget=most_states)
     name = definition.name or "saga"
     ends, stops = tuple(map(_end, found.ends)), tuple(map(_end, found.stops))

@@ -355,7 +355,9 @@ class Scene:
         self.calling.release()
         try:
             over = await self._drive(lambda: True if self._driving or not ends.awaited else None, None, past_waits=True)
-        except Exception as error:  # noqa: BLE001 - whoever awaits an end is to hear it
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whoever awaits an end is to hear it: pytest.fail() raises no Exception
             self._failure = self._failure or error
             for saga_id in ends.awaited:
                 ends.heard(saga_id, error)

@@ -29,11 +29,11 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.explore import offers, walk
 from saga_fn.core.explore.ends import Ends, Rest, ends_of, happenings, shortened, variants
-from saga_fn.core.explore.shapes import MOST_ITEMS, SAME, cut_plan
+from saga_fn.core.explore.shapes import SAME, cut_plan
 from saga_fn.core.explore.story import told
 from saga_fn.core.explore.view import view_of
 from saga_fn.core.facts import due
-from saga_fn.core.ids import Micros, Moment, PlanId, StepId, item_of
+from saga_fn.core.ids import Micros, Moment, PlanId, StepId
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus, project
@@ -78,6 +78,7 @@ SHAPES = {
     "refusal settles": Plan.of(step("a", unknown_retry=THRICE, has_unknown_policies=True)),
     "condition": Plan.of(step("a"), step("b", "a", when=True), step("c", "b")),
     "fan-out": Plan.of(step("a"), step("b", "a", concurrency=2)),
+    "fan-out, one after the other": Plan.of(step("a"), step("b", "a", concurrency=1)),
     "wait": Plan.of(step("a"), wait("w", "a"), step("b", "w")),
     "wait with a timeout": Plan.of(step("a"), wait("w", "a", timeout=DAY)),
     "wait with a default": Plan.of(step("a"), wait("w", "a", timeout=DAY, default=True)),
@@ -103,19 +104,6 @@ def _told(plan: Plan, state: SagaState) -> _Told:
         tuple((each.step_id, each.status) for each in report_of(plan, state)),
         tuple((left.step_id, left.kind) for left in left_over(plan, state)),
     )
-
-
-def _but_for_which_item(found: set[_Told]) -> set[str]:
-    """The ends in which no item of a fan-out is told from another: one of them stands for those that are alike."""
-    return {
-        repr(
-            (
-                status,
-                sorted((step.partition("[")[0], how, [kind for s, kind in left if s == step]) for step, how in steps),
-            )
-        )
-        for status, steps, left in found
-    }
 
 
 def _waits_for_a_person(plan: Plan, state: SagaState) -> bool:
@@ -160,12 +148,12 @@ def _by_walking(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> tuple[set[_Told]
             variant = replace(event, inputs=inputs)
             yield variant, transition(plan, state, variant).unwrap()
 
-    def items(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
-        return tuple(tuple(item_of(step, number) for number in range(MOST_ITEMS)) for step in plan.concurrencies)
+    def none(_: Plan) -> tuple[tuple[StepId, ...], ...]:
+        return ()
 
     monkeypatch.setattr(walk, "events_for", by_itself)
     monkeypatch.setattr(walk, "variants", together)
-    monkeypatch.setattr(walk, "interchangeable", items)
+    monkeypatch.setattr(walk, "interchangeable", none)
     cut = cut_plan(plan)
     walked = walk.Walk([cut], 200_000, 0)
     walked.run()
@@ -181,9 +169,8 @@ def test_the_ends_by_itself_are_those_of_the_walk_over_everything(plan: Plan, mo
     assert not found.bounded
     ends, stops = _found(found)
     all_ends, all_stops = _by_walking(plan, monkeypatch)
-    assert _but_for_which_item(ends) == _but_for_which_item(all_ends)
-    assert _but_for_which_item(stops) == _but_for_which_item(all_stops)
-    assert (len(ends), len(stops)) == (len(_but_for_which_item(ends)), len(_but_for_which_item(stops)))
+    assert ends == all_ends
+    assert stops == all_stops
 
 
 def test_a_walk_that_comes_to_its_bound_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -75,6 +76,34 @@ def test_a_way_names_the_items_that_its_end_names() -> None:
                 assert told[-1] == f"{item} is undone", end
             elif end.steps.get(item) is StepStatus.SUCCEEDED:
                 assert told == [f"{item} succeeds"], end
+
+
+def test_of_two_items_either_may_fail_alone_and_a_law_may_name_either() -> None:
+    pairs = {(end.steps.get("charge[0]"), end.steps.get("charge[1]")) for end in explore(party).ends}
+    failed, undone = StepStatus.FAILED, StepStatus.COMPENSATED
+    assert {(failed, undone), (undone, failed)} <= pairs
+    for one, other in (("charge[0]", "charge[1]"), ("charge[1]", "charge[0]")):
+        wanted = {one: failed, other: undone}
+
+        def law(end: SagaEnd, wanted: dict[str, StepStatus] = wanted) -> bool:
+            return wanted.items() <= end.steps.items()
+
+        with pytest.raises(ForbiddenEndError):
+            explore(party, forbid=law)
+
+
+@saga("queue")
+def queue(orders: StepRef[list[Order]]) -> None:
+    charge.each(concurrency=1)(orders)
+
+
+def test_of_items_one_after_the_other_none_is_done_behind_one_that_failed_at_once() -> None:
+    undone, failed = StepStatus.COMPENSATED, StepStatus.FAILED
+    pairs = [
+        (end.steps.get("charge[0]"), end.steps.get("charge[1]")) for end in explore(queue).ends if not end.left_over
+    ]
+    assert (undone, failed) in pairs
+    assert (failed, undone) not in pairs
 
 
 def test_an_end_that_needs_the_deadline_tells_of_it() -> None:
@@ -175,3 +204,20 @@ def test_a_law_that_raises_says_so_by_itself() -> None:
 
     with pytest.raises(ZeroDivisionError):
         explore(sale, forbid=law)
+
+
+async def _later(end: SagaEnd) -> bool:
+    raise AssertionError(end)
+
+
+class _Later:
+    async def __call__(self, end: SagaEnd) -> bool:
+        raise AssertionError(end)
+
+
+@pytest.mark.parametrize(
+    "given", [5, "charge", True, _later, _Later()], ids=["5", "text", "True", "async", "async call"]
+)
+def test_what_is_no_law_is_refused_before_the_walk(given: Callable[[SagaEnd], bool]) -> None:
+    with pytest.raises(SagaError, match=r"forbid= is a function"):
+        explore(sale, forbid=given, most_states=1)  # a walk would come to its bound first

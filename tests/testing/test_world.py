@@ -365,6 +365,26 @@ async def test_an_assertion_in_a_fake_fails_the_test() -> None:
             await orders.run(Order())
 
 
+class NoError(BaseException):
+    """As pytest.fail() and pytest.skip() raise one: no Exception."""
+
+
+@pytest.mark.parametrize("awaited", ["run", "result", "outcome", "until"])
+async def test_whoever_awaits_an_end_hears_of_a_fake_that_fails_or_skips_the_test(awaited: str) -> None:
+    with pytest.raises(NoError, match="must not be called"):  # noqa: PT012
+        async with World() as world, asyncio.timeout(60):
+            orders = world.register(shop)
+            world.fake(charge, raises=NoError("must not be called"))
+            if awaited == "run":
+                await orders.run(Order())
+            run = await orders.start(Order())
+            if awaited == "result":
+                await run.result()
+            if awaited == "outcome":
+                await run.outcome()
+            await world.until(run)
+
+
 async def test_a_fake_that_returns_what_the_step_could_not_fails_the_test() -> None:
     with pytest.raises(  # noqa: PT012
         WorldError, match=r"the fake of step 'charge' has returned 7.*\nHINT: .* what the step returns: str"

@@ -48,7 +48,7 @@ from saga_fn.core.explore.story import told
 from saga_fn.core.explore.timers import SOON, firing
 from saga_fn.core.explore.view import view_of
 from saga_fn.core.facts import due
-from saga_fn.core.ids import Micros, StepId, item_of
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.projection import SagaStatus, project
@@ -137,15 +137,13 @@ _Reasons: TypeAlias = tuple[tuple[StepId, ParkReason], ...]
 class _Walk:
     """Breadth-first; states are known by their number, in the order in which they were found.
 
-    States that differ by which item of a fan-out is which have one number. The one that was found first stands for them as it is,
-    and goes on from there: if its items changed their names on the way, no saga could go the way that is told.
+    Each item of a fan-out keeps its name: a law of a test may name one, and items that begin one after the other are not alike.
     """
 
     def __init__(self, plan: Plan, budget: int) -> None:
         self.plan = plan
         self.budget = budget
         self.bounded = False
-        self.items = [tuple(item_of(step, number) for number in range(MOST_ITEMS)) for step in plan.concurrencies]
         self.numbers: dict[bytes, int] = {}
         self.known: set[SagaState] = set()
         self.states: list[SagaState] = []
@@ -169,23 +167,24 @@ class _Walk:
         if state in self.known:
             return
         reasons = _reasons(state, () if source is None else self.reasons[source])
-        key = msgspec.msgpack.encode(view_of(self.plan, state, self.items))
+        seen = view_of(self.plan, state, ())
+        key = msgspec.msgpack.encode(seen)
         number = self.numbers.get(key)
         if number is None:
             if len(self.states) >= self.budget:
                 self.bounded = True
                 return
             self.numbers[key] = len(self.states)
-            self.states.append(view_of(self.plan, state, ()))
+            self.states.append(seen)
             self.found_by.append((source, event))
             self.reasons.append(reasons)
         elif reasons != self.reasons[number]:
-            _ = self.others.setdefault((number, reasons), (view_of(self.plan, state, ()), (source, event)))
+            _ = self.others.setdefault((number, reasons), (seen, (source, event)))
         self.known.add(state)
 
     def _told(self) -> Ends:
-        ends: dict[str, Rest] = {}
-        stops: dict[str, Rest] = {}
+        ends: dict[Rest, Rest] = {}
+        stops: dict[Rest, Rest] = {}
         others = [(state, edge, why) for (_, why), (state, edge) in self.others.items()]
         for state, edge, reasons in (*zip(self.states, self.found_by, self.reasons, strict=True), *others):
             if state.ended:
@@ -194,7 +193,7 @@ class _Walk:
                 self._tell(stops, state, edge, reasons)
         return Ends(tuple(ends.values()), tuple(stops.values()), len(self.states), self.bounded)
 
-    def _tell(self, found: dict[str, Rest], state: SagaState, edge: _Edge, reasons: _Reasons) -> None:
+    def _tell(self, found: dict[Rest, Rest], state: SagaState, edge: _Edge, reasons: _Reasons) -> None:
         rest = Rest(
             project(self.plan, state).status,
             tuple((step.step_id, step.status) for step in report_of(self.plan, state)),
@@ -202,17 +201,8 @@ class _Walk:
             tuple((left.step_id, left.kind) for left in left_over(self.plan, state)),
             (),
         )
-        likeness = self._but_for_which_item(rest)
-        if likeness not in found:
-            found[likeness] = attrs.evolve(rest, story=self._story(state, edge))
-
-    def _but_for_which_item(self, rest: Rest) -> str:
-        """The end as a text in which no item of a fan-out is told from another: equal for ends that are alike."""
-        said: dict[StepId, list[str]] = {step: [] for step, _ in rest.steps}
-        for step, fact in (*rest.steps, *rest.parked, *rest.left_over):
-            said[step].append(repr(fact))
-        items = [sorted(said.pop(item) for item in group if item in said) for group in self.items]
-        return repr((rest.status, said, items))
+        if rest not in found:
+            found[rest] = attrs.evolve(rest, story=self._story(state, edge))
 
     def _story(self, state: SagaState, edge: _Edge) -> tuple[str, ...]:
         story: list[str] = []

@@ -57,7 +57,7 @@ class Ends:
         """The sagas that somebody waits for at this moment."""
         return tuple(self._waiting)
 
-    def heard(self, saga_id: UUID, error: Exception | None = None) -> None:
+    def heard(self, saga_id: UUID, error: BaseException | None = None) -> None:
         """Have whoever waits for the saga read it now; or, where it will never end, hear that by this error."""
         for told in list(self._waiting.get(saga_id, ())):
             if not told.done():
