@@ -87,7 +87,7 @@ async def test_under_load_they_tell_what_the_database_holds(make: Make) -> None:
         "turns": Shop(fails={"ship": 10**6}),
         "fails": Shop(fails={"ship": 10**6, "refund charge": 10**6}),
     }
-    async with make(instruments=instruments) as orchestrator:
+    async with make(instruments=instruments, lease=timedelta(seconds=30)) as orchestrator:
         told = Observed(orchestrator)
         for name, shop in shops.items():
             retry = FixedRetry(max_attempts=2, delay=timedelta(0))
