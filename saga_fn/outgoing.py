@@ -77,7 +77,7 @@ class Publisher(Protocol):
 
     One that is also an async context manager is entered before its first batch, in the event loop of the orchestrator, and left when
     the orchestrator is left. If entering raises, that is tried again at growing delays, and its messages wait. Each call has a time
-    limit, `OutgoingOptions.timeout`, and is cancelled after it.
+    limit, `OutgoingOptions.timeout`, and is cancelled after it. Let it end then: one that goes on is told of, and its messages wait.
     """
 
     async def publish(self, messages: Sequence[OutgoingMessage], /) -> Sequence[PublishOutcome]:

@@ -697,6 +697,8 @@ class AttentionKind(enum.StrEnum):
     """Outgoing messages are dead: they were refused for good, or failed as often as they are tried."""
     MESSAGES_WAIT = "messages_wait"
     """Outgoing messages have waited for longer than ten minutes: their broker is down, or no process has its publisher."""
+    PUBLISHER = "publisher"
+    """A publisher, or a hook, of this process goes on with a call though that was cut short after its time limit."""
     CONSUMER = "consumer"
     """A consumer of this process loses its broker again and again, though it can connect."""
     RETENTION = "retention"

@@ -218,6 +218,7 @@ MENDS: Final[Mapping[AttentionKind, str]] = {
     AttentionKind.JOURNAL_MONTHS: "saga-fn migrate --journal-partitions",
     AttentionKind.DEAD_MESSAGES: "saga-fn outgoing list, then saga-fn outgoing redrive ID or saga-fn outgoing discard ID",
     AttentionKind.MESSAGES_WAIT: "look at the broker; give a worker publishers= for the topic",
+    AttentionKind.PUBLISHER: "let the publisher, or the hook, end when it is cancelled; restart the process",
     AttentionKind.CONSUMER: "take the message out of the queue that the broker's client library cannot read",
     AttentionKind.RETENTION: "mend the archive; saga-fn prune tries again",
 }

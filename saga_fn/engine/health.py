@@ -116,8 +116,14 @@ def _of_this_process(engine: SagaEngine, worker: Worker) -> list[Attention]:
         found.append(_slots_held(engine, worker.slots_held))
     if engine.suspects.waited:
         found.append(_suspects(engine.suspects))
+    found += [_hangs(lane.name) for lane in engine.relay.lanes if lane.hangs]
     found += [Attention(AttentionKind.CONSUMER, text) for ask in engine.troubles if (text := ask()) is not None]
     return found
+
+
+def _hangs(topics: str) -> Attention:
+    text = f"the publisher of {topics} goes on with a call that was cut short: the messages that it publishes wait"
+    return Attention(AttentionKind.PUBLISHER, text)
 
 
 def _kept(name: str, version: int, why: str) -> Attention:

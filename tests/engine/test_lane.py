@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
-from saga_fn import SagaOrchestrator, steady
+from saga_fn import AttentionKind, Outgoing, SagaOrchestrator, StepRef, saga, steady, step
+from saga_fn.engine.hold import lane as lane_module
+from saga_fn.engine.hold import relay_sweep
 from saga_fn.engine.hold.lane import Lane
-from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, PublishOutcome
+from saga_fn.engine.observe.of_process import PublisherFailed, PublisherRecovered
+from saga_fn.outgoing import FailedForNow, OutgoingMessage, OutgoingOptions, Published, PublishOutcome
 from saga_fn.store.records import HeldMessage, OutgoingRow
 from tests.support.broker import Broker
+from tests.support.observed import Observed
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 
@@ -107,6 +112,46 @@ async def test_a_publisher_that_fails_for_all_is_down_though_no_message_could_be
     assert lane.down
     (alone,) = await lane.publish([message(1)], begin_by=[115.0])
     assert isinstance(alone, FailedForNow)
+
+
+@pytest.mark.parametrize("kind", ["publisher", "hook"])
+async def test_a_call_that_goes_on_though_it_was_cut_short_is_told_and_costs_no_other_publisher_anything(
+    kind: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "_TO_END", 0.05)
+    monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
+    end, broker = asyncio.Event(), Broker()
+
+    async def deaf(_: object) -> list[PublishOutcome]:
+        while not end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await end.wait()
+        return [Published()]
+
+    @step(publishes=(Outgoing("orders.paid"), Outgoing("deaf")) if kind == "publisher" else Outgoing("orders.paid"))
+    async def pays(order: int) -> int:
+        return order
+
+    @saga("order", on_completed=deaf if kind == "hook" else None)
+    def paying(order: StepRef[int]) -> StepRef[int]:
+        return pays(order)
+
+    options = OutgoingOptions(timeout=timedelta(milliseconds=50))
+    name = "on_completed" if kind == "hook" else "deaf"
+    async with make(publishers={"orders.*": broker, "deaf": deaf}, outgoing=options) as orchestrator:
+        observed = Observed(orchestrator)
+        try:
+            handle = orchestrator.register(paying)
+            await handle.start(1)
+            await until(lambda: any(each.topics == name and each.hangs for each in observed.all(PublisherFailed)))
+            found = [each for each in (await orchestrator.health()).attention if each.kind is AttentionKind.PUBLISHER]
+            assert [name in each.text for each in found] == [True]
+            await handle.start(2)
+            await broker.until(2)
+        finally:
+            end.set()
+        await until(lambda: any(each.topics == name for each in observed.all(PublisherRecovered)))
+        assert not any(each.kind is AttentionKind.PUBLISHER for each in (await orchestrator.health()).attention)
 
 
 @pytest.mark.parametrize("how", ["written", "taken"])

@@ -33,6 +33,8 @@ _CLEAN_UP: Final = 2.0
 """Seconds that a publisher may take to be left."""
 LONGEST_REASON: Final = 500
 """Characters of what is stored of a reason."""
+_TO_END: Final = 2.0
+"""Seconds that a publisher may take to end once its call is cut short; then this is told."""
 _PROBES: Final = 2
 """If a call for many has failed, so many are tried alone: if all of these fail, the publisher is what has failed."""
 
@@ -81,8 +83,17 @@ class Line(msgspec.Struct, eq=False):
 class Lane:
     """The messages that wait for one publisher. `pattern` is the key that it was given by."""
 
-    def __init__(self, pattern: str, publisher: AnyPublisher, *, timeout: float | None, room: int, batch: int) -> None:
-        """`timeout`: how many seconds a call may take; None for a publisher that bounds its own."""
+    def __init__(
+        self,
+        pattern: str,
+        publisher: AnyPublisher,
+        *,
+        timeout: float,
+        room: int,
+        batch: int,
+        bounds_its_own: bool = False,
+    ) -> None:
+        """`timeout`: how many seconds a call may take; with `bounds_its_own` the publisher sees to that itself."""
         self.name: str = shown_topic(pattern)
         """The pattern, or the name of the hook that it stands for."""
         self.publisher = publisher
@@ -100,7 +111,11 @@ class Lane:
         self.has_more: bool = False
         """Whether the store has messages for it that had no room."""
         self.pause: Backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self.is_hang_told: bool = False
+        """Whether the log says that the present call does not end."""
         self._timeout = timeout
+        self._limit = None if bounds_its_own else timeout
+        self._began: float | None = None
         self._most = room
         self._bytes = 0
         self._entered: AbstractAsyncContextManager[object] | None = None
@@ -120,6 +135,11 @@ class Lane:
         """It waits no more."""
         self.messages -= 1
         self._bytes -= len(message.body)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the present call goes on though it was cut short: nothing can end a task that swallows that."""
+        return self._began is not None and steady.now() > self._began + self._timeout + _TO_END
 
     async def publish(
         self, messages: Sequence[OutgoingMessage], begin_by: Sequence[float]
@@ -171,8 +191,9 @@ class Lane:
     async def _call(self, messages: Sequence[OutgoingMessage]) -> Sequence[PublishOutcome] | FailedForNow:
         """The outcomes; FailedForNow if the call has failed as a whole."""
         asked, self.error = cancellations(), None
+        self._began, self.is_hang_told = steady.now(), False
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._limit):
                 await self._enter()
                 # A list of its own: it may take out of it what it has published.
                 found = _judged(await self._publish_now(list(messages)))
@@ -183,6 +204,8 @@ class Lane:
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return self._failed(error)
+        finally:
+            self._began = None
         if len(found) != len(messages):
             return self._failed(TypeError("it gave no outcome for each message"))
         return found
@@ -193,8 +216,8 @@ class Lane:
 
     def _failed(self, error: BaseException) -> FailedForNow:
         self.error = name_of_type(error)
-        if isinstance(error, TimeoutError) and not error.args and self._timeout is not None:
-            return FailedForNow(f"TimeoutError: not published within {self._timeout:g} s")
+        if isinstance(error, TimeoutError) and not error.args and self._limit is not None:
+            return FailedForNow(f"TimeoutError: not published within {self._limit:g} s")
         return FailedForNow(message_of(f"{name_of_type(error)}: {message_of(error)}", LONGEST_REASON))
 
     async def _enter(self) -> None:

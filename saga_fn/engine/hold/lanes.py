@@ -41,24 +41,33 @@ class Lanes:
     @property
     def all(self) -> list[Lane]:
         """The lanes of the publishers that were given something."""
-        return list(self._by_pattern.values())
+        return list(dict.fromkeys(self._by_pattern.values()))
 
     def of(self, topic: str) -> Lane | None:
         """The lane of a topic; None if this process has no publisher for it."""
         pattern = self._topics.pattern_of(topic)
         publisher = None if pattern is None else self._topics.by_pattern[pattern]
         if publisher is not None and pattern is not None:
-            return self._of_publisher(pattern, publisher, self._options.timeout.total_seconds())
+            return self._of_publisher(pattern, publisher)
         if self.hooks is None or not self.hooks.knows(topic):
             return None
-        return self._by_pattern.get(topic) or self._of_publisher(topic, self.hooks.publisher(topic), None)
+        return self._by_pattern.get(topic) or self._of_publisher(
+            topic, self.hooks.publisher(topic), bounds_its_own=True
+        )
 
-    def _of_publisher(self, pattern: str, publisher: AnyPublisher, timeout: float | None) -> Lane:
+    def _of_publisher(self, pattern: str, publisher: AnyPublisher, *, bounds_its_own: bool = False) -> Lane:
         found = self._by_pattern.get(pattern)
         if found is None:
             same = next((lane for lane in self._by_pattern.values() if lane.publisher is publisher), None)
-            room, batch = self._options.waiting, self._options.batch
-            found = same or Lane(pattern, publisher, timeout=timeout, room=room, batch=batch)
+            options = self._options
+            found = same or Lane(
+                pattern,
+                publisher,
+                timeout=options.timeout.total_seconds(),
+                room=options.waiting,
+                batch=options.batch,
+                bounds_its_own=bounds_its_own,
+            )
             self._by_pattern[pattern] = found
         return found
 

@@ -16,7 +16,7 @@ from saga_fn.engine.hold.lane import Lane
 from saga_fn.engine.hold.lanes import Lanes
 from saga_fn.engine.hold.relay_store import RelayStore
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import RelayHeldUp
+from saga_fn.engine.observe.of_process import PublisherFailed, RelayHeldUp
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.records import HeldMessage
@@ -138,7 +138,15 @@ class Sweep:
                     self._observers.tell(RelayHeldUp(error, is_taking=True))
             for lane in self._lanes.all:  # other code may have cancelled its task
                 self._holder.work(lane)
+                self._tell_if_it_hangs(lane)
             await self._rest()
+
+    def _tell_if_it_hangs(self, lane: Lane) -> None:
+        """Say once of a call that it does not end: nothing else would, before it has."""
+        if lane.hangs and not lane.is_hang_told:
+            lane.is_hang_told = lane.is_told = True
+            reason = "its call goes on though it was cut short"
+            self._observers.tell(PublisherFailed(lane.name, reason, hangs=True))
 
     async def _rest(self) -> None:
         while (left := self._next_look - steady.now()) > 0:

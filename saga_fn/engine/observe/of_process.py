@@ -367,14 +367,19 @@ class PublisherFailed(FactBase, frozen=True):
         topics: The key that it was given by: a topic, or a prefix with a star.
         reason: The failure in words.
         error: The type name of what it raised; None if it has said itself that it failed. Default: None.
+        hangs: Whether its call goes on though it was cut short. Default: False.
     """
 
     topics: str
     reason: str
     error: str | None = None
+    hangs: bool = False
 
     @override
     def _line(self) -> Line:
+        if self.hangs:
+            text = "the publisher of %s goes on with a call that was cut short, its messages wait: it must not swallow CancelledError"
+            return Line(logging.WARNING, text, (printable(self.topics),), logger=PROCESS)
         if self.error is None:
             text = "the publisher of %s fails, its messages wait: SagaAdmin.outgoing says why"
             return Line(logging.WARNING, text, (printable(self.topics),), logger=PROCESS)
