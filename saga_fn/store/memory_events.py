@@ -166,9 +166,6 @@ class MemoryKeptEvents:
         name, aggregation_id = key
         return [row for row in self._sagas() if row.aggregation_id == aggregation_id and row.name == name]
 
-    def _ended(self, key: tuple[str, str]) -> bool:
-        return any(row.ended_at is not None for row in self._of(key))
-
     def _is_over(self, key: tuple[str, str], sent_at: datetime) -> bool:
         """Whether one of the key has ended, and none is active that had begun when an event was sent."""
         of_key = self._of(key)

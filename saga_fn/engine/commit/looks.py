@@ -56,11 +56,15 @@ class Looks(Generic[Q, A]):
 
     async def _send(self, shard: int, batch: list[_Look[Q, A]]) -> None:
         refusals = (RowRejectedError, StoreBusyError, StoreRefusedError, StatementFailedError)
-        with telling_all(batch, _Look.fail):
-            await by_halves(batch, partial(self._answer, shard), _Look.fail, may_be_about_some=refusals)
+        with telling_all(batch, _fail):
+            await by_halves(batch, partial(self._answer, shard), _fail, may_be_about_some=refusals)
 
     async def _answer(self, shard: int, batch: Sequence[_Look[Q, A]]) -> None:
         found = await self._ask(shard, [look.asked for look in batch])
         for look, answer in zip(batch, found, strict=True):
             if not look.found.done():  # whoever asked may have gone
                 look.found.set_result(answer)
+
+
+def _fail(look: _Look[Q, A], error: BaseException) -> None:
+    look.fail(error)
