@@ -91,7 +91,7 @@ _TRUNCATED: Final = "truncated"
 def saga_in(line: str | bytes) -> ExportedSaga | None:
     """The saga of that line; None for one that is torn: a process died while it wrote it. Raises DamagedError for any other."""
     try:
-        found = _decode(line)
+        found = _decode(line.rstrip())  # the end of the line, in a text that is torn, would be no JSON
     except msgspec.ValidationError as error:
         raise DamagedError(f"it is JSON, but no saga: {error}") from None
     except (ValueError, RecursionError) as error:

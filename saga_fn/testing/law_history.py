@@ -19,6 +19,8 @@ from saga_fn.testing.law_cases import Act, Lies, written
 
 _LONGEST: Final = 400
 """Characters of a value that is written as Python."""
+CASE_KEY: Final = "the saga of a law"
+"""The saga of each case is started under this key, so that it has the same id in all of them, and in the program."""
 LACKS: Final = "# To run it, put in for"
 """The beginning of the first line of a program that does not run as it is."""
 
@@ -140,7 +142,7 @@ def program_of(
     body.append(f"{writer.name_of(fakes, 'fakes')}(world)")
     body += [act.said for act in acts]
     data = writer.value(start, definition.initial_type, f"{saga}.initial_type")
-    body.append(f"run = await handle.start({data})")
+    body.append(f"run = await handle.start({data}, idempotency_key={written(CASE_KEY)})")
     for each in did:
         match each:
             case Run(past_waits=past_waits):

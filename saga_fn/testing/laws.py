@@ -17,13 +17,15 @@ from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answe
 from saga_fn.core.foretelling import Call as Called
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.definition import AnySaga, Done, Event, SagaDefinition
+from saga_fn.definition.correlation import fingerprint
+from saga_fn.engine.requests.outside_event import Delivery
 from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
 from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
 from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
-from saga_fn.testing.law_history import LACKS, LoseLease, Move, Run, Send, program_of
+from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
 
@@ -56,6 +58,10 @@ class LawError(SagaError, AssertionError):
             if not history.startswith(LACKS)
             else "put into the program above what its first line names, and run it: it does the same, and prints each call",
         )
+
+
+class _OtherThingError(Exception):
+    """The saga waits for an event of that name, but about another thing than each that is given."""
 
 
 class LawNotJudgedError(SagaError, unittest.SkipTest):
@@ -133,7 +139,8 @@ def laws(
       of their answers is accepted. Then a fault, or the undisturbed saga, has to explain each failure;
     - a step that is called again with the same input has the same idempotency key. Under one key it returns the same, and
       its probe tells of the same;
-    - if it ends as the undisturbed saga does, the fakes hold the same; if all was undone, they hold what they held before.
+    - if it ends as the undisturbed saga does, the fakes hold the same; if all was undone, they hold what they held before. The
+      saga has the same id in each case, so the idempotency keys are the same.
 
     Args:
         definition: The definition.
@@ -147,8 +154,9 @@ def laws(
         The cases, the undisturbed one first, each with a readable `id`.
 
     Raises:
-        SagaDefinitionError: It is no definition, `fakes` is no function, or `events` is no list of events with payloads.
-        PayloadError: `start`, or the payload of an event, is not of its type.
+        SagaDefinitionError: It is no definition, `fakes` is no function, or `events` is no list of events with payloads. A case
+            raises it where the saga waits for an event about another thing than those that are given.
+        PayloadError: `start`, or the payload of an event, is not of its type; or a correlation id is none.
 
     Example::
 
@@ -190,6 +198,8 @@ def _checked(events: object) -> tuple[Sent, ...]:
             raise SagaDefinitionError(f"an event stands with its payload, not as {shown(given)}", hint=hint)
         sent = cast("Sent", each)
         _ = sent[0].payload_of(sent[0].names[0]).encode(sent[1])
+        if len(sent) == 3:  # noqa: PLR2004 - as `Sent` says
+            _ = fingerprint(sent[2])
         found.append(sent)
     return tuple(found)
 
@@ -248,6 +258,8 @@ class _Trial:
                     scenario.id, "the saga took another course, on which this does not befall it"
                 ) from error
             raise LawError(scenario.id, error.fact, self._history(acts, did)) from error
+        except _OtherThingError as error:
+            raise LawNotJudgedError(scenario.id, str(error)) from error
         except Exception as error:
             raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history(acts, did)) from error
         if fact is not None:
@@ -274,6 +286,10 @@ class _Trial:
         scenario, did = Scenario("undisturbed"), list[Move]()
         try:
             self._usual = await self._play(scenario, (), did)
+        except _OtherThingError as error:
+            raise SagaDefinitionError(
+                str(error), hint='events=[(paid, Paid(), "order-7")], with the id that correlate= gives for `start`'
+            ) from error
         except Exception as error:
             raise LawError(scenario.id, f"{type(error).__name__}: {error}", self._history((), did)) from error
         return self._usual
@@ -294,7 +310,8 @@ class _Trial:
             before = None if books is None else copy.deepcopy(books())
             for act in acts:
                 act.do(world)
-            run = await handle.start(self.start)
+            # The same id each time, which is in the idempotency keys that the fakes are given: so their books can be compared.
+            run = await handle.start(self.start, idempotency_key=CASE_KEY)
             await self._drive(world, run, scenario, did)
             snapshot = await world.admin.get_saga(run.id)
             records = await world.orchestrator.engine.store.journal(run.id)
@@ -314,7 +331,7 @@ class _Trial:
         """Run the saga, and send it what it waits for."""
         if scenario.events_come == "early" or scenario.loses_lease_at is not None:
             for early in range(len(self.events)):
-                await self._send(world, run, early, "early", did)
+                await self._send(world, run, early, f"early {early}", did)
         if scenario.loses_lease_at is not None:
             did.append(LoseLease(scenario.loses_lease_at))
             try:
@@ -322,27 +339,41 @@ class _Trial:
             except WorldError as error:
                 raise NeverCameError(error.fact) from error
             world.lose_lease(run)
-        for move in range(_MOST_MOVES):
+        for _ in range(_MOST_MOVES):
             did.append(Run())
             await world.run()
             seen = await run.snapshot()
             if seen.status.is_terminal:
                 return
             awaited = {name for wait in seen.waiting_for for name in wait.events}
-            number = next((at for at, each in enumerate(self.events) if awaited & set(each[0].names)), None)
-            if number is None or scenario.events_come == "never":
+            numbers = [at for at, each in enumerate(self.events) if awaited & set(each[0].names)]
+            if not numbers or scenario.events_come == "never":
                 did.append(Run(past_waits=True))
                 await world.run(past_waits=True)
             else:
-                for _ in range(2 if scenario.events_come == "twice" else 1):
-                    await self._send(world, run, number, str(move), did)
+                await self._send_awaited(world, run, numbers, scenario, did)
             if (await run.snapshot()).revision == seen.revision:
                 return
 
-    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str, did: list[Move]) -> None:
+    async def _send_awaited(
+        self, world: World, run: SagaRun[Any], numbers: Sequence[int], scenario: Scenario, did: list[Move]
+    ) -> None:
+        """Send the first of these events that a wait takes."""
+        move = len(did)
+        for number in numbers:
+            event_id = f"{move} {number}"  # two of one name are two events
+            taken = await self._send(world, run, number, event_id, did)
+            if scenario.events_come == "twice":
+                _ = await self._send(world, run, number, event_id, did)
+            if taken is not Delivery.BUFFERED:
+                return
+        names = " or ".join(shown(self.events[number][0].names[0]) for number in numbers)
+        raise _OtherThingError(f"the saga waits for {names} about another thing than the events that are given")
+
+    async def _send(self, world: World, run: SagaRun[Any], number: int, event_id: str, did: list[Move]) -> Delivery:
         each = self.events[number]
         did.append(Send(number, event_id))
-        _ = await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
+        return await world.send(run, each[0], each[1], event_id=event_id, correlation_id=_about(each))
 
     # The laws.
 

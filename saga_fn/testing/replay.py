@@ -53,6 +53,8 @@ class ReplayKind(enum.StrEnum):
 
     DAMAGED = "damaged"
     """The line, or an entry of it, is none that an export has."""
+    INCOMPLETE = "incomplete"
+    """The export holds no saga, ends in the middle of a line, or lacks the plan that a saga ran by."""
     NOT_REGISTERED = "not_registered"
     """This build has no definition of that name and version."""
     NOT_FOLDED = "not_folded"
@@ -129,7 +131,7 @@ class Replayed:
     entries: int
     """The number of their journal entries."""
     torn: int
-    """The number of lines that were left out, for they are no JSON: a process died while it wrote them."""
+    """The number of lines that were left out, for they are no JSON: a process died while it wrote them. A last one is a finding."""
     findings: tuple[ReplayFinding, ...]
     """The findings, up to 1,000 of each kind: of each saga the first one of it, and of a live one those where it stands."""
     found: int
@@ -180,6 +182,7 @@ def replay(export: Export, orchestrator: SagaOrchestrator, /) -> Replayed:
 
     Raises:
         SagaError: The export cannot be read, or the orchestrator is none. A line that cannot be read is a finding.
+            An export that holds no saga is one, and so is one that is torn at its end.
 
     Example::
 
@@ -196,6 +199,7 @@ def replay(export: Export, orchestrator: SagaOrchestrator, /) -> Replayed:
     judge = _Judge(orchestrator)
     for number, line in enumerate(lines_of(export), 1):
         judge.judge(number, line)
+    judge.judge_whole()
     return Replayed(
         judge.sagas,
         judge.entries,
@@ -214,32 +218,23 @@ class _Judge:
         self._registry = orchestrator.engine.registry
         self._seen: set[tuple[UUID, int]] = set()
         self._missing: set[tuple[str, int]] = set()
+        self._last = 0
+        self._is_torn = False
+        """Whether the last line was torn."""
         self.sagas = self.entries = self.torn = 0
         self.by_kind: Counter[ReplayKind] = Counter()
         self.findings: list[ReplayFinding] = []
 
     def judge(self, number: int, line: str | bytes) -> None:
         """Judge a line. A saga that stands in the export twice, as it was, is judged once."""
+        self._last, self._is_torn = number, False
         try:
             exported = saga_in(line)
         except DamagedError as error:
-            self._keep(
-                ReplayFinding(
-                    kind=ReplayKind.DAMAGED,
-                    line=number,
-                    saga_id=None,
-                    saga_name=None,
-                    version=None,
-                    entry=None,
-                    event=None,
-                    step=None,
-                    fact=error.fact,
-                    hint=_EXPORT_AGAIN,
-                    stands_there=False,
-                )
-            )
+            self._keep(_of_line(ReplayKind.DAMAGED, number, error.fact, _EXPORT_AGAIN))
             return
         if exported is None:
+            self._is_torn = True
             self.torn += 1
             return
         if (exported.id, exported.revision) in self._seen:
@@ -260,6 +255,17 @@ class _Judge:
             if (each.kind, each.stands_there) not in told:
                 told.add((each.kind, each.stands_there))
                 self._keep(each)
+        if not told and of_saga.lacks_plan(registered):
+            self._keep(of_saga.incomplete())
+
+    def judge_whole(self) -> None:
+        """Judge what there was, after the last line."""
+        line = max(self._last, 1)
+        if self._is_torn:
+            fact = "the export ends in the middle of a line, so more may have stood behind it"
+            self._keep(_of_line(ReplayKind.INCOMPLETE, line, fact, _WHOLE))
+        elif not self.sagas and not self.findings:
+            self._keep(_of_line(ReplayKind.INCOMPLETE, line, "the export holds no saga", _NO_SAGA))
 
     def _keep(self, finding: ReplayFinding) -> None:
         self.by_kind[finding.kind] += 1
@@ -278,6 +284,7 @@ class _OfSaga:
         self._is_last = False
         self._is_known = True
         """Whether it is known by which plan the saga ran. Else its journal is folded by this build's alone."""
+        self._lacks_plan = False
 
     def not_registered(self) -> ReplayFinding:
         name, version = shown(self._saga.saga_name), self._saga.version
@@ -287,6 +294,16 @@ class _OfSaga:
             f"this build has no definition {name} in version {version}",
             f"register it under version={version} for as long as such sagas live",
         )
+
+    def incomplete(self) -> ReplayFinding:
+        fact = "the plan that it ran by is not in the export, so this build is compared with nothing"
+        self._entry = None
+        return self._found(ReplayKind.INCOMPLETE, None, fact, "export the saga again")
+
+    def lacks_plan(self, registered: Registered) -> bool:
+        """Whether a plan that the saga ran by is neither in the export nor this build's, once its journal is folded."""
+        plan = self._saga.plan
+        return self._lacks_plan or (plan not in self._saga.plans and plan != registered.definition.plan.id)
 
     def findings(self, registered: Registered) -> Iterator[ReplayFinding]:
         """All that is found, entry after entry."""
@@ -310,6 +327,7 @@ class _OfSaga:
             named = plan_of(event)
             if named is not None:
                 self._is_known = named in plans
+                self._lacks_plan |= not self._is_known
                 own = plans.get(named, ours)
             before, departures = follow(own, ours, before, event if self._is_known else by_plan(own, event))
             yield from (self._departed(each, registered) for each in departures)
@@ -388,6 +406,18 @@ class _OfSaga:
                 assert_never(departed.how)
 
 
+def _of_line(kind: ReplayKind, line: int, fact: str, hint: str) -> ReplayFinding:
+    return ReplayFinding(kind, line, None, None, None, None, None, None, fact, hint, stands_there=False)
+
+
+_WHOLE: Final = (
+    "export again; where a process died while it wrote an archive, let the kind pass: "
+    "but=[ReplayKind.INCOMPLETE], or --but incomplete"
+)
+_NO_SAGA: Final = (
+    "name the file of an export; where no such saga lives yet, let the kind pass: "
+    "but=[ReplayKind.INCOMPLETE], or --but incomplete"
+)
 _EXPORT_AGAIN: Final = "export the saga again; if it stays so, leave the line out"
 _NO_PLAN: Final = (
     "the export lacks the plan that the saga ran by, so that only this build's is known; export the saga again"

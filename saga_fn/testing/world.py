@@ -42,6 +42,8 @@ _FIRST_YEAR: Final = 1971
 """Moments are counted from the beginning of 1970, in whatever time zone the test means it."""
 _LAST_YEAR: Final = 9000
 """Enough is left for what is due later: no date of Python's lies past the year 9999."""
+_LATEST_YEAR: Final = 9800
+"""The same, for a clock that goes on."""
 _WAITS_TOO: Final = "pass a SagaRun, as start() gives it, or the id of a saga"
 
 
@@ -593,10 +595,16 @@ class World:
             delta: How much, as a timedelta of 0 to 365 days. With 0, all happens that can happen now.
 
         Raises:
-            SagaError: It is no timedelta, or out of its range.
+            SagaError: It is no timedelta, or out of its range, or the clock would pass the year 9800.
             WorldError: Something else drives this World.
         """
         seconds = micros_of("the time", delta, least=0, error=SagaError) / 1_000_000
+        latest = datetime(_LATEST_YEAR, 1, 1, tzinfo=UTC)
+        if self.now > latest - delta:
+            raise SagaError(
+                f"the clock of a World goes no further than to the year {_LATEST_YEAR:,}, and it shows {self.now.year:,}",
+                hint="let less time pass, or begin earlier: World(start=datetime(2026, 1, 1, tzinfo=UTC))",
+            )
         scene = self._scene
         scene.open()
         scene.calling.release()

@@ -126,6 +126,10 @@ async def test_sagas_are_exported_and_replayed_against_a_build(cli: Cli, seeded:
     assert (await cli("replay", file, "--app", APP, "--but", "damaged", "--but", "unfit")).code == 0
     assert (await cli("replay", file, "--app", APP, "--but", "unfit")).code == 1
     assert "HINT: export the saga again" in (await cli("replay", file, "--app", APP)).out
+    file.write_text("", "utf-8")
+    empty = await cli("replay", file, "--app", APP, "--json")
+    assert (empty.code, [each["kind"] for each in empty.data["findings"]]) == (1, ["incomplete"])
+    assert (await cli("replay", file, "--app", APP, "--but", "incomplete")).code == 0
 
 
 async def test_sagas_are_verified(cli: Cli, seeded: Seeded) -> None:

@@ -21,6 +21,7 @@ from saga_fn import (
     FixedRetry,
     NotDone,
     PayloadError,
+    SagaDefinition,
     SagaDefinitionError,
     SagaError,
     StepContext,
@@ -30,7 +31,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.drive import call, execution
-from saga_fn.testing import LawCase, LawError, World, laws
+from saga_fn.testing import LawCase, LawError, LawNotJudgedError, World, laws
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -382,3 +383,85 @@ def test_an_engine_that_changes_a_key_over_repeats_breaks_a_law(monkeypatch: pyt
     monkeypatch.setattr(execution, "context_of", with_the_attempt)
     found = broken(lambda world: (fakes(world), None)[1], "crash after reserve")
     assert "under another idempotency key" in str(found)
+
+
+def test_books_by_the_idempotency_key_are_compared() -> None:
+    def by_key(world: World) -> Callable[[], object]:
+        taken: dict[str, int] = {}
+
+        def charges(order: Order, ctx: StepContext) -> str:
+            return f"{taken.setdefault(ctx.idempotency_key, order.cents)} cents"
+
+        def finds(order: Order, ctx: StepContext) -> Done[str] | NotDone:
+            return Done(f"{taken[ctx.idempotency_key]} cents") if ctx.idempotency_key in taken else NOT_DONE
+
+        def refunds(order: Order, receipt: str, ctx: StepContext) -> None:
+            taken.pop(f"{ctx.operation}:execute", None)
+
+        world.fake(charge, charges)
+        world.fake_probe(charge, finds)
+        world.fake_undo(charge, refunds)
+        world.fake(reserve, returns="reserved")
+        world.fake(ship, returns="shipped")
+        return lambda: dict(taken)
+
+    for case in laws(order_saga, by_key, Order("1"), events=[(approval, Approval("ann"))]):
+        case()
+
+
+def constant(name: str) -> Callable[[Order], str]:
+    return lambda _: name
+
+
+def named_waits(*names: str) -> SagaDefinition[Order, str]:
+    @saga("named waits")
+    def named(order: StepRef[Order]) -> StepRef[str]:
+        for name in names:
+            approval.wait(order, correlate=constant(name), timeout=timedelta(days=1), step_id=f"wait {name}")
+        return ship(order)
+
+    return named
+
+
+def ships(world: World) -> None:
+    world.fake(ship, returns="shipped")
+
+
+@pytest.mark.parametrize("about", ["another", None])
+def test_an_event_about_another_thing_than_the_wait_is_no_fault_of_the_saga(about: str | None) -> None:
+    sent = (approval, Approval("ann")) if about is None else (approval, Approval("ann"), about)
+    for case in laws(named_waits("order-1"), ships, Order("1"), events=[sent]):
+        with pytest.raises(SagaDefinitionError, match=r"waits for 'approval' about another thing than the events"):
+            case()
+
+
+@pytest.mark.parametrize("names", [("one", "other"), ("other", "one")])
+def test_each_wait_for_an_event_is_sent_the_one_that_is_about_its_thing(names: tuple[str, str]) -> None:
+    events = [(approval, Approval("ann"), name) for name in ("one", "other")]
+    tried = [case() for case in laws(named_waits(*names), ships, Order("1"), events=events)]
+    assert all(tried)
+
+
+def test_a_case_that_waits_for_another_thing_than_the_undisturbed_saga_is_not_judged() -> None:
+    @saga("by the receipt")
+    def by_the_receipt(order: StepRef[Order]) -> StepRef[str]:
+        receipt = charge(order)
+        approval.wait(receipt, correlate=lambda told: told, timeout=timedelta(days=1))
+        return ship(order)
+
+    def charges_anew(world: World) -> None:
+        receipts = iter(["first", "second"])
+        world.fake(charge, lambda _: next(receipts))
+        world.fake_probe(charge, returns=NOT_DONE)
+        world.fake(ship, returns="shipped")
+
+    events = [(approval, Approval("ann"), "first")]
+    cases = {case.id: case for case in laws(by_the_receipt, charges_anew, Order("1"), events=events)}
+    with pytest.raises(LawNotJudgedError, match="about another thing"):
+        cases["crash after charge"]()
+
+
+@pytest.mark.parametrize("about", [5, "", b"1", "x" * 256], ids=["number", "nothing", "bytes", "too long"])
+def test_a_correlation_id_that_is_none_is_refused_at_once(about: Any) -> None:  # Any: the checkers refuse it
+    with pytest.raises(PayloadError, match="a correlation id must be a string"):
+        laws(order_saga, ships, Order("1"), events=[(approval, Approval("ann"), about)])

@@ -112,8 +112,12 @@ async def test_an_archive_is_replayed_without_a_database(tmp_path: Path) -> None
         file.write('{"torn')
     found = replay(path, build(sale))
     assert (found.sagas, found.torn) == (1, 1)
-    assert kinds(found) == [(ReplayKind.OTHER_COURSE, 3, "paid")]
-    assert [each.saga_id for each in found] == [run.id]
+    assert kinds(found) == [(ReplayKind.OTHER_COURSE, 3, "paid"), (ReplayKind.INCOMPLETE, None, None)]
+    assert [each.saga_id for each in found] == [run.id, None]
+    with path.open("a") as file:
+        file.write("\n" + path.read_text().splitlines()[0] + "\n")  # as the next process does
+    again = replay(path, build(sale))
+    assert (again.torn, kinds(again)) == (1, [(ReplayKind.OTHER_COURSE, 3, "paid")])
 
 
 async def test_a_build_that_goes_on_otherwise_is_found_where_it_does() -> None:
@@ -304,6 +308,42 @@ async def test_a_file_that_is_no_export_is_found_damaged(text: str) -> None:
     assert kinds(found) == [(ReplayKind.DAMAGED, None, None)]
     with pytest.raises(ReplayError):
         found.raise_for_findings()
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  "]], ids=["nothing", "blank lines"])
+def test_an_export_that_holds_no_saga_is_found_incomplete(lines: list[str]) -> None:
+    found = replay(lines, build(sale))
+    assert kinds(found) == [(ReplayKind.INCOMPLETE, None, None)]
+    with pytest.raises(ReplayError, match="the export holds no saga"):
+        found.raise_for_findings()
+    found.raise_for_findings(but=[ReplayKind.INCOMPLETE])
+
+
+@pytest.mark.parametrize("whole", [0, 2], ids=["alone", "behind others"])
+async def test_an_export_that_ends_in_the_middle_of_a_line_is_found_incomplete(whole: int) -> None:
+    (line,), (torn,) = await exported(sale), await exported(sale)
+    found = replay([*[line] * whole, torn[:99]], build(sale))
+    assert (found.torn, kinds(found)) == (1, [(ReplayKind.INCOMPLETE, None, None)])
+    assert next(iter(found)).line == whole + 1
+    with pytest.raises(ReplayError, match="ends in the middle of a line"):
+        found.raise_for_findings()
+
+
+async def test_a_saga_whose_plan_nobody_knows_is_found_incomplete_where_nothing_else_is_found() -> None:
+    @step(retry_policy=FixedRetry(max_attempts=7, delay=timedelta(seconds=5)))
+    async def ship_often(receipt: Receipt) -> Receipt:
+        raise AssertionError(receipt)
+
+    @saga("sale")
+    def other(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship_often(paid.wait(after=reserve(order)), step_id="ship")
+
+    (line,) = await exported(sale)
+    without = changed(line, lambda fields: fields.update(plans={}))
+    of_another = changed(line, lambda fields: fields.update(plan="zz"))
+    for lacking in (replay([without], build(other)), replay([of_another], build(sale))):
+        assert kinds(lacking) == [(ReplayKind.INCOMPLETE, None, None)]
+        assert "the plan that it ran by is not in the export" in str(next(iter(lacking)))
 
 
 async def test_a_line_that_is_broken_in_two_is_found_damaged() -> None:

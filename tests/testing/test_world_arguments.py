@@ -121,6 +121,18 @@ async def test_a_saga_runs_in_the_first_year_of_a_clock_and_in_its_last(year: in
         assert (await world.until(run)).status == "COMPLETED"
 
 
+async def test_time_passes_no_further_than_dates_do() -> None:
+    async with World(start=datetime(9000, 1, 1, tzinfo=UTC)) as world:
+        while world.now.year < 9799:
+            await world.advance(timedelta(days=365))
+        await world.advance(datetime(9799, 12, 31, tzinfo=UTC) - world.now)
+        with pytest.raises(
+            SagaError, match=r"no further than to the year 9,800, and it shows 9,799\nHINT: let less time"
+        ):
+            await world.advance(timedelta(days=365))
+        await world.advance(timedelta(hours=1))
+
+
 def test_a_fake_is_a_function_of_the_steps_values() -> None:
     world: Any = World()  # Any: the checkers refuse each of these
     world.register(working)
