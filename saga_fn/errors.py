@@ -236,7 +236,7 @@ class ActiveSagaAlreadyExistsError(SagaError):
 
 
 class StartConflictError(SagaError):
-    """The idempotency key was used before, with other initial data."""
+    """The idempotency key was used before for this saga name and `aggregation_id`, with other initial data."""
 
     saga_name: str
     """The saga's name."""

@@ -224,7 +224,8 @@ class SagaHandle(Generic[D, R]):
             aggregation_id: Its business key, 1 to 255 characters. At most one saga per name and key is active. Default: None, no
                 key.
             idempotency_key: The name of this request, 1 to 255 characters. The same key gives the same saga, whose `created` is
-                False then. Default: None, each call starts a saga.
+                False then. A key counts within the saga's name and `aggregation_id`: beside another `aggregation_id`, or
+                without it, the same key starts another saga. Default: None, each call starts a saga.
             trace_id: An id for your logs, 1 to 255 characters. Default: a random one.
             trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
                 StepContext. Default: None.
@@ -242,7 +243,7 @@ class SagaHandle(Generic[D, R]):
 
         Raises:
             ActiveSagaAlreadyExistsError: Another saga of this name and `aggregation_id` is active.
-            StartConflictError: The `idempotency_key` was used with other data.
+            StartConflictError: The `idempotency_key` was used beside this `aggregation_id` with other data.
             StartBusyError: Another open transaction holds the same key for longer than `key_wait` of SagaOrchestrator. PostgreSQL
                 has aborted the transaction of `connection` then. A start without a key waits for no transaction.
             PayloadError: The data or a key cannot be stored.
@@ -282,7 +283,7 @@ class SagaHandle(Generic[D, R]):
         Args:
             data: The initial data of each.
             aggregation_id: A function from the data of a saga to its business key. Default: None, no key.
-            idempotency_key: A function from the data of a saga to the name of the request. Default: None, no key.
+            idempotency_key: A function from the data of a saga to the name of the request, as for `start`. Default: None, no key.
             delay: How much later they begin, as a timedelta of 0 to 365 days. Default: at once.
             connection: A connection with an open transaction, as for `start`. Default: None.
             notify: Whether the transaction tells other processes of them, as for `start`. Default: False.

@@ -46,7 +46,11 @@ FILTER_FIELDS: Final = (
         choices=tuple(_WAITS),
     ),
     TextField("parked", FieldKind.CHOICE, "Parked for this reason.", choices=tuple(ParkReason)),
-    TextField("step", FieldKind.TEXT, "Parked at this step, or FAILED at it."),
+    TextField(
+        "step",
+        FieldKind.TEXT,
+        "Parked at this step, or FAILED at it. An item of a fan-out has an id of its own: pick[2].",
+    ),
     TextField("error", FieldKind.TEXT, "The type name of their last error; of parked or FAILED sagas."),
     TextField("acknowledged", FieldKind.FLAG, "Whether an operator has acknowledged that they FAILED."),
     TextField("aggregation_id", FieldKind.TEXT, "Their business key."),

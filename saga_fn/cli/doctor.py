@@ -68,7 +68,7 @@ async def doctor(*, session: Given) -> Answer:
 def parts_of(checks: list[Check]) -> tuple[Part, ...]:
     """The checks for people: a table, then the mends."""
     table = Table(("", "check", "found"), tuple((each.verdict.value, each.subject, each.found) for each in checks))
-    mends = [f"{each.subject}: {each.mend}" for each in checks if each.mend is not None]
+    mends = dict.fromkeys(f"{each.subject}: {each.mend}" for each in checks if each.mend is not None)
     if not mends:
         return (table, lines("", "Nothing has to be mended."))
     return (table, lines("", "Mends:", *(f"  {each}" for each in mends)))

@@ -123,7 +123,7 @@ def _in_file(path: str | os.PathLike[str]) -> Iterator[bytes]:
             yield from (line for line in file if line.strip())
     except (OSError, ValueError, TypeError) as error:  # ValueError: of a name that no file can have
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no file can have that name"
-        raise SagaError(f"the export {shown(path)} cannot be read: {why}", hint=_NO_LINES) from error
+        raise SagaError(f"the export {shown(str(path))} cannot be read: {why}", hint=_NO_LINES) from error
 
 
 def payload_forms(payload: msgspec.Raw) -> Iterator[bytes]:

@@ -34,6 +34,8 @@ _CRASHES: Final[dict[At, tuple[Befalls, Called, str]]] = {
 _FAKES: Final[dict[Phase, str]] = {"execute": "fake", "compensate": "fake_undo", "probe": "fake_probe"}
 _NOUNS: Final[dict[Phase, str]] = {"execute": "", "compensate": "undo of ", "probe": "probe of "}
 _FAILURE: Final = "it fails, as the law wants it"
+UNDISTURBED: Final = "undisturbed"
+"""The id of the case that nothing befalls."""
 EventsCome: TypeAlias = Literal["in time", "early", "twice", "never"]
 """When the events of a case come: as they are awaited, before that, each one twice, or not at all."""
 
@@ -235,7 +237,7 @@ class Scenario:
 def scenarios(definition: AnySaga, events: Iterable[str]) -> Iterator[Scenario]:
     """Every case of the definition, with those events at hand."""
     plan = definition.plan
-    yield Scenario("undisturbed")
+    yield Scenario(UNDISTURBED)
     for planned in plan.steps:
         if planned.kind is StepKind.STEP:
             yield from _of_step(definition, planned)

@@ -24,7 +24,7 @@ from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
-from saga_fn.testing.law_cases import Act, Lies, Scenario, YesIsALie, scenarios
+from saga_fn.testing.law_cases import UNDISTURBED, Act, Lies, Scenario, YesIsALie, scenarios
 from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
@@ -98,6 +98,7 @@ class LawCase:
             LawError: A law is broken.
             LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
         """
+        __tracebackhide__ = True  # pytest shows the law that is broken, not the lines of this file
         return await self._trial.judge(self._scenario)
 
     def __call__(self) -> bool:
@@ -111,8 +112,12 @@ class LawCase:
             LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
             SagaError: An event loop runs in this thread already.
         """
+        __tracebackhide__ = True
         check_no_loop(hint="await case.run(), in a test that is async")
-        return asyncio.run(self.run())
+        try:
+            return asyncio.run(self.run())
+        except LawError as error:
+            raise error.with_traceback(None) from error.__cause__  # without the frames of asyncio, for the same reason
 
     @override
     def __str__(self) -> str:
@@ -145,7 +150,8 @@ def laws(
     Args:
         definition: The definition.
         fakes: A function that is given a World and puts your fakes into it, new ones each time. It may return a function that
-            tells what they hold. A step without a fake is called itself.
+            tells what they hold; without one the third law is not judged. A step without a fake is called itself, and sends
+            what it sends.
         start: The initial data of the saga.
         events: For each event that the saga waits for, the event and its payload, and the correlation id if it has one. An event
             that is not named never comes. Default: none.
@@ -231,6 +237,7 @@ class _Trial:
 
     async def judge(self, scenario: Scenario) -> bool:
         """Run the case, and hold it to the laws; False if it does not apply."""
+        __tracebackhide__ = True
         usual, before = await self._undisturbed() if self._usual is None else self._usual
         answers = self._as_they_come(usual.answers, scenario)
         foretold = foretell(self.definition.plan, answers, scenario.faults)
@@ -283,7 +290,8 @@ class _Trial:
         return Answers(answers.inputs, answers.failures, [] if scenario.events_come == "never" else names, early)
 
     async def _undisturbed(self) -> tuple[_Played, object]:
-        scenario, did = Scenario("undisturbed"), list[Move]()
+        __tracebackhide__ = True
+        scenario, did = Scenario(UNDISTURBED), list[Move]()
         try:
             self._usual = await self._play(scenario, (), did)
         except _OtherThingError as error:
@@ -399,7 +407,12 @@ class _Trial:
         if not scenario.compares_books:
             return None
         if played.is_done and usual.is_done and played.books != usual.books:
-            return f"the fakes hold {shown(played.books)}, and {shown(usual.books)} if nothing befalls the saga"
+            told = f"the fakes hold {shown(played.books)}, and {shown(usual.books)} if nothing befalls the saga"
+            return (
+                told
+                if scenario.id != UNDISTURBED
+                else f"{told}: the fakes keep state from case to case, or hold what is random"
+            )
         if played.is_undone and played.books != before:
             return f"all is undone, but the fakes hold {shown(played.books)}, and held {shown(before)} before"
         return None

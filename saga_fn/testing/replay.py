@@ -97,7 +97,11 @@ class ReplayFinding:
     hint: str
     """The mend."""
     stands_there: bool
-    """Whether the saga has not ended, and this is its last entry: it meets this build as it stands."""
+    """Whether the saga has not ended, and this is its last entry: it meets this build as it stands.
+
+    False does not say that the saga goes on. An output that a later step or an undo reads first differs at an earlier entry, and
+    parks the saga when it is read. So a test before a deploy should not let findings pass by this.
+    """
 
     @override
     def __str__(self) -> str:
@@ -178,7 +182,8 @@ def replay(export: Export, orchestrator: SagaOrchestrator, /) -> Replayed:
         orchestrator: The orchestrator that this build's definitions are registered with. It need not be entered.
 
     Returns:
-        The findings: of each saga the first one of each kind, and of a live one those where it stands.
+        The findings: of each saga the first one of each kind, and of a live one those where it stands. Each counts before a
+        deploy: a finding at an earlier entry can park a live saga, too.
 
     Raises:
         SagaError: The export cannot be read, or the orchestrator is none. A line that cannot be read is a finding.

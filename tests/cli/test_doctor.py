@@ -86,6 +86,12 @@ def test_a_role_is_told_what_it_may_do() -> None:
     assert "not of" in check(attrs.evolve(WELL, lacking=lacking), "rights").found
 
 
+def test_a_mend_that_two_findings_have_is_printed_once() -> None:
+    found = list(findings_of((Attention(AttentionKind.PARKED, "one"), Attention(AttentionKind.PARKED, "another"))))
+    assert len(found) == 2  # each stands in the table
+    assert told(None, *parts_of(found)).count(MENDS[AttentionKind.PARKED]) == 1
+
+
 def test_each_finding_has_its_mend() -> None:
     assert {*MENDS} == {*AttentionKind}
     found = list(findings_of(tuple(Attention(kind, "text") for kind in AttentionKind)))

@@ -325,6 +325,38 @@ def test_a_history_says_first_what_it_lacks_to_run() -> None:
     assert "put into the program above what its first line names" in str(error)
 
 
+def wrong_address(world: World) -> None:
+    Shop().put(world)
+    world.fake(ship, raises=AssertionError("the wrong address"))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_pytest_shows_a_broken_law_and_no_line_of_the_library(number: int) -> None:
+    case = laws(order_saga, wrong_address, Order("1"), events=[(approval, Approval("ann"))])[number]
+    with pytest.raises(LawError) as told:
+        case()
+    assert {str(each.path) for each in told.traceback.filter(told)} == {__file__}
+    assert isinstance(told.value.__cause__, AssertionError), "that of the fake is there"
+
+
+async def test_pytest_shows_no_line_of_the_library_where_the_case_is_awaited() -> None:
+    case = laws(order_saga, wrong_address, Order("1"), events=[(approval, Approval("ann"))])[0]
+    with pytest.raises(LawError) as told:
+        await case.run()
+    assert {str(each.path) for each in told.traceback.filter(told)} == {__file__}
+
+
+def test_books_that_differ_though_nothing_befell_the_saga_say_that_the_fakes_keep_state() -> None:
+    kept: list[str] = []
+
+    def put(world: World) -> Callable[[], object]:
+        Shop().put(world)
+        world.fake(ship, lambda order: kept.append(str(order)) or "shipped")
+        return lambda: list(kept)
+
+    assert "the fakes keep state from case to case" in str(broken(put, "undisturbed"))
+
+
 def test_an_assertion_in_a_fake_breaks_the_case_and_says_so() -> None:
     def put(world: World) -> None:
         Shop().put(world)

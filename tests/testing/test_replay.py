@@ -374,6 +374,8 @@ def test_an_export_that_is_none_is_refused(tmp_path: Path) -> None:
     for each in given:
         with pytest.raises(SagaError, match="HINT"):
             replay(each, orchestrator)
+    with pytest.raises(SagaError, match=r"the export 'nowhere\.jsonl' cannot be read"):
+        replay(Path("nowhere.jsonl"), orchestrator)
     other: Any = "no orchestrator"
     with pytest.raises(SagaError, match="orchestrator"):
         replay([], other)
