@@ -347,11 +347,15 @@ async def test_pytest_shows_no_line_of_the_library_where_the_case_is_awaited() -
 
 
 def test_books_that_differ_though_nothing_befell_the_saga_say_that_the_fakes_keep_state() -> None:
-    kept: list[str] = []
+    kept: list[Order] = []
+
+    def ships(order: Order) -> str:
+        kept.append(order)
+        return "shipped"
 
     def put(world: World) -> Callable[[], object]:
         Shop().put(world)
-        world.fake(ship, lambda order: kept.append(str(order)) or "shipped")
+        world.fake(ship, ships)
         return lambda: list(kept)
 
     assert "the fakes keep state from case to case" in str(broken(put, "undisturbed"))
