@@ -20,6 +20,8 @@ class AdminWholeSaga(AdminBase):
     async def cancel(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """Cancel the saga: undo every step that is done, the last first, and end it. A FAILED saga takes up the undoing that is left.
 
+        The undo of a fan-out begins its items in the order of their list.
+
         A saga that has done nothing yet ends COMPENSATED, also one whose start was delayed and has not begun. That is a clean
         end, where `abort` would give FAILED. Past its pivot a saga only goes forward, and this verb is refused.
 
