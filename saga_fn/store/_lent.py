@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Final, final
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from typing_extensions import override
 
-_MAY_COMMIT: Final = re.compile(r"\b(?:commit|end)\b", re.IGNORECASE)
-"""Words without which no statement commits: no function can in a transaction that was begun outside of it."""
+_MAY_COMMIT: Final = re.compile(r"\b(?:commit|end|prepare)\b", re.IGNORECASE)
+"""Words without which no statement commits or prepares: no function can in a transaction that was begun outside of it."""
+_MAY_ROLL_BACK: Final = re.compile(r"\b(?:rollback|abort)\b", re.IGNORECASE)
 _NUMBER: Final = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
@@ -26,9 +29,11 @@ class LentConnection(PoolConnectionProxy):
         self._con: Any = connection
         self._holder: Any = None
         self.number: str | None = None
-        """The number of the transaction, once a statement was sent that may commit it."""
-        self.is_unsure = False
-        """Whether such a statement was sent, and the number could not be had."""
+        """The number of the transaction, once a statement was to be sent that may commit it; None, too, if it could not be had."""
+        self.is_in_doubt = False
+        """Whether such a statement was sent, and has not been answered."""
+        self.may_have_ended = False
+        """Whether a statement was sent that may end the transaction, one way or the other."""
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
         self.is_watched = False
@@ -46,73 +51,91 @@ class LentConnection(PoolConnectionProxy):
         """
         connection._pool_release_ctr += 1  # noqa: SLF001 - the driver's pool does so too, and has no name for it
 
-    async def _before(self, query: object) -> None:
-        """Ask for the transaction's number before a statement is sent that may commit it: its answer may be lost."""
-        if self.number is not None or self.is_unsure or self._con is None or not isinstance(query, str):
-            return
-        if _MAY_COMMIT.search(query) is None:
+    def _may_commit(self, query: object) -> bool:
+        """Whether this statement may commit the transaction. That it may end it is kept."""
+        if self._con is None or not isinstance(query, str):
+            return False
+        may_commit = _MAY_COMMIT.search(query) is not None
+        self.may_have_ended = self.may_have_ended or may_commit or _MAY_ROLL_BACK.search(query) is not None
+        return may_commit
+
+    async def _learn_number(self) -> None:
+        """Ask for the transaction's number, before a statement is sent that may commit it: its answer may be lost.
+
+        Raises what breaks the connection: that statement is not sent then.
+        """
+        if self.number is not None:
             return
         try:
             number: object = await self._con.fetchval(_NUMBER)
-        except asyncpg.InterfaceError:  # the statement itself is refused for the same reason
-            return
-        except (
-            asyncpg.PostgresError
-        ):  # the transaction is aborted; by going back to a savepoint it may be committed yet
-            number = None
+        except asyncpg.PostgresError as error:
+            if not is_answered(error):
+                raise
+            return  # the transaction is aborted; by going back to a savepoint it may be committed yet
         if isinstance(number, str) and number.isdecimal():
             self.number = number
-        else:
-            self.is_unsure = True
+
+    async def _sent(self, query: object, send: Callable[[], Awaitable[Any]]) -> Any:  # Any: as the connection's methods
+        """The answer to this statement."""
+        if not self._may_commit(query):
+            return await send()
+        await self._learn_number()
+        before, self.is_in_doubt = self.is_in_doubt, True
+        try:
+            answer = await send()
+        except asyncpg.PostgresError as error:
+            self.is_in_doubt = before or not is_answered(error)
+            raise
+        self.is_in_doubt = before
+        return answer
+
+    async def _kept(self) -> None:
+        """A statement that may commit is kept for later: when it is sent nobody hears of it here."""
+        await self._learn_number()
+        self.is_in_doubt = True
 
     @override
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
-        return await super().execute(query, *args, **options)
+        return await self._sent(query, partial(super().execute, query, *args, **options))
 
     @override
     async def executemany(self, command: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(command)
-        return await super().executemany(command, *args, **options)
+        return await self._sent(command, partial(super().executemany, command, *args, **options))
 
     @override
     async def fetch(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
-        return await super().fetch(query, *args, **options)
+        return await self._sent(query, partial(super().fetch, query, *args, **options))
 
     @override
     async def fetchmany(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
-        return await super().fetchmany(query, *args, **options)
+        return await self._sent(query, partial(super().fetchmany, query, *args, **options))
 
     @override
     async def fetchval(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
-        return await super().fetchval(query, *args, **options)
+        return await self._sent(query, partial(super().fetchval, query, *args, **options))
 
     @override
     async def fetchrow(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
-        return await super().fetchrow(query, *args, **options)
+        return await self._sent(query, partial(super().fetchrow, query, *args, **options))
 
     @override
     async def prepare(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        await self._before(query)
+        if self._may_commit(query):
+            await self._kept()
         return await super().prepare(query, *args, **options)
 
     @override
     def cursor(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        if self.number is None and isinstance(query, str) and _MAY_COMMIT.search(query) is not None:
-            self.is_unsure = True
-        return super().cursor(query, *args, **options)
+        cursor = super().cursor(query, *args, **options)
+        return _Cursor(self._kept, cursor) if self._may_commit(query) else cursor
 
     @override
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
@@ -155,3 +178,33 @@ class LentConnection(PoolConnectionProxy):
         """As the connection does."""
         self.is_watched = True
         super().add_query_logger(*args, **options)
+
+
+@final
+class _Cursor:
+    """A cursor whose statement may commit: it is sent once the cursor is used, and so is what goes before it."""
+
+    def __init__(self, before: Callable[[], Awaitable[None]], cursor: Any) -> None:  # Any: the driver's, without types
+        self._before = before
+        self._cursor = cursor
+
+    def __await__(self) -> Generator[Any, Any, Any]:  # Any: as above
+        return self._opened().__await__()
+
+    async def _opened(self) -> Any:  # Any: as above
+        await self._before()
+        return await self._cursor
+
+    async def __aiter__(self) -> AsyncIterator[Any]:  # Any: as above
+        await self._before()
+        async for row in self._cursor:
+            yield row
+
+
+def is_answered(error: asyncpg.PostgresError) -> bool:
+    """Whether the server has answered by this error, and the session goes on: FATAL and PANIC end it.
+
+    The level is in the server's language only where it does not say it in English.
+    """
+    said: object = getattr(error, "severity_en", None) or getattr(error, "severity", None)
+    return str(said) == "ERROR"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import asyncpg
@@ -12,7 +12,7 @@ import asyncpg
 from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store._lent import LentConnection
+from saga_fn.store._lent import LentConnection, is_answered
 from saga_fn.store.connection import Connection
 from saga_fn.store.connections import (
     APPLICATION_NAME,
@@ -118,7 +118,9 @@ class PostgresTransaction:
             settings["transaction_timeout"] = limit
         begin = f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ').upper()}"
         async with asyncio.timeout(self._time_limit):
-            await self._own.execute("; ".join([begin, *(f"SET LOCAL {each} = {to}" for each, to in settings.items())]))
+            # By its last word the snapshot is taken: from then on the server lets nobody change the isolation.
+            sets = [f"SET LOCAL {each} = {to}" for each, to in settings.items()]
+            await self._own.execute("; ".join([begin, *sets, "SELECT"]))
         # The driver's own way to begin it is one more way to the server. It takes a block of the step's for a savepoint by this.
         self._transaction = self._own._top_xact = self._own.transaction(isolation=isolation)  # noqa: SLF001 - see above
 
@@ -155,7 +157,7 @@ class PostgresTransaction:
             return True
         named = self._protocol.get_settings().application_name == self._name
         if self.is_broken:
-            return not named or await self._was_committed()
+            return (self._lent.may_have_ended and not named) or await self._may_stand()
         if named:
             return False
         try:
@@ -165,26 +167,23 @@ class PostgresTransaction:
             return False
         return mark != self._name
 
-    async def _was_committed(self) -> bool:
-        """Whether it was committed, though its connection is gone. False if the server cannot be asked in time.
+    async def _may_stand(self) -> bool:
+        """Whether it is committed, or may be, though its connection is gone.
 
-        Until the server sees that the connection is gone, the transaction is in progress.
+        Until the server sees that the connection is gone, the transaction is in progress; so it is while it is prepared. If the
+        server does not say in time what has become of it, it counts as committed where a statement that commits has no answer.
         """
         number = self._lent.number
-        if number is None:
-            return self._lent.is_unsure
         backoff, give_up = Backoff(0.01, 0.25), steady.now() + self._time_limit
-        while steady.now() < give_up:
-            try:
+        while number is not None and steady.now() < give_up:
+            with suppress(StoreError):  # it may be back in time
                 async with self._work() as connection:
                     found = await connection.fetchrow(_CAME_TO, number)
-            except StoreError:
-                return False
-            came_to = None if found is None else found["came_to"]
-            if came_to != "in progress":
-                return bool(came_to == "committed")
+                came_to = None if found is None else found["came_to"]
+                if came_to in ("committed", "aborted"):
+                    return bool(came_to == "committed")
             await backoff.pause()
-        return False
+        return self._lent.is_in_doubt
 
     async def check(self) -> None:
         """Raise TransactionEndedError if it is not the one that was begun: the step has ended that.
@@ -218,7 +217,7 @@ class PostgresTransaction:
             async with asyncio.timeout(self._time_limit):
                 await self._over("COMMIT")
         except asyncpg.PostgresError as error:
-            if _severity(error) == "ERROR":
+            if is_answered(error):
                 raise CommitRefusedError(translate_driver_error(error).fact, error) from error
             terminate(self._own)
             raise AnswerLostError("the answer to COMMIT was lost") from error
@@ -332,9 +331,3 @@ class PostgresTransactions:
 def _quoted(text: str) -> str:
     """As a literal, whether or not a backslash stands for itself in the session."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def _severity(error: asyncpg.PostgresError) -> str:
-    """ERROR, or what ends the session: FATAL or PANIC. In the server's language only where it does not say it in English."""
-    said: object = getattr(error, "severity_en", None) or getattr(error, "severity", None)
-    return str(said)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from typing_extensions import override
 
@@ -29,10 +30,12 @@ from saga_fn import (
     TransactionalStep,
     step,
 )
+from saga_fn.engine.drive import transactional
 from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.observe.of_sagas import AttemptFailed
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Standing
+from saga_fn.store.records import Committed, SagaWrite, Standing
+from saga_fn.store.transactions import PostgresTransaction
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order
@@ -654,6 +657,46 @@ class TestIsolation:
         assert calls > 1
         assert await entries(rows) == [f"call {calls}", "s1 o1"]
 
+    async def test_a_step_cannot_change_it(self, dsn: str, rows: asyncpg.Connection[asyncpg.Record]) -> None:
+        @step(transactional=True, retry_policy=ONCE)
+        async def changes(inp: Order, ctx: TransactionalContext) -> Done:
+            await ctx.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return Done("changed")
+
+        async with SagaOrchestrator(dsn) as orchestrator:
+            outcome = await (await orchestrator.register("shop", saga_of(changes)).start(Order("o1"))).outcome()
+            assert isinstance(outcome, Compensated)
+            assert outcome.failure is not None
+            assert outcome.failure.type == "ActiveSQLTransactionError"
+
+    async def test_a_write_that_never_matches_is_given_up(
+        self, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls, tries, written = 0, 0, PostgresTransaction.write
+
+        async def matches_nothing(opened: PostgresTransaction, write: SagaWrite) -> Committed:
+            nonlocal tries
+            tries += 1
+            if calls > 1:
+                return await written(opened, write)
+            return msgspec.structs.replace(await written(opened, write), inbox_sent={})
+
+        monkeypatch.setattr(PostgresTransaction, "write", matches_nothing)
+        monkeypatch.setattr(transactional, "_MOST_LOOKS", 3)
+
+        @step(transactional=True)
+        async def old(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await write(ctx, f"call {calls}")
+            return Done("old")
+
+        async with SagaOrchestrator(dsn) as orchestrator:
+            run = await orchestrator.register("shop", saga_of(old)).start(Order("o1"))
+            assert isinstance(await run.outcome(), Completed)
+        assert (calls, tries) == (2, 4)
+        assert await entries(rows) == ["call 2"]
+
 
 async def test_what_a_step_leaves_behind_cannot_use_its_connection(
     dsn: str, rows: asyncpg.Connection[asyncpg.Record]
@@ -773,6 +816,115 @@ async def test_whether_a_step_has_committed_is_looked_up_when_its_own_commit_is_
         assert wire.cuts == 1
     assert calls == (1 if which == "answer" else 2)
     assert await entries(rows) == ["meddled"]
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["the server is back in time", "the server stays away"])
+async def test_a_step_whose_own_commit_has_no_answer_while_the_server_is_away_is_not_repeated(
+    is_away: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    may_stand = PostgresTransaction._may_stand
+    async with wired(dsn) as wire:
+
+        async def comes_back(opened: PostgresTransaction) -> bool:
+            if is_away:
+                monkeypatch.setattr(opened, "_time_limit", 0.2)
+            else:
+                asyncio.get_running_loop().call_later(0.2, setattr, wire, "down", False)
+            try:
+                return await may_stand(opened)
+            finally:
+                wire.down = False
+
+        monkeypatch.setattr(PostgresTransaction, "_may_stand", comes_back)
+
+        @step(transactional=True, unknown_retry_policy=AT_ONCE)
+        async def meddles(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await write(ctx, "meddled")
+            wire.lose("answer", b"COMMIT /* mine */")
+            try:
+                await ctx.connection.execute("COMMIT /* mine */")
+            finally:
+                wire.down = True
+                wire.cut()
+            return Done("meddled")
+
+        definition = saga_of(meddles)
+        async with SagaOrchestrator(wire.dsn) as orchestrator, SagaOrchestrator(dsn, concurrency=0) as other:
+            orchestrator.register("shop", definition)
+            run = await other.register("shop", definition).start(Order("o1"))
+            await suspended(run)
+            seen = await SagaAdmin(other).get_saga(run.id)
+            assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
+        assert wire.cuts == 1
+    assert calls == 1
+    assert await entries(rows) == ["meddled"]
+
+
+@pytest.mark.parametrize("how", ["fetch", "cursor", "an application's name"])
+async def test_a_connection_that_breaks_at_a_harmless_statement_is_no_doubt(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls, harmless = 0, "SELECT CASE WHEN true THEN 'commit' END"
+
+    @step(transactional=True, unknown_retry_policy=AT_ONCE)
+    async def broken(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await write(ctx, f"call {calls}")
+        if how == "an application's name":
+            await ctx.connection.execute("SET LOCAL application_name = 'shop'")
+        if calls == 1:
+            await rows.execute("SELECT pg_terminate_backend($1, 5000)", ctx.connection.get_server_pid())
+        if how == "cursor":
+            assert [row[0] async for row in ctx.connection.cursor(harmless)] == ["commit"]
+        elif how == "fetch":
+            await ctx.connection.fetch(harmless)
+        else:
+            await ctx.connection.fetch("SELECT 1")
+        return Done("broken")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", saga_of(broken)).start(Order("o1"))
+        assert isinstance(await run.outcome(), Completed)
+    assert await entries(rows) == ["call 2"]
+
+
+@pytest.mark.parametrize("is_in_doubt", [True, False])
+async def test_a_transaction_that_stays_in_progress_as_if_prepared_counts_as_its_last_answer_says(
+    is_in_doubt: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    may_stand = PostgresTransaction._may_stand
+
+    async def hastily(opened: PostgresTransaction) -> bool:
+        monkeypatch.setattr(opened, "_time_limit", 0.2)
+        return await may_stand(opened)
+
+    monkeypatch.setattr(PostgresTransaction, "_may_stand", hastily)
+
+    @step(transactional=True, unknown_retry_policy=AT_ONCE)
+    async def prepares(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            lent: Any = ctx.connection  # Any: what it keeps is no part of the connection's type
+            await lent.execute("SELECT 'PREPARE TRANSACTION'")
+            assert lent.number is not None
+            lent.number, lent.is_in_doubt = number, is_in_doubt
+            lent.terminate()
+        return Done("prepared")
+
+    async with SagaOrchestrator(dsn) as orchestrator, rows.transaction():
+        number = await rows.fetchval("SELECT pg_current_xact_id()::text")
+        run = await orchestrator.register("shop", saga_of(prepares)).start(Order("o1"))
+        if is_in_doubt:
+            await suspended(run)
+        else:
+            assert isinstance(await run.outcome(), Completed)
+    assert calls == (1 if is_in_doubt else 2)
 
 
 @pytest.mark.parametrize("kind", ["uuid", "json"])

@@ -106,7 +106,18 @@ async def one_by_one(cursor: Any) -> object:
 
 
 @pytest.mark.parametrize(
-    "way", ["execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany", "prepare", "cursor"]
+    "way",
+    [
+        "execute",
+        "executemany",
+        "fetch",
+        "fetchval",
+        "fetchrow",
+        "fetchmany",
+        "prepare",
+        "cursor",
+        "cursor that is awaited",
+    ],
 )
 async def test_the_number_of_the_transaction_is_known_before_a_statement_that_may_commit_it(way: str, dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
@@ -114,26 +125,48 @@ async def test_the_number_of_the_transaction_is_known_before_a_statement_that_ma
         async with connection.transaction():
             lent = LentConnection(connection)
             await lent.fetchval("SELECT 1 AS depend, 2 AS committed")
-            assert (lent.number, lent.is_unsure) == (None, False)
-            if way == "cursor":  # it is not sent by the call
-                await one_by_one(lent.cursor(MAY_COMMIT))
+            assert (lent.number, lent.is_in_doubt) == (None, False)
+            given: Any = {"executemany": ([()],), "fetchmany": ([()],)}.get(way, ())
+            if way.startswith("cursor"):  # it is not sent by the call
+                cursor = lent.cursor(MAY_COMMIT)
+                assert lent.number is None
+                await (one_by_one(cursor) if way == "cursor" else cursor)
             else:
-                given: Any = {"executemany": ([()],), "fetchmany": ([()],)}.get(way, ())
                 await getattr(lent, way)(MAY_COMMIT, *given)
             number = await connection.fetchval("SELECT pg_current_xact_id()::text")
-            assert (lent.number, lent.is_unsure) == ((None, True) if way == "cursor" else (number, False))
+            is_kept = way in ("prepare", "cursor", "cursor that is awaited")
+            assert (lent.number, lent.is_in_doubt) == (number, is_kept)
     finally:
         await connection.close()
 
 
-async def test_a_number_that_cannot_be_had_is_told(dsn: str) -> None:
+async def test_a_number_that_cannot_be_had_leaves_a_commit_without_an_answer_in_doubt(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute("BEGIN; SAVEPOINT here")
         lent = LentConnection(connection)
         with pytest.raises(asyncpg.DivisionByZeroError):
             await lent.execute("SELECT 1 / 0")
-        await lent.execute("ROLLBACK TO SAVEPOINT here; COMMIT")
-        assert (lent.number, lent.is_unsure) == (None, True)
+        with pytest.raises(asyncpg.InFailedSQLTransactionError):
+            await lent.execute(MAY_COMMIT)
+        assert (lent.number, lent.is_in_doubt) == (None, False)
+        ends = "ROLLBACK TO SAVEPOINT here; COMMIT; SELECT pg_terminate_backend(pg_backend_pid())"
+        with pytest.raises(asyncpg.PostgresError):
+            await lent.execute(ends)
+        assert (lent.number, lent.is_in_doubt) == (None, True)
     finally:
         await connection.close()
+
+
+async def test_a_statement_is_not_in_doubt_if_the_connection_broke_before_it_was_sent(dsn: str) -> None:
+    connection, other = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    try:
+        await connection.execute("BEGIN")
+        lent = LentConnection(connection)
+        await other.execute("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await lent.execute(MAY_COMMIT)
+        assert (lent.number, lent.is_in_doubt) == (None, False)
+    finally:
+        await connection.close()
+        await other.close()

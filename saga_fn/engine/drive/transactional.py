@@ -51,6 +51,8 @@ from saga_fn.tasks import spawn
 
 MOST_REPEATS: Final = 5
 """How often an execution is repeated because its transaction met a conflict with another one."""
+_MOST_LOOKS: Final = 50
+"""How often a write is tried in one transaction that sees the saga's row otherwise than others do."""
 _CONFLICTS: Final = ("40001", "40P01")
 """serialization_failure and deadlock_detected."""
 _CANCELLED: Final = "57014"
@@ -215,7 +217,7 @@ class Transactional(msgspec.Struct, frozen=True):
 
         Raises StoreBusyError where its transaction is too old to see the saga's row as it is.
         """
-        while True:
+        for _ in range(_MOST_LOOKS):
             await opened.check()
             committed = await opened.write(write)
             inbox_sent = committed.inbox_sent.get(write.id)
@@ -228,10 +230,11 @@ class Transactional(msgspec.Struct, frozen=True):
             if write.inbox_seen not in (None, stands.inbox_sent):
                 return Unread(stands.inbox_sent)
             if self._isolation != READ_COMMITTED:  # it sees the row as of its begin, however often it looks
-                raise StoreBusyError("the saga's row has changed since the step's transaction began")
+                break
             await asyncio.sleep(
                 random.uniform(0.001, 0.02)
             )  # it was changed, and changed back: by nobody that is known
+        raise StoreBusyError("the saga's row has changed since the step's transaction began")
 
     async def _fate(self, write: SagaWrite, settle: Settle, cut: asyncio.CancelledError | None = None) -> Outcome:
         """Look it up in a task of its own, which no cancellation of this one ends: else nobody would be told of it.
