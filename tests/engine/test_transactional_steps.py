@@ -823,7 +823,7 @@ async def test_a_step_whose_own_commit_has_no_answer_while_the_server_is_away_is
     is_away: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    may_stand = PostgresTransaction._may_stand
+    may_stand = PostgresTransaction._may_stand  # pyright: ignore[reportPrivateUsage] - the window is in it
     async with wired(dsn) as wire:
 
         async def comes_back(opened: PostgresTransaction) -> bool:
@@ -897,7 +897,7 @@ async def test_a_transaction_that_stays_in_progress_as_if_prepared_counts_as_its
     is_in_doubt: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    may_stand = PostgresTransaction._may_stand
+    may_stand = PostgresTransaction._may_stand  # pyright: ignore[reportPrivateUsage] - the window is in it
 
     async def hastily(opened: PostgresTransaction) -> bool:
         monkeypatch.setattr(opened, "_time_limit", 0.2)
@@ -922,9 +922,52 @@ async def test_a_transaction_that_stays_in_progress_as_if_prepared_counts_as_its
         run = await orchestrator.register("shop", saga_of(prepares)).start(Order("o1"))
         if is_in_doubt:
             await suspended(run)
+            assert (await run.snapshot()).parked == "outcome_unknown"
         else:
             assert isinstance(await run.outcome(), Completed)
     assert calls == (1 if is_in_doubt else 2)
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_a_table_that_was_changed_since_the_last_step_has_read_it_fails_no_step(
+    borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls = 0
+
+    @step(transactional=True, retry_policy=ONCE)
+    async def reads(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await write(ctx, inp.order_id)
+        await ctx.connection.fetch("SELECT * FROM shop.entry")
+        return Done("read")
+
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source, transactional_connections=1) as orchestrator:
+            handle = orchestrator.register("shop", saga_of(reads))
+            assert isinstance(await (await handle.start(Order("before"))).outcome(), Completed)
+            await rows.execute("ALTER TABLE shop.entry ADD COLUMN n int")
+            assert isinstance(await (await handle.start(Order("now"))).outcome(), Completed)
+    assert calls == 3
+    assert await entries(rows) == ["before", "now"]
+
+
+async def test_a_step_that_changes_a_table_between_two_looks_at_it_fails_by_that(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, retry_policy=ONCE)
+    async def changes(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.fetch("SELECT * FROM shop.entry")
+        await ctx.connection.execute("ALTER TABLE shop.entry ADD COLUMN n int")
+        await ctx.connection.fetch("SELECT * FROM shop.entry")
+        return Done("changed")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        outcome = await (await orchestrator.register("shop", saga_of(changes)).start(Order("o1"))).outcome()
+        assert isinstance(outcome, Compensated)
+        assert outcome.failure is not None
+        assert outcome.failure.type == "InvalidCachedStatementError"
 
 
 @pytest.mark.parametrize("kind", ["uuid", "json"])

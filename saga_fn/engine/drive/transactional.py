@@ -35,6 +35,7 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError
+from saga_fn.store.driver_errors import is_outdated
 from saga_fn.store.errors import (
     AnswerLostError,
     CommitRefusedError,
@@ -64,6 +65,8 @@ class _Conflict(msgspec.Struct, frozen=True):
 
     error: BaseException
     counts: bool
+    failure: Incoming | None = None
+    """As it is told if it comes again and again; None for a conflict."""
 
 
 _End: TypeAlias = Incoming | _Conflict | None
@@ -108,7 +111,7 @@ class Transactional(msgspec.Struct, frozen=True):
                 return end
             conflicts += end.counts
             if conflicts > MOST_REPEATS:
-                return failed_within(self.saga, self.action, self.clock, FailureKind.CONFLICTS, end.error)
+                return end.failure or self._failed(FailureKind.CONFLICTS, end.error)
             await backoff.pause()
 
     async def _open(self, stack: AsyncExitStack) -> OpenTransaction:
@@ -161,6 +164,8 @@ class Transactional(msgspec.Struct, frozen=True):
             return done
         if _sqlstate(raised) in _CONFLICTS:
             return _Conflict(raised, counts=True)
+        if any(is_outdated(each) for each in (raised, *causes(raised))):
+            return _Conflict(raised, counts=True, failure=done)
         if opened.is_broken or (event.kind is FailureKind.UNKNOWN and _sqlstate(raised) == _CANCELLED):
             return msgspec.structs.replace(done, event=msgspec.structs.replace(event, kind=FailureKind.INTERRUPTED))
         return done
