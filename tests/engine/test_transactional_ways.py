@@ -11,6 +11,7 @@ import pytest
 from saga_fn import Completed, FixedRetry, SagaBuilder, SagaOrchestrator, TransactionalContext, step
 from saga_fn.store import connections, transactions
 from saga_fn.store._lent import LentConnection
+from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.support.shop import Done, Order
 
 ONCE = FixedRetry(max_attempts=1)
@@ -151,11 +152,11 @@ async def test_a_number_that_cannot_be_had_leaves_a_commit_without_an_answer_in_
             await lent.execute(MAY_COMMIT)
         assert (lent.number, lent.is_in_doubt) == (None, False)
         ends = "ROLLBACK TO SAVEPOINT here; COMMIT; SELECT pg_terminate_backend(pg_backend_pid())"
-        with pytest.raises(asyncpg.PostgresError):
+        with pytest.raises(DRIVER_ERRORS):
             await lent.execute(ends)
         assert (lent.number, lent.is_in_doubt) == (None, True)
     finally:
-        await connection.close()
+        connection.terminate()
 
 
 async def test_a_statement_is_not_in_doubt_if_the_connection_broke_before_it_was_sent(dsn: str) -> None:
@@ -164,9 +165,9 @@ async def test_a_statement_is_not_in_doubt_if_the_connection_broke_before_it_was
         await connection.execute("BEGIN")
         lent = LentConnection(connection)
         await other.execute("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises(DRIVER_ERRORS):
             await lent.execute(MAY_COMMIT)
         assert (lent.number, lent.is_in_doubt) == (None, False)
     finally:
-        await connection.close()
+        connection.terminate()
         await other.close()
