@@ -142,11 +142,6 @@ def told_of_given(error: Exception) -> StoreError:
     return translate_driver_error(error)
 
 
-def is_outdated(error: BaseException) -> bool:
-    """Whether the driver knew a table or type as it was once: it has forgotten that by now, so that the next try goes well."""
-    return isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
-
-
 def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
     state: str = error.sqlstate or ""
     named = f"{type(error).__name__} ({state})"

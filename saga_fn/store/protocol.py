@@ -214,6 +214,13 @@ class OpenTransaction(Protocol):
         """Whether its connection is gone: nothing more can be done in it."""
         ...
 
+    def is_outdated(self, error: BaseException) -> bool:
+        """Whether a statement of the step failed with this error because the driver knew a table or type as it was once.
+
+        The driver has forgotten that by now: the next try goes well.
+        """
+        ...
+
     def leave(self) -> None:
         """Let the step, which has returned, and what it has left behind, use the connection no more."""
         ...

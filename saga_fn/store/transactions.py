@@ -147,6 +147,10 @@ class PostgresTransaction:
         """Whether its connection is gone."""
         return bool(self._own.is_closed())
 
+    def is_outdated(self, error: BaseException) -> bool:
+        """Whether the driver knew a table or type as it was once; it has forgotten that by now."""
+        return isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
+
     async def has_ended(self) -> bool:
         """Whether the step has ended it by itself. Nobody can tell of one that is aborted.
 

@@ -37,6 +37,10 @@ class _Open:
         self.connection: Any = NoConnection()  # Any: it stands for a driver's
         self.is_broken: bool = False
 
+    def is_outdated(self, error: BaseException) -> bool:  # noqa: ARG002 - as the protocol says
+        """Never: there are no tables."""
+        return False
+
     def leave(self) -> None:
         """Nothing was done by it."""
 

@@ -35,7 +35,6 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError
-from saga_fn.store.driver_errors import is_outdated
 from saga_fn.store.errors import (
     AnswerLostError,
     CommitRefusedError,
@@ -164,7 +163,7 @@ class Transactional(msgspec.Struct, frozen=True):
             return done
         if _sqlstate(raised) in _CONFLICTS:
             return _Conflict(raised, counts=True)
-        if any(is_outdated(each) for each in (raised, *causes(raised))):
+        if any(opened.is_outdated(each) for each in (raised, *causes(raised))):
             return _Conflict(raised, counts=True, failure=done)
         if opened.is_broken or (event.kind is FailureKind.UNKNOWN and _sqlstate(raised) == _CANCELLED):
             return msgspec.structs.replace(done, event=msgspec.structs.replace(event, kind=FailureKind.INTERRUPTED))
