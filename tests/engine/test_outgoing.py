@@ -770,7 +770,7 @@ def publish_and_say_something_else(ctx: StepContext) -> None:
 
 
 class Unreadable:
-    """What is asked for its type says so by an error of its own."""
+    """A value that answers whoever asks for its type by an error of its own."""
 
     @override
     def __getattribute__(self, _: str) -> Any:  # Any: it is none

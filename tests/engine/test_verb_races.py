@@ -54,7 +54,7 @@ RESULTS: Final = ("step_succeeded", "step_failed")
 
 @attrs.define
 class Play:
-    """What one saga's steps do. One branch runs at its owner's until it is told to end; the other waits for a person."""
+    """The steps of one saga. One branch runs at its owner's until it is told to end; the other waits for a person."""
 
     in_doubt: bool
     fails: bool = False

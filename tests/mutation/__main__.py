@@ -17,7 +17,7 @@ TESTS: Final = tuple(
     f"tests/store/test_{name}.py" for name in ("committing", "owning", "starting", "pauses", "inbox", "differential")
 )
 _TESTS_FAILED: Final = 1
-"""What pytest exits with if tests have failed, and nothing else was wrong."""
+"""The exit code of pytest if tests have failed, and nothing else was wrong."""
 
 
 def survives(number: int, tests: tuple[str, ...] = TESTS) -> str | None:

@@ -27,7 +27,7 @@ BACKSTOP: Final = 30.0
 
 @attrs.define
 class Guard:
-    """What a process has been told to end at, if anything."""
+    """The moment at which a process has been told to end, if any."""
 
     stderr: TextIO
     """Where the process writes what no test captures."""

@@ -1,4 +1,4 @@
-"""Whatever a test passes to a World, it answers or raises one of our errors, and says the mend."""
+"""A World answers whatever a test passes to it, or raises one of our errors, and says the mend."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SLACK: Final = 0.25
 """Seconds between the clock of a statement and that of a step within which nothing is concluded from their order."""
 _RESUMING: Final = frozenset({"retry_step", "retry_with_input", "cancel", "settle_undone", "rewind"})
 _DRIVERS_OWN: Final = "ConnectionError: unexpected connection_lost() call"
-"""What asyncpg 0.32 leaves unheard, and nothing depends on: a connect that was given up before the server's word about TLS."""
+"""An error that asyncpg 0.32 leaves unheard, and nothing depends on: a connect was given up before the server's word about TLS."""
 _LEVELS: Final = ("DEBUG ", "INFO ", "WARNING ", "ERROR ", "CRITICAL ")
 
 
