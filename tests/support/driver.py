@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 LAST_GIVEN_BY_HAND: Final = 9999
-"""The first number of a type that a server or a user has given."""
+"""The last number of a type that PostgreSQL brings along; a server or a user gives the later ones."""
 _NAMED: Final = SimpleNamespace(name="not asked")
 """The place of the statement that would have been asked with: as it has a name, no other's place was taken."""
 
