@@ -949,7 +949,7 @@ async def test_a_table_that_was_changed_since_the_last_step_has_read_it_fails_no
             assert isinstance(await (await handle.start(Order("before"))).outcome(), Completed)
             await rows.execute("ALTER TABLE shop.entry ADD COLUMN n int")
             assert isinstance(await (await handle.start(Order("now"))).outcome(), Completed)
-    assert calls == 3
+    assert calls in ({2, 3} if borrowed else {3}), "another's pool may give a connection that has not read the table"
     assert await entries(rows) == ["before", "now"]
 
 
