@@ -132,9 +132,9 @@ class Output:
 
     def agrees(self, question: str) -> bool:
         """Ask a person for a yes. Nothing else is one."""
-        sys.stderr.write(f"{printable(question)} [y/N] ")
-        sys.stderr.flush()
-        with _interruptible():
+        with _interruptible():  # before the question is there to be answered by Ctrl-C
+            sys.stderr.write(f"{printable(question)} [y/N] ")
+            sys.stderr.flush()
             return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import io
 import json
 import os
 import pty
@@ -16,9 +17,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
+from typing_extensions import override
 
 from saga_fn import SagaOrchestrator, SagaStateError
 from saga_fn.cli.failures import failure_of
+from saga_fn.cli.output import Output
 from tests.cli.conftest import APP, ROOT, Seeded, called, process
 from tests.cli.shop_app import Order, registered
 from tests.support.roles import execute
@@ -169,6 +172,25 @@ async def test_ctrl_c_at_the_question_ends_it_at_once(seeded: Seeded) -> None:
     assert "Traceback" not in told
     async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
         assert (await orchestrator.get_snapshot(seeded.retrying)).revision == 4
+
+
+def test_ctrl_c_at_the_moment_of_the_question_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pressed(io.StringIO):
+        @override
+        def flush(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def noted(_: int, __: object) -> None:
+        """Do nothing more, as an event loop does."""
+
+    before = signal.signal(signal.SIGINT, noted)
+    try:
+        monkeypatch.setattr(sys, "stderr", Pressed())
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+        with pytest.raises(KeyboardInterrupt):
+            Output(as_json=False).agrees("Do it?")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def test_the_store_is_watched_live(seeded: Seeded) -> None:
