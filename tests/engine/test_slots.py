@@ -92,7 +92,7 @@ async def test_sagas_that_repeat_without_a_wait_leave_slots_to_others(make: Make
     assert len(tried) < 2_000, "each is tried a few times at once, then less and less often"
 
 
-# What starts leave to what is due.
+# Slots that starts leave to due work.
 
 
 @pytest.mark.parametrize("slots, left", [(1, 0), (3, 0), (4, 1), (10, 1), (64, 4)])
