@@ -97,16 +97,7 @@ def input_before(state: SagaState, step: StepId) -> tuple[Digest, int]:
 
     And the journal entry of that input if a person has given it, else 0.
     """
-    for each in state.steps:
-        if each.step == step:
-            attempts = _tries(each)
-            return (NO_DIGEST, 0) if attempts is None else (attempts.digest, attempts.given)
-    return NO_DIGEST, 0
-
-
-def item_input_before(state: SagaState, item: StepId) -> tuple[Digest, int]:
-    """The same of an item, which is not searched for among the others."""
-    found = find(state, item)
+    found = find(state, step)
     attempts = None if found is None else _tries(found)
     return (NO_DIGEST, 0) if attempts is None else (attempts.digest, attempts.given)
 

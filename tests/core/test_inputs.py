@@ -19,7 +19,6 @@ from saga_fn.core.inputs import (
     input_before,
     input_is_recorded,
     is_parked_for_input,
-    item_input_before,
     list_before,
     output_at,
     outputs_at,
@@ -154,11 +153,11 @@ def test_what_has_attempts_has_the_input_of_the_last_one(now: StepState) -> None
 
 
 @pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
-def test_an_item_is_told_the_same_though_it_is_not_searched_for(now: StepState) -> None:
+def test_an_item_is_told_the_same_as_a_step(now: StepState) -> None:
     item = StepId("z[0]")
     state = saga(FannedOut(StepId("z"), 2, DIGEST), replace(now, step=item))
-    assert item_input_before(state, item) == input_before(state, item)
-    assert item_input_before(state, StepId("z[1]")) == (NO_DIGEST, 0)
+    assert input_before(state, item) == input_before(saga(now), A)
+    assert input_before(state, StepId("z[1]")) == (NO_DIGEST, 0)
 
 
 def test_a_step_that_was_parked_before_its_first_attempt_has_not_begun() -> None:

@@ -26,7 +26,6 @@ from saga_fn.core.inputs import (
     digest_in_doubt,
     input_before,
     is_settled,
-    item_input_before,
     list_before,
     output_at,
     outputs_at,
@@ -303,7 +302,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
                 return Declined(step)
             found = self.lists[step] = self._bound_list(step, binding, given)
             return BoundEach(step, len(found.inputs), found.digest)
-        digest, by_hand = item_input_before(state, step)
+        digest, by_hand = input_before(state, step)
         if by_hand:
             return self._bind_given(step, digest, by_hand, binding)
         if (known := self.lists.get(binding.step_id)) is None:
