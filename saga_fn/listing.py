@@ -47,8 +47,8 @@ class SagaFilter(msgspec.Struct, frozen=True, kw_only=True):
         ended_before: Ended before this moment, an aware datetime. Default: None, at any, or not yet.
         older_than: Started so long ago or longer, a timedelta of up to 365 days. Default: None, at any moment.
         parked: Parked for this reason, as `SagaSnapshot.parked` names it. Default: None.
-        step: Parked at this step, or FAILED at it; beside `waits=WaitReason.PARKED`, `parked` or `status=FAILED`. An item of a
-            fan-out is named by its own id, such as "pick[2]". Default: None.
+        step: Parked at this step, or FAILED at it; beside `waits=WaitReason.PARKED`, `parked` or `status=FAILED`. A step
+            that fans out stands for its items as well; "pick[2]" names one of them. Default: None.
         error: The type name of their `last_error`; beside the same. Default: None.
         attribute: A condition on a search attribute, as in `attribute=customer.equals("c-17")`. All but a business key can stand
             beside it; at most 10,000 sagas with the value are looked at for a page. Default: None, with any value and with none.

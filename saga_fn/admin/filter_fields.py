@@ -49,7 +49,7 @@ FILTER_FIELDS: Final = (
     TextField(
         "step",
         FieldKind.TEXT,
-        "Parked at this step, or FAILED at it. An item of a fan-out has an id of its own: pick[2].",
+        "Parked at this step, or FAILED at it. A step that fans out stands for its items, too; pick[2] names one.",
     ),
     TextField("error", FieldKind.TEXT, "The type name of their last error; of parked or FAILED sagas."),
     TextField("acknowledged", FieldKind.FLAG, "Whether an operator has acknowledged that they FAILED."),

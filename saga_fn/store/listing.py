@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Moment, StepId, owner_of
 from saga_fn.core.listing import Wanted, Way, has_value, is_on_the_way, statuses_of
 from saga_fn.errors import StoreError
 from saga_fn.snapshot import SagaRow
@@ -78,12 +78,12 @@ def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
         (wanted.version, row.version),
         (wanted.aggregation_id, row.aggregation_id),
         (wanted.parked, row.parked),
-        (wanted.step, row.problem_step),
         (wanted.error, row.last_error),
         (wanted.acknowledged, row.acknowledged),
     )
     return (
         all(said is None or said == found for said, found in asked)
+        and (wanted.step is None or _is_at(row, wanted.step))
         and row.status in statuses_of(wanted)
         and wanted.waits & ~row.waits == 0
         and is_on_the_way(way, row.waits)
@@ -92,6 +92,12 @@ def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
             wanted.ended_before is None or (row.ended_at is not None and moment_of(row.ended_at) < wanted.ended_before)
         )
     )
+
+
+def _is_at(row: SagaRow, step: str) -> bool:
+    """Whether that step is parked or failed, or an item of it."""
+    at = row.problem_step
+    return at is not None and step in (at, owner_of(StepId(at)))
 
 
 def too_many_values(*, in_range: bool) -> StoreError:

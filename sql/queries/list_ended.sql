@@ -20,7 +20,10 @@ CROSS JOIN LATERAL (
         s.shard = w.shard AND s.name = w.name AND s.version = w.version
         AND s.status = g.status AND s.ended_at IS NOT NULL
         AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
-        AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
+        AND (
+            :of_step::text IS NULL OR s.problem_step = :of_step::text
+            OR regexp_replace(s.problem_step, '[[](0|[1-9][0-9]{0,2})]$', '') = :of_step::text
+        )
         AND (:of_error::text IS NULL OR s.last_error = :of_error::text)
         AND (s.ended_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.ended_at >= :bound::timestamptz
     ORDER BY s.ended_at DESC, s.id DESC

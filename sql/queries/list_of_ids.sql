@@ -21,7 +21,10 @@ WHERE
     (:of_version::integer IS NULL OR f.version = :of_version::integer)
     AND f.status = ANY(:statuses::text[]) AND (f.waits & :waits::smallint) = :waits::smallint
     AND (:of_reason::text IS NULL OR f.parked = :of_reason::text)
-    AND (:of_step::text IS NULL OR f.problem_step = :of_step::text)
+    AND (
+        :of_step::text IS NULL OR f.problem_step = :of_step::text
+        OR regexp_replace(f.problem_step, '[[](0|[1-9][0-9]{0,2})]$', '') = :of_step::text
+    )
     AND (:of_error::text IS NULL OR f.last_error = :of_error::text)
     AND (:of_acknowledged::boolean IS NULL OR f.acknowledged = :of_acknowledged::boolean)
     AND (:ended_from::timestamptz IS NULL OR f.ended_at >= :ended_from::timestamptz)

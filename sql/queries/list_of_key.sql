@@ -21,7 +21,10 @@ CROSS JOIN LATERAL (
             AND (:of_version::integer IS NULL OR s.version = :of_version::integer)
             AND s.status = ANY(:statuses::text[]) AND (s.waits & :waits::smallint) = :waits::smallint
             AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
-            AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
+            AND (
+                :of_step::text IS NULL OR s.problem_step = :of_step::text
+                OR regexp_replace(s.problem_step, '[[](0|[1-9][0-9]{0,2})]$', '') = :of_step::text
+            )
             AND (:of_error::text IS NULL OR s.last_error = :of_error::text)
             AND (:of_acknowledged::boolean IS NULL OR s.acknowledged = :of_acknowledged::boolean)
             AND (:ended_from::timestamptz IS NULL OR s.ended_at >= :ended_from::timestamptz)
@@ -42,7 +45,10 @@ CROSS JOIN LATERAL (
             AND (:of_version::integer IS NULL OR s.version = :of_version::integer)
             AND s.status = ANY(:statuses::text[]) AND (s.waits & :waits::smallint) = :waits::smallint
             AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
-            AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
+            AND (
+                :of_step::text IS NULL OR s.problem_step = :of_step::text
+                OR regexp_replace(s.problem_step, '[[](0|[1-9][0-9]{0,2})]$', '') = :of_step::text
+            )
             AND (:of_error::text IS NULL OR s.last_error = :of_error::text)
             AND (:of_acknowledged::boolean IS NULL OR s.acknowledged = :of_acknowledged::boolean)
             AND (:ended_from::timestamptz IS NULL OR s.ended_at >= :ended_from::timestamptz)

@@ -67,6 +67,16 @@ def promised(parcel: StepRef[Parcel]) -> StepRef[Parcel]:
     return charge(promise(parcel))
 
 
+@step(pivot=True)
+async def promise_all(parcels: list[Parcel]) -> list[Parcel]:
+    return parcels
+
+
+@saga("of many")
+def of_many(parcels: StepRef[list[Parcel]]) -> StepRef[list[Parcel]]:
+    return charge.each(concurrency=2)(promise_all(parcels))
+
+
 async def tried(orchestrator: SagaOrchestrator) -> tuple[SagaHandle[Parcel, Parcel], SagaHandle[Parcel, Parcel]]:
     """Two sagas that are done, two that were rolled back, three that are parked, in this order."""
     plain, after = orchestrator.register(parcel), orchestrator.register(promised)
@@ -97,6 +107,23 @@ async def test_sagas_are_found_by_what_became_of_them(make: Make) -> None:
         assert len((await admin.list(SagaFilter(ended_before=datetime.now(UTC) + timedelta(hours=1)))).rows) == 4
         assert (await admin.list(SagaFilter(saga_name="nobody"))).rows == ()
         assert str(await admin.count(SagaFilter(waits=WaitReason.PARKED))) == "3"
+
+
+async def test_a_saga_that_is_parked_at_an_item_is_found_by_its_step(make: Make) -> None:
+    async with make() as orchestrator:
+        await tried(orchestrator)
+        run = await orchestrator.register(of_many).start([Parcel(0), Parcel(1, "wrong")])
+        await orchestrator.run_until_idle()
+        admin = SagaAdmin(orchestrator)
+        parked = WaitReason.PARKED
+        (row,) = (await admin.list(SagaFilter(saga_name="of many", waits=parked, step="charge"))).rows
+        assert (row.id, row.problem_step) == (run.id, "charge[1]")
+        assert len((await admin.list(SagaFilter(waits=parked, step="charge"))).rows) == 4  # of steps without items, too
+        assert [each.id for each in (await admin.list(SagaFilter(waits=parked, step="charge[1]"))).rows] == [run.id]
+        assert (await admin.list(SagaFilter(waits=parked, step="charge[0]"))).rows == ()
+        await admin.abort(run.id)
+        failed = SagaFilter(saga_name="of many", status=SagaStatus.FAILED, step="charge")
+        assert [each.id for each in (await admin.list(failed)).rows] == [run.id]
 
 
 async def test_a_failed_saga_names_the_step_that_failed(make: Make) -> None:

@@ -22,7 +22,7 @@ from saga_fn.store.records import Entry, SagaWrite, moment_of
 from tests.store.given import HOUR, LONG, hand_of, new_saga, start
 
 NAMES, VERSIONS, KEYS = ("shop", "bank", "post"), (1, 2, 7), ("key 1", "key 2")
-REASONS, STEPS, ERRORS = ("past_pivot", "crash_loop"), ("a", "b"), ("Boom", "TimeoutError")
+REASONS, STEPS, ERRORS = ("past_pivot", "crash_loop"), ("a", "b", "a[12]", "a[x]"), ("Boom", "TimeoutError")
 ATTRIBUTES, VALUES = ("region", "total"), ("sa", "sb", "i1", "i2", "i3")
 PARKED = WaitReason.PARKED
 

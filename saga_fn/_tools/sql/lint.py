@@ -43,6 +43,7 @@ _STEADY: Final = frozenset(
         "pg_is_in_recovery",
         "pg_partition_tree",
         "pg_total_relation_size",
+        "regexp_replace",
         "row_number",
         "statement_timestamp",
         "sum",
