@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
@@ -44,6 +45,8 @@ _QUIET: Final = 1500.0
 """Seconds within which all that can go on by itself has done so, once nothing is in its way."""
 _LONGER_THAN_KEPT: Final = 9 * 86_400.0
 """Seconds after which the retention of every definition is over."""
+_DYING: Final = 90.0
+"""Seconds within which each process dies once more while sagas are deleted."""
 _RESUMING: Final = frozenset(
     {"retry", "retry_with_input", "cancel", "settle_undone", "settle_done", "settle_never_ran", "rewind"}
 )
@@ -175,6 +178,8 @@ class _Run:
                 self._outlive()
         except StuckError as stuck:
             self._judge.say(f"{stuck} does one thing after another, and time does not move")
+        except Exception:  # noqa: BLE001 - the other seeds run all the same, and this one is made smaller
+            self._judge.say(f"the simulation itself failed: {traceback.format_exc()}")
         return self._report()
 
     # Processes.
@@ -306,12 +311,17 @@ class _Run:
 
     # The end.
 
-    def _office(self) -> Office:
-        return next(office for _, office in sorted(self._offices.items()) if office.orchestrator.entered)
+    def _open(self) -> list[Office]:
+        """Those that work: a process that has come back is not there before its orchestrator is entered."""
+        return [office for _, office in sorted(self._offices.items()) if office.orchestrator.entered]
 
     def _do(self, work: Act) -> None:
-        """Have something done now, and wait for it."""
-        office = self._office()
+        """Have something done by the first that works, and wait for it."""
+        self._machine.run(self._machine.now + 600, lambda: bool(self._open()))
+        if not (offices := self._open()):
+            self._judge.say("no process has come back for 600 s")
+            return
+        office = offices[0]
         task = office.node.loop.create_task(work(office))
         self._machine.run(self._machine.now + 600, task.done)
         if self._machine.halted:
@@ -517,8 +527,9 @@ class _Run:
         for number in range(self._case.processes):
             name = f"worker-{number}"
             self._revive(name)
-            machine.after(90 * dice.random(), partial(self._die_and_come_back, name))
-        machine.run(machine.now + _QUIET, self._is_deleted)
+            machine.after(_DYING * dice.random(), partial(self._die_and_come_back, name))
+        calm = machine.now + _DYING
+        machine.run(machine.now + _QUIET, lambda: machine.now > calm and self._is_deleted())
         for saga in self._store._sagas.values():
             if not self._judge.is_kept(saga.record):
                 self._judge.say(f"saga {saga.record.id} is not deleted, though its retention is over")

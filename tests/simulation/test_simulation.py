@@ -40,6 +40,19 @@ def test_sagas_are_archived_and_deleted_once_their_retention_is_over() -> None:
     assert sum(report.ends.values()) == report.sagas >= 30
 
 
+def test_a_look_at_the_end_waits_for_a_process_that_has_come_back() -> None:
+    assert run(Case(600108, deletes=True)).wrong == ()
+
+
+def test_a_simulation_that_fails_itself_says_so_of_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr("tests.simulation.people.People.start", broken)
+    (line,) = run(short(1)).wrong
+    assert "KeyError: 'lost'" in line
+
+
 def test_a_saga_whose_delay_is_over_may_begin_with_an_event() -> None:
     kinds = ("stop", "crash", "stop", "cut", "slow", "leave")
     assert run(Case(6, sagas=tuple(range(60)), faults=tuple(range(40)), kinds=kinds)).wrong == ()  # type: ignore[arg-type]  # words
