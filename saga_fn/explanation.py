@@ -160,9 +160,14 @@ class VerbPreview:
     @property
     def text(self) -> str:
         """The preview in words."""
+        return self.in_words(IN_PYTHON)
+
+    def in_words(self, spelling: Spelling) -> str:
+        """The preview in words, with that spelling of what else can be asked for."""
         if self.is_legal:
             return "; ".join(_consequences(self))
-        return "; ".join(each for each in (self.why_not or self.refusal, self.mend) if each)
+        mend = None if self.mend is None else spelling.mend(self.mend)
+        return "; ".join(each for each in (self.why_not or self.refusal, mend) if each)
 
 
 @attrs.frozen
@@ -232,7 +237,39 @@ class Explanation:
 
     @override
     def __str__(self) -> str:
-        return "\n".join(ascii_only(line, _LONGEST_LINE) for line in _lines(self))
+        return "\n".join(lines_of(self, IN_PYTHON))
+
+
+class Spelling:
+    """How the text of an explanation names what an operator can ask for: here as calls of `SagaAdmin`."""
+
+    def verb(self, verb: Verb) -> str:
+        """The name of the verb."""
+        return verb.value
+
+    def call(self, preview: VerbPreview) -> str:
+        """The verb, with what is given with it."""
+        named = [] if preview.step_id is None else [preview.step_id]
+        return f"{preview.verb}({', '.join([*named, *(['its output'] if preview.verb.needs_output else [])])})"
+
+    def resume(self, pause: Pause) -> str:
+        """The end of a pause."""
+        if pause.saga_id is not None:
+            return f"resume_saga({pause.saga_id})"
+        return "resume_all()" if pause.saga_name is None else f"resume({shown(pause.saga_name)})"
+
+    def mend(self, said: str) -> str:
+        """A mend of the library."""
+        return said
+
+
+IN_PYTHON: Final = Spelling()
+"""The calls of `SagaAdmin`."""
+
+
+def lines_of(of: Explanation, spelling: Spelling) -> list[str]:
+    """The text of an explanation, line by line, in ASCII."""
+    return [ascii_only(line, _LONGEST_LINE) for line in _lines(of, spelling)]
 
 
 _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
@@ -406,40 +443,54 @@ def _way(course: tuple[Move, ...], rest: tuple[Move, ...], end: SagaStatus | Non
     return f"if all goes well: {told}" if course else told
 
 
-def _lines(of: Explanation) -> Iterator[str]:
+def _lines(of: Explanation, spelling: Spelling) -> Iterator[str]:
     key = "" if of.aggregation_id is None else f", business key {of.aggregation_id}"
     yield f"saga {of.saga_id}: {of.saga_name} v{of.version}{key}"
     yield f"{of.status} at revision {of.revision}, since {_time(of.since)} ({_ago(of.looked_at - of.since)})"
-    yield from _standing(of)
+    yield from _standing(of, spelling)
     if of.last:
         yield "last:"
         yield from (f"  {_happened(each)}" for each in of.last)
     legal = [each for each in of.verbs if each.is_legal]
     yield "legal now:" if legal else "legal now: no verb"
     for each in legal[:_MOST_LINES]:
-        yield f"  {_called(each)}"
-        yield f"    {each.text}"
+        yield f"  {spelling.call(each)}"
+        yield f"    {each.in_words(spelling)}"
     if len(legal) > _MOST_LINES:
         yield f"  and {len(legal) - _MOST_LINES} more"
-    refused: dict[tuple[Verb, str], list[str]] = {}
-    for each in of.verbs:
-        if not each.is_legal:
-            refused.setdefault((each.verb, each.text), []).append(each.step_id or "")
-    if refused:
+    refusals = list(_refusals(of.verbs, spelling))
+    if refusals:
         yield "refused now:"
-    for (verb, why), steps in refused.items():
-        yield f"  {verb} {_listed(filter(None, steps))}".rstrip() + f": {why}"
+    yield from refusals
 
 
-def _standing(of: Explanation) -> Iterator[str]:
+def _refusals(verbs: Iterable[VerbPreview], spelling: Spelling) -> Iterator[str]:
+    """Each refusal once, with the verbs that meet it, and the steps for which they do."""
+    steps: dict[Verb, list[str]] = {}
+    refused: dict[str, dict[Verb, list[str]]] = {}
+    for each in verbs:
+        named = () if each.step_id is None else (each.step_id,)
+        steps.setdefault(each.verb, []).extend(named)
+        if not each.is_legal:
+            refused.setdefault(each.in_words(spelling), {}).setdefault(each.verb, []).extend(named)
+    for why, met in refused.items():
+        by_steps: dict[str, list[str]] = {}
+        for verb, named_steps in met.items():
+            whose = "any step" if len(named_steps) > 1 and named_steps == steps[verb] else _listed(named_steps)
+            by_steps.setdefault(whose, []).append(spelling.verb(verb))
+        told = (f"{', '.join(names)}{f' of {whose}' if whose else ''}" for whose, names in by_steps.items())
+        yield f"  {'; '.join(told)}: {why}"
+
+
+def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
     yield "why:"
     for pause in of.pauses:
         yield f"  {_paused(pause)}"
-        yield f"    mend: {_resumed_by(pause)}"
+        yield f"    mend: {spelling.resume(pause)}"
     for reason in of.reasons[:_MOST_LINES]:
         yield f"  {reason.text}"
         if reason.mend:
-            yield f"    mend: {reason.mend}"
+            yield f"    mend: {spelling.mend(reason.mend)}"
     if len(of.reasons) > _MOST_LINES:
         yield f"  and {len(of.reasons) - _MOST_LINES} more"
     if of.unreadable:
@@ -465,12 +516,6 @@ def _paused(pause: Pause) -> str:
     return f"{whose} are paused, and none of their steps begins: since {_time(pause.since)}{_said_by(pause)}"
 
 
-def _resumed_by(pause: Pause) -> str:
-    if pause.saga_id is not None:
-        return f"resume_saga({pause.saga_id})"
-    return "resume_all()" if pause.saga_name is None else f"resume({shown(pause.saga_name)})"
-
-
 def _said_by(asked: Pause | Happened) -> str:
     by = "" if asked.actor is None else f", by {asked.actor}"
     return by + ("" if asked.reason is None else f", because: {asked.reason}")
@@ -480,11 +525,6 @@ def _owner(owner: SagaOwner) -> str:
     host = owner.host or "a process that is not known any more"
     lease = "its lease was over at" if owner.is_gone else "lease until"
     return f"{host} ({owner.id}), {lease} {_time(owner.lease_until)}"
-
-
-def _called(preview: VerbPreview) -> str:
-    named = [] if preview.step_id is None else [preview.step_id]
-    return f"{preview.verb}({', '.join([*named, *(['its output'] if preview.verb.needs_output else [])])})"
 
 
 def _happened(entry: Happened) -> str:

@@ -13,9 +13,9 @@ import attrs
 
 from saga_fn.cli.answers import Answer, Part, Table, lines
 from saga_fn.cli.exit_codes import ExitCode
-from saga_fn.cli.failures import in_commands
 from saga_fn.cli.place import dsn_of, opened, orchestrator_of, place_in_words, schema_of
 from saga_fn.cli.session import Given
+from saga_fn.cli.spelling import in_commands
 from saga_fn.engine.health import CLOCKS_AGREE
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention, AttentionKind

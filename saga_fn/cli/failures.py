@@ -1,4 +1,4 @@
-"""A failure as one line: the fact and its mend. The mends of the library name calls; here they name commands."""
+"""A failure as one line: the fact and its mend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 from cyclopts.exceptions import CycloptsError, UnknownCommandError
 
 from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.spelling import in_commands
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     OperationNotFoundError,
@@ -22,31 +23,6 @@ from saga_fn.errors import (
 from saga_fn.printable import message_of, name_of_type, printable
 
 _LONGEST: Final = 1500
-
-
-_COMMANDS: Final = {
-    "the new revision as expect=.": "the new revision as --expect.",
-    "get_saga(saga_id).attributes": "saga-fn show ID",
-    "SagaAdmin.get_saga": "saga-fn show ID",
-    "SagaAdmin.kept_events": "saga-fn kept list",
-    "SagaAdmin.abort": "saga-fn abort ID",
-    "run.snapshot() tells": "saga-fn show ID tells",
-    "drop_months(ended=True)": "saga-fn drop-months --ended",
-    "without ended= only": "without --ended only",
-    "add saga_name= to the filter": "add --name",
-    "say version= in the filter": "say --version",
-    "register it in this process": "name the orchestrator that has registered it: --app module:orchestrator",
-    "skip_step(..., not_begun=True)": "saga-fn skip-step ID STEP --not-begun",
-    "pass one: retention=Retention(completed=timedelta(days=30))": "say it here: --completed 30d",
-    "give another key": "give another --key",
-    "pause_all() and resume_all() are for all": "--all is for all",
-    "SagaAdmin.explain": "saga-fn explain ID",
-    "get_saga": "saga-fn show ID",
-    "SagaAdmin.pauses": "saga-fn pauses",
-    "python -m saga_fn.store.migrate --dsn ...": "saga-fn migrate",
-    "list_operations of SagaAdmin": "saga-fn operations list",
-}
-"""Calls that mends name, and the commands for them."""
 
 
 class BadInputError(SagaError):
@@ -92,11 +68,12 @@ def failure_of(error: BaseException) -> Failure:
         case EndedError():
             return Failure(error.fact, error.hint, error.code)
         case SagaStateError(refusal=refusal):
-            return Failure(error.fact, _mend_of(error), ExitCode.FOUND, refusal)
+            return Failure(in_commands(error.fact), _mend_of(error), ExitCode.FOUND, refusal)
         case ActiveSagaAlreadyExistsError():
-            return Failure(error.fact, error.hint, ExitCode.FOUND, "key_taken")
+            mend = f"saga-fn explain {error.saga_id} tells of that one; ask again once it has ended"
+            return Failure(error.fact, mend, ExitCode.FOUND, "key_taken")
         case SagaError():
-            return Failure(error.fact, _mend_of(error), ExitCode.BAD_INPUT)
+            return Failure(in_commands(error.fact), _mend_of(error), ExitCode.BAD_INPUT)
         case UnknownCommandError():
             said = " ".join(str(error).partition("Available commands")[0].split())
             return Failure(said.rstrip(". "), "saga-fn --help lists the commands", ExitCode.BAD_INPUT)
@@ -126,14 +103,3 @@ def _mend_of(error: SagaError) -> str | None:
             return "saga-fn list shows the ids; is it this database, and this --schema?"
         case _:
             return None if error.hint is None else in_commands(error.hint)
-
-
-def in_commands(text: str) -> str:
-    """A mend of the library, as one who types commands reads it.
-
-    >>> in_commands("see steps of SagaAdmin.get_saga for what waits")
-    'see steps of saga-fn show ID for what waits'
-    """
-    for call, command in _COMMANDS.items():
-        text = text.replace(call, command)
-    return text

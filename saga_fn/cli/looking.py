@@ -14,15 +14,16 @@ from saga_fn.admin.filter_fields import filter_from
 from saga_fn.admin.text_fields import id_of
 from saga_fn.cli.answers import Answer, Drawn, json_of, lines, said
 from saga_fn.cli.exit_codes import ExitCode
-from saga_fn.cli.failures import BadInputError, in_commands
+from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.options import Texts
 from saga_fn.cli.place import Place, orchestrator_of
 from saga_fn.cli.session import Given, Session, flag
+from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.cli.texts import of_rows, of_saga, of_stats, saga_without
 from saga_fn.definition import AnySaga
 from saga_fn.diagram import timeline as draw_timeline
 from saga_fn.errors import SagaNotFoundError, shown
-from saga_fn.explanation import Explanation
+from saga_fn.explanation import Explanation, lines_of
 from saga_fn.listing import MOST_ROWS, SagaFilter
 from saga_fn.snapshot import HistoryEntry, SagaCount, SagaRow
 
@@ -101,7 +102,7 @@ async def explain(saga_id: Id, /, *, session: Given) -> Answer:
     """Explain why a saga stands where it stands, and what each verb would do to it now."""
     async with session.looking() as place:
         explained = as_an_operator(await place.admin.explain(id_of(saga_id)))
-        told = lines(*map(in_commands, str(explained).splitlines()))
+        told = lines(*lines_of(explained, IN_COMMANDS))
         unknown = place.orchestrator.engine.registry.find(explained.saga_name, explained.version) is None
     return Answer(explained, (told, lines(_NEEDS_APP)) if unknown else (told,))
 

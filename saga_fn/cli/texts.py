@@ -8,7 +8,7 @@ from typing import Final
 from saga_fn import WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
-from saga_fn.cli.failures import in_commands
+from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.snapshot import (
     Attention,
@@ -123,7 +123,8 @@ def _entry(entry: HistoryEntry, *, payloads: bool) -> tuple[str, ...]:
 
 def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> tuple[Part, ...]:
     """The preview of one verb of one saga, as the operator sees it before the question."""
-    named = preview.verb.value if preview.step_id is None else f"{preview.verb.value} {preview.step_id}"
+    verb = IN_COMMANDS.verb(preview.verb)
+    named = verb if preview.step_id is None else f"{verb} {preview.step_id}"
     why = "; ".join(each.text for each in explained.reasons) or None
     return (
         facts(
@@ -133,7 +134,7 @@ def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> t
                 ("business key", explained.aggregation_id),
                 ("now", f"{explained.status} at revision {explained.revision}"),
                 ("why", why),
-                ("effect" if preview.is_legal else "refused", in_commands(preview.text)),
+                ("effect" if preview.is_legal else "refused", preview.in_words(IN_COMMANDS)),
             ),
         ),
     )

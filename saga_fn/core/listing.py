@@ -88,7 +88,7 @@ _FOR_A_PERSON: Final = WaitReason.PARKED | WaitReason.PLAN | WaitReason.PAUSED
 
 _BOTH: Final = NotServed(
     "no saga has ended and waits, or runs, at the same time",
-    "leave out what belongs to the other: status, active, waits, parked, ended_from, ended_before",
+    "leave out what belongs to the other: status=, active=, waits=, parked=, ended_from= or ended_before=",
 )
 _NOT_SUSPENDED: Final = NotServed(
     "only a SUSPENDED saga waits", "leave the status out, or say status=SagaStatus.SUSPENDED"
@@ -98,7 +98,8 @@ _WHOSE_PROBLEM: Final = NotServed(
     "add waits=WaitReason.PARKED, or status=SagaStatus.FAILED, or the business key",
 )
 _ONLY_FAILED: Final = NotServed(
-    "only a FAILED saga is acknowledged, or is not", "say status=SagaStatus.FAILED beside it, or leave acknowledged out"
+    "only a FAILED saga is acknowledged, or is not",
+    "say status=SagaStatus.FAILED beside it, or leave acknowledged= out",
 )
 _TWO_TIMES: Final = NotServed(
     "sagas that have ended are found by the time of their end, not of their start",

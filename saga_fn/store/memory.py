@@ -351,7 +351,7 @@ class MemoryStore:
             row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
         )
         return ClaimedSaga(
-            **msgspec.structs.asdict(self._seen(saga.record, now)), token=token, takeover=row.owner is not None
+            **msgspec.structs.asdict(self._seen(saga.record, now)), token=token, previous_owner=row.owner
         )
 
     def _seen(self, row: SagaRecord, now: Moment) -> SeenSaga:

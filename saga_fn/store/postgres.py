@@ -499,7 +499,7 @@ class PostgresStore:
             inbox_sent=row.inbox_sent,
             last_error=row.last_error,
             created_at=row.created_at,
-            takeover=row.previous_owner is not None,
+            previous_owner=row.previous_owner,
             now=self._database.sync_clock(row.now),
         )
 

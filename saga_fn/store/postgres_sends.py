@@ -89,7 +89,7 @@ def _outcome(event: EventToSend, row: EventsSentRow, now: Moment) -> Sent:
     # Told and not stored: another session has stored it since the statement looked.
     status = SendStatus.STORED if row.stored else SendStatus.DUPLICATE
     token = event.token
-    claim = ClaimedSaga(*_seen(row, now), token, False) if token is not None and row.token == token else None
+    claim = ClaimedSaga(*_seen(row, now), token, None) if token is not None and row.token == token else None
     is_alone = row.stored and row.is_alone
     free = SeenSaga(*_seen(row, now)) if is_alone and row.token is None else None
     return Sent(status, definition, claim, is_alone, row.token is not None, free)

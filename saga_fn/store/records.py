@@ -410,10 +410,15 @@ class SeenSaga(msgspec.Struct, frozen=True):
 
 
 class ClaimedSaga(SeenSaga, frozen=True):
-    """A saga this process now owns under `token`. `takeover`: from an owner whose lease had run out."""
+    """A saga this process now owns under `token`. `previous_owner`: the one whose lease had run out; None if it had given it up."""
 
     token: UUID
-    takeover: bool
+    previous_owner: UUID | None
+
+    @property
+    def takeover(self) -> bool:
+        """Whether the saga comes from an owner whose lease had run out."""
+        return self.previous_owner is not None
 
 
 class TakenSaga(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from saga_fn.admin.filter_fields import FILTER_FIELDS
 from saga_fn.cli.app import run
-from saga_fn.cli.failures import failure_of, in_commands
+from saga_fn.cli.failures import failure_of
+from saga_fn.cli.spelling import in_commands
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaStateError
 from tests.cli.conftest import Cli, Seeded, Told
 from tests.cli.shop_app import ESCAPES

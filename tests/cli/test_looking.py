@@ -88,7 +88,7 @@ async def test_hostile_texts_reach_the_terminal_as_texts(command: str, cli: Cli,
 
 async def test_a_saga_is_explained_as_an_operator_would_act(cli: Cli, seeded: Seeded) -> None:
     told = await cli("explain", seeded.retrying, "--dsn", seeded.dsn)
-    assert "retry_step(charge)" in told.out
+    assert "  saga-fn retry-step ID charge\n" in told.out
     assert "only looks" not in told.out
     assert "--app module:orchestrator" in told.out
     assert "--app module:orchestrator" not in (await cli("explain", seeded.retrying, "--app", APP)).out

@@ -179,9 +179,20 @@ async def test_a_saga_that_waits_is_explained_at_length(make: Make) -> None:
         ):
             assert line in text.splitlines(), text
         assert (
-            "\n  settle_done reserve, charge, ship: the saga has nothing open at that step that this would answer; "
-            in text
+            "\n  settle_done, settle_undone, settle_never_ran of any step: "
+            "the saga has nothing open at that step that this would answer; " in text
         )
+
+
+async def test_a_refusal_that_many_verbs_meet_is_said_once(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await done(orchestrator)
+        text = str(await SagaAdmin(orchestrator).explain(run.id))
+        assert text.count("the saga has ended") == 1
+        (line,) = [line for line in text.splitlines() if "the saga has ended" in line]
+        of_steps, of_the_saga, *_ = line.split(": ")[0].split("; ")
+        named = {*of_steps.strip().removesuffix(" of any step").split(", "), *of_the_saga.split(", ")}
+        assert named >= {"retry_step", "skip_step", "settle_done", "rewind", "cancel", "abort", "pause_saga"}
 
 
 async def test_a_paused_saga_is_explained_by_the_pause_first(make: Make) -> None:

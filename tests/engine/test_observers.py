@@ -35,10 +35,11 @@ from saga_fn.engine.observe.of_sagas import (
     SagaStarted,
 )
 from saga_fn.errors import SagaStateError, StoreUnavailableError
+from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Counted, Order, Shop, ShopError, make_saga, one_step
 from tests.support.stores import Make
-from tests.support.until import SOON
+from tests.support.until import SOON, until
 
 
 def kinds(facts: list[Fact]) -> list[str]:
@@ -232,3 +233,41 @@ def test_the_union_of_facts_misses_none() -> None:
 def test_a_task_that_begins_again_is_told(caplog: pytest.LogCaptureFixture) -> None:
     Observers().tell(UpkeepBegunAgain("renews leases"))
     assert caplog.messages == ["the task that renews leases was ended by other code of this process; it begins again"]
+
+
+async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    counted = Counted(seconds=None)
+    lease = timedelta(milliseconds=300)
+    first = await born(make(lease=lease))
+    run = await first.register("one", one_step(counted.work)).start(Order("1"))
+    await until(lambda: len(counted.begun) == 1)
+    gone = first.engine.owner
+    await dies(first)
+    caplog.clear()
+    async with make(lease=lease, log_repeats=1) as second:
+        told = Observed(second)
+        second.register("one", one_step(Counted().work))
+        claimed = await told.until(SagaClaimed)
+        assert (claimed.saga.id, claimed.takeover, claimed.previous_owner) == (run.id, True, gone)
+        (line,) = [each for each in caplog.records if "taken over" in each.getMessage()]
+        assert line.levelno == logging.WARNING
+        assert line.getMessage().startswith(f"saga {run.id} is taken over from process {gone}, ")
+        assert line.__dict__["saga_id"] == str(run.id)
+
+
+async def test_many_takeovers_are_told_in_one_line_and_a_number(
+    memory: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = Counted(seconds=None)
+    lease = timedelta(milliseconds=300)
+    first = await born(SagaOrchestrator(memory, lease=lease))
+    await first.register("one", one_step(counted.work)).start_many(Order(str(each)) for each in range(12))
+    await until(lambda: len(counted.begun) == 12)
+    await dies(first)
+    async with SagaOrchestrator(memory, lease=lease, log_repeats=2) as second:
+        told = Observed(second)
+        second.register("one", one_step(Counted().work))
+        await told.until(SagaClaimed, times=12)
+    lines = [each.getMessage() for each in caplog.records if "taken over" in each.getMessage()]
+    assert len(lines) == 3
+    assert lines[-1].startswith("left out 10 lines of the log"), lines

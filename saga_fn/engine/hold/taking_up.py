@@ -183,8 +183,8 @@ class TakingUp:
                 saga.inbox_seen = claim.inbox_sent
                 first = [told, *first]
         interpreter = self._hold(saga)
-        if self._observers.listens:
-            self._observers.tell(SagaClaimed(saga.identity, claim.takeover))
+        if claim.takeover or self._observers.listens:
+            self._observers.tell(SagaClaimed(saga.identity, claim.takeover, claim.previous_owner))
         times = takeovers(state, takeover=claim.takeover)
         if times >= TWICE and is_claim(first[-1].event):
             apart = self._apart.begin(self._run_apart(interpreter, claim, first[:-1], times))

@@ -49,9 +49,18 @@ class SagaClaimed(_OfSaga, frozen=True):
     Attributes:
         saga: The saga.
         takeover: Whether its owner before had not given it up: that process is gone, or was too slow.
+        previous_owner: The id of that process; None if this is no takeover.
     """
 
     takeover: bool
+    previous_owner: UUID | None = None
+
+    @override
+    def _line(self) -> Line | None:
+        if not self.takeover:
+            return None
+        text = "saga %s is taken over from process %s, which has let its lease run out: it is gone, or was too slow"
+        return Line(logging.WARNING, text, (self.saga.id, self.previous_owner), about(self.saga))
 
 
 class SagaReleased(_OfSaga, frozen=True):
