@@ -12,6 +12,7 @@ from typing import Final
 from typing_extensions import override
 
 from saga_fn.admin.filter_fields import FILTER_FIELDS
+from saga_fn.admin.text_fields import text_of
 from saga_fn.admin.verb_fields import VERB_FORMS
 from saga_fn.core.verbs import Verb
 from saga_fn.explanation import Spelling, VerbPreview
@@ -55,8 +56,9 @@ _ARGUMENTS: Final = (
 """The arguments of `SagaAdmin` and of the functions beside it that a command has as options."""
 _ARGUMENT: Final = re.compile(
     rf"\b(?P<name>{'|'.join(sorted(set(_ARGUMENTS), key=len, reverse=True))})="
-    r"(?:(?P<flag>True|False)|[A-Z]\w+\.(?P<member>[A-Z_]+)|\[(?P<listed>[^\]]*)\]|(?P<value>[\w{}]+))?"
+    r"(?:(?P<flag>True|False)|[A-Z]\w+\.(?P<member>[A-Z_]+)|(?P<value>[\w{}]+))?"
 )
+_LISTED: Final = re.compile(r"\bforget=\[((?:'[^']*'|[^\]'])*)\]")
 _BARE: Final = re.compile(rf"\b(?P<name>{'|'.join(sorted({each for each in _ARGUMENTS if '_' in each}))})\b")
 _VERB: Final = re.compile(rf"\b({'|'.join(verb.value for verb in Verb if '_' in verb.value)})\b")
 _LEFT: Final = re.compile(r"('[^']*'|\w\([^()]*\))")
@@ -71,6 +73,7 @@ def in_commands(text: str) -> str:
     """
     for call, command in _CALLS.items():
         text = text.replace(call, command)
+    text = _LISTED.sub(_as_list, text)
     return "".join(
         each if place % 2 else _VERB.sub(_as_command, _BARE.sub(_as_option, _ARGUMENT.sub(_as_option, each)))
         for place, each in enumerate(_LEFT.split(text))
@@ -97,9 +100,13 @@ def _as_option(found: re.Match[str]) -> str:
     member = said.get("member")
     if member is not None:
         return f"--{option} {member if option == 'status' else member.lower()}"
-    listed = said.get("listed")
-    value = said.get("value") if listed is None else listed.replace("'", "").replace(", ", ",")
+    value = said.get("value")
     return f"--{option} {value}" if value else f"--{option}"
+
+
+def _as_list(found: re.Match[str]) -> str:
+    steps = [each.strip("'") for each in re.findall(r"'[^']*'", found[1])]
+    return f"--forget {shlex.quote(text_of(steps))}" if steps else "--forget"
 
 
 class _InCommands(Spelling):

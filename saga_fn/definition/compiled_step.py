@@ -73,14 +73,21 @@ class CompiledStep(msgspec.Struct, frozen=True):
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
     publishes: tuple[Outgoing, ...] = ()
     """The messages that its success publishes."""
+    input_cannot_fail: bool = False
+    """Its input is what a step before it, or the caller, has given, of the same type: nothing is computed or decided."""
 
     def given_for(self, step: StepId) -> AnyType:
         """The type of what a person gives in place of running the step: of all of a fan-out, or of that item of it."""
         return self.result_type if step == self.step_id else self.output_type
 
 
-def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: InputMap) -> CompiledStep:
-    """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""
+def compile_step(
+    step_id: StepId, parts: StepParts, options: StepOptions, map_input: InputMap, *, is_given: bool
+) -> CompiledStep:
+    """A step as the engine runs it; `is_given`: its input is another's output of the same type, as it is.
+
+    Raises SagaDefinitionError for options that contradict each other.
+    """
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if "compensation_waits_for" in options and parts.compensate is None:
         raise SagaDefinitionError(
@@ -114,6 +121,7 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
         undo_isolation=isolation if parts.undo_transactional else None,
         fans_out=bool(parts.concurrency),
         publishes=check_publishes("publishes", options.get("publishes", ())),
+        input_cannot_fail=is_given and parts.when is None and not parts.concurrency,
     )
 
 

@@ -92,12 +92,16 @@ class Wiring(WaitingBuilder[D]):
         if (event := chosen.get("compensation_waits_for")) is not None:
             self.expect(event)
         follows = self._follows(step_id, refs, after)
+        is_given = False
         if using is None:
-            map_input = pass_through(step_id, parts.taken_type, self._sources(refs or (self.initial,)))
+            sources = self._sources(refs or (self.initial,))
+            map_input = pass_through(step_id, parts.taken_type, sources)
+            is_given = sources[0].gives.tp == parts.taken_type
         else:
             map_input = self._mapped(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
         self._captures.extend(Captured.of(f"{what} of step {shown(step_id)}", fn) for what, fn in parts.functions)
-        return self._add(plan_step(step_id, parts, chosen, follows), compile_step(step_id, parts, chosen, map_input))
+        compiled = compile_step(step_id, parts, chosen, map_input, is_given=is_given)
+        return self._add(plan_step(step_id, parts, chosen, follows), compiled)
 
     @override
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> AnyRef:

@@ -211,7 +211,8 @@ def explore(
             f"forbid= is a function that says of an end at once whether there must be none such, not {shown(given)}",
             hint="forbid=lambda end: end.is_left_over(charge)",
         )
-    found = ends_of(definition.plan, budget=most_states)
+    given = frozenset(each.step_id for each in definition.steps.values() if each.input_cannot_fail)
+    found = ends_of(definition.plan, budget=most_states, given=given)
     name = definition.name or "saga"
     ends, stops = tuple(map(_end, found.ends)), tuple(map(_end, found.stops))
     forbidden = [end for end in (*ends, *stops) if forbid is not None and forbid(end)]

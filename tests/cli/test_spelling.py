@@ -99,7 +99,7 @@ def test_data_and_calls_of_a_program_stay_as_they_are() -> None:
         in_commands("add waits=WaitReason.PARKED, or status=SagaStatus.FAILED")
         == "add --waits parked, or --status FAILED"
     )
-    assert in_commands("undo it: forget=['charge[3]', 'ship']. Then") == "undo it: --forget charge[3],ship. Then"
+    assert in_commands("undo it: forget=['charge[3]', 'ship']. Then") == "undo it: --forget 'charge[3],ship'. Then"
     assert in_commands("say oldest_first=True, or acknowledged=False") == "say --oldest-first, or --no-acknowledged"
 
 

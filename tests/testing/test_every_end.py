@@ -55,7 +55,32 @@ def test_every_end_is_found_with_the_shortest_way_there() -> None:
     assert completed.path == ("the saga starts", "charge succeeds", "ship succeeds")
     assert completed.steps == {"charge": StepStatus.SUCCEEDED, "ship": StepStatus.SUCCEEDED}
     assert {end.status for end in others} == {SagaStatus.COMPENSATED, SagaStatus.FAILED}
+    reasons = {why for stop in found.stops for why in stop.parked.values()}
+    assert reasons >= {"payload_unreadable", "output_lost", "crash_loop"}
+    assert "input_failed" not in reasons  # nothing is computed
     assert ("the saga starts", "charge succeeds", "ship fails for good", "charge is undone") in [e.path for e in others]
+
+
+def _with_a_note(order: Order) -> Order:
+    return order
+
+
+@step
+async def thank(order: Order) -> None:
+    raise AssertionError("no step is called")
+
+
+@saga("computed sale")
+def computed_sale(order: StepRef[Order]) -> None:
+    sent = ship(charge(order), using=_with_a_note)
+    thank.when(lambda order: bool(order.order_id))(sent)
+
+
+def test_the_input_of_a_step_fails_only_where_the_definition_computes_something() -> None:
+    failing = {
+        step for stop in explore(computed_sale).stops for step, why in stop.parked.items() if why == "input_failed"
+    }
+    assert failing == {"ship", "thank"}
 
 
 def test_an_end_names_what_is_left_over() -> None:

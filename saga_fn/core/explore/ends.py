@@ -102,15 +102,17 @@ class Ends:
     bounded: bool
 
 
-def ends_of(plan: Plan, *, budget: int) -> Ends:
+def ends_of(plan: Plan, *, budget: int, given: frozenset[StepId] = frozenset()) -> Ends:
     """All the ends that a saga of this plan may come to by itself, from `budget` states at most.
+
+    `given` are the steps whose inputs are not computed: that cannot fail, other than by a payload that the step itself cannot read.
 
     >>> from saga_fn.core.plan import PlannedStep
     >>> found = ends_of(Plan.of(PlannedStep(StepId("a"))), budget=1000)
     >>> sorted((end.status.value, *end.steps) for end in found.ends)[0]
     ('COMPENSATED', ('a', <StepStatus.FAILED: 'FAILED'>))
     """
-    return _Walk(shortened(plan), budget).run()
+    return _Walk(shortened(plan), budget, given).run()
 
 
 def shortened(plan: Plan) -> Plan:
@@ -140,9 +142,10 @@ class _Walk:
     Each item of a fan-out keeps its name: a law of a test may name one, and items that begin one after the other are not alike.
     """
 
-    def __init__(self, plan: Plan, budget: int) -> None:
+    def __init__(self, plan: Plan, budget: int, given: frozenset[StepId]) -> None:
         self.plan = plan
         self.budget = budget
+        self.given = given
         self.bounded = False
         self.numbers: dict[bytes, int] = {}
         self.known: set[SagaState] = set()
@@ -153,12 +156,12 @@ class _Walk:
         """States that differ from one that is known by the reasons alone for which its steps are parked."""
 
     def run(self) -> Ends:
-        for event, moved in variants(self.plan, None, Started(NOW, self.plan.id)):
+        for event, moved in variants(self.plan, None, Started(NOW, self.plan.id), self.given):
             self._arrive(None, event, moved.state)
         place = 0
         while place < len(self.states):
             for state, event in happenings(self.plan, self.states[place]):
-                for variant, moved in variants(self.plan, state, event):
+                for variant, moved in variants(self.plan, state, event, self.given):
                     self._arrive(place, variant, moved.state)
             place += 1
         return self._told()
@@ -291,7 +294,9 @@ def _failures(planned: PlannedStep, step: Running) -> Iterator[FailureKind]:
         yield from _IN_TRANSACTION
 
 
-def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
+def variants(
+    plan: Plan, state: SagaState | None, event: Event, given: frozenset[StepId] = frozenset()
+) -> Iterator[tuple[Event, Transition]]:
     """The event, if it is accepted, without inputs; a tick also with all that it then may carry.
 
     An event with inputs leads to where it leads without them, and a tick with them.
@@ -302,22 +307,22 @@ def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tupl
     moved = decision.unwrap()
     yield event, moved
     if isinstance(event, Ticked):
-        for inputs in _inputs(plan, moved.needs):
+        for inputs in _inputs(plan, moved.needs, given):
             variant = _replace(event, inputs=inputs)
             yield variant, transition(plan, state, variant).unwrap()
 
 
-def _inputs(plan: Plan, needs: tuple[StepId, ...]) -> Iterator[tuple[Binding, ...]]:
+def _inputs(plan: Plan, needs: tuple[StepId, ...], given: frozenset[StepId]) -> Iterator[tuple[Binding, ...]]:
     """All that may be found out about the inputs of these steps, together; one step at a time if that would be too much."""
-    each = [_of_one(plan, step) for step in needs]
+    each = [_of_one(plan, step, given) for step in needs]
     if math.prod(map(len, each)) <= _MOST_TOGETHER:
         yield from (found for found in product(*each) if found)
     else:
         yield from ((found,) for of_one in each for found in of_one)
 
 
-def _of_one(plan: Plan, step: StepId) -> list[Binding]:
-    found: list[Binding] = [Unbindable(step)]
+def _of_one(plan: Plan, step: StepId, given: frozenset[StepId]) -> list[Binding]:
+    found: list[Binding] = [] if step in given else [Unbindable(step)]
     if step in plan.concurrencies:
         found += [BoundEach(step, items, SAME) for items in range(MOST_ITEMS + 1)]
     elif plan.step(step).kind is StepKind.SLEEP:
