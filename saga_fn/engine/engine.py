@@ -156,6 +156,10 @@ class SagaEngine:
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.on_awaited: Callable[[UUID], None] | None = None
         """Told of the saga when somebody begins to wait for its end, from the next life on."""
+        self.asked: dict[UUID, UUID] = {}
+        """The verbs whose answers somebody waits for, by the ids of their messages, and the sagas whose owners have to give them."""
+        self.on_asked: Callable[[], None] = _nothing
+        """Told when somebody begins to wait for such an answer."""
         self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
         self.slots: Callable[[str], int] = _no_slots

@@ -72,6 +72,7 @@ class Scene:
         self.clock.on_impatience = self._out_too_long
         self.clock.waits = self._waits
         self.front.engine.on_awaited = self._awaited
+        self.front.engine.on_asked = self._asked
 
     # Opening and closing.
 
@@ -344,11 +345,43 @@ class Scene:
         self.clock.wake()
 
     def _rests(self) -> None:
-        """Drive the World while somebody awaits the end of a saga, by `result` or `outcome`."""
+        """Drive the World while somebody awaits the end of a saga, by `result` or `outcome`, or the answer to a verb."""
         if self._driving or (self._driver is not None and not self._driver.done()):
             return
         if self.front.engine.ends.awaited:
             self._driver = self.clock.loop.create_task(self._drive_for_others())
+        elif self._unanswered():
+            self._driver = self.clock.loop.create_task(self._drive_for_an_answer())
+
+    def _asked(self) -> None:
+        """Somebody waits for the answer to a verb, which the owner of a saga gives: where that is dead, the next one."""
+        self.open()
+        self.clock.wake()
+
+    def _unanswered(self) -> bool:
+        """Whether an answer is awaited that is not there yet."""
+        return any(
+            at_once(self.store.read_answer(saga_id, verb, to_verb=True)) is None
+            and (row := self.row(saga_id)) is not None
+            and row.ended_at is None
+            for verb, saga_id in self.front.engine.asked.items()
+        )
+
+    async def _drive_for_an_answer(self) -> None:
+        """Go on until it is there, and no further: what stands still where the test has stopped it goes on standing."""
+        ends = self.front.engine.ends
+
+        def goal() -> bool | None:
+            return True if self._driving or ends.awaited or not self._unanswered() else None
+
+        try:
+            _ = await self._drive(goal, None, past_waits=False)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the next one who drives the World raises it, or its end
+            self._failure = self._failure or error
+        if ends.awaited:
+            self.clock.wake()
 
     async def _drive_for_others(self) -> None:
         ends = self.front.engine.ends

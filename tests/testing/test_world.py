@@ -23,6 +23,7 @@ from saga_fn import (
     SagaBuilder,
     SagaCompensatedError,
     SagaNews,
+    SagaStateError,
     SagaStatus,
     StepContext,
     StepRef,
@@ -519,6 +520,26 @@ async def test_nothing_of_a_dead_worker_is_called_and_nothing_of_it_runs_on(at: 
         ended = list(seen)
         await asyncio.sleep(0.05)
         assert seen == ended, "nothing of it runs on"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause_saga", "retry_step"])
+async def test_a_verb_after_a_crash_waits_for_the_lease_by_the_clock_of_the_world(verb: str) -> None:
+    async with World(start=START) as world:
+        run = await world.register(shop).start(Order())
+        world.crash(reserve, at="after_commit")
+        await world.advance(timedelta(seconds=1))
+        assert world.called == ("reserve",)
+        match verb:
+            case "cancel":
+                await world.admin.cancel(run.id, reason="a test")
+            case "pause_saga":
+                await world.admin.pause_saga(run.id, reason="a test")
+            case _:
+                with pytest.raises(SagaStateError, match="nothing that waits to be retried"):
+                    await world.admin.retry_step(run.id, "reserve", reason="a test")
+        assert START + timedelta(seconds=15) <= world.now <= START + timedelta(seconds=20)
+        if verb == "cancel":
+            assert (await world.until(run)).status is SagaStatus.COMPENSATED
 
 
 async def test_a_crash_takes_a_lease_to_be_noticed() -> None:

@@ -370,6 +370,15 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
     if await engine.store.send(saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
         return False
     engine.notify_processes(saga_id)
+    engine.asked[message.id] = saga_id
+    engine.on_asked()
+    try:
+        return await _answered(engine, saga_id, message, give_up)
+    finally:
+        del engine.asked[message.id]
+
+
+async def _answered(engine: SagaEngine, saga_id: UUID, message: InboxMessage, give_up: float) -> bool:
     backoff = Backoff(0.005, 0.25)
     is_left = False
     while steady.now() < give_up:
