@@ -15,7 +15,7 @@ from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, StepSucceeded
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Attempts, Doubt, FannedOut, Goal, Running, SagaState, StepState
+from saga_fn.core.state import Attempts, Doubt, FannedOut, Goal, Rest, Running, SagaState, StepState, Succeeded
 
 GIVEN_UP: Final = (Release(None),)
 """The effects of a saga that has ended."""
@@ -37,13 +37,16 @@ class Ahead(msgspec.Struct, frozen=True, gc=False):
     """Where among the steps the one goes that starts; -1: they may be several, and go where the plan has them."""
     whole: FannedOut | None = None
     """The list, if it is an item that starts."""
+    rest: tuple[StepState, ...] | None = None
+    """The steps of `known` that have not succeeded, where that was asked."""
 
 
 def go_ahead(plan: Plan, event: StepSucceeded, ahead: Ahead) -> Transition | None:
     """The answer to the event, with whose inputs the others start."""
     known, needs, inputs, place = ahead.known, ahead.needs, event.inputs, ahead.place
     if not needs:
-        return Transition(known, (), GIVEN_UP if known.goal is Goal.COMPLETED else (), ())
+        rest = None if ahead.rest is None else Rest(known.steps, ahead.rest)
+        return Transition(known, (), GIVEN_UP if known.goal is Goal.COMPLETED else (), (), (), None, rest)
     if len(inputs) != len(needs):
         return None
     steps = known.steps
@@ -51,8 +54,13 @@ def go_ahead(plan: Plan, event: StepSucceeded, ahead: Ahead) -> Transition | Non
         running = _begun(plan, known, needs[0], inputs[0], ahead.whole)
         if running is None:
             return None
-        now = (*steps[:place], running, *steps[place:])
-        return Transition(after(known, known.rev, known.at, now), (), (), (RunStep(running.step, 1, 0),))
+        now, rest = (*steps[:place], running, *steps[place:]), None
+        if ahead.rest is not None:
+            behind = [step for step in steps[place:] if type(step) is not Succeeded]
+            rest = Rest(now, (*ahead.rest[: len(ahead.rest) - len(behind)], running, *behind))
+        return Transition(
+            after(known, known.rev, known.at, now), (), (), (RunStep(running.step, 1, 0),), (), None, rest
+        )
     begun: list[Running] = []
     for step, binding in zip(needs, inputs, strict=True):
         running = _begun(plan, known, step, binding)

@@ -13,7 +13,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import Rest, SagaState
 
 
 class Release(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +77,8 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     actions: tuple[Action, ...]
     defaults: tuple[StepId, ...] = ()
     timed_out: StepId | None = None
+    rest: Rest | None = None
+    """What is known of the steps of `state`, for whoever looks at it next."""
 
 
 class Refusal(enum.StrEnum):

@@ -15,31 +15,31 @@ from saga_fn.core.fan_out import ConcurrencySlots, gathered
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import after_item
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import DONE, UNDISTURBED, Goal, Retrying, SagaState, Sleeping, StepState, Succeeded
+from saga_fn.core.state import DONE, UNDISTURBED, Goal, Rest, Retrying, SagaState, Sleeping, StepState, Succeeded
 
 _PAUSED: Final = DONE | {Retrying, Sleeping}
 
 
-def foresee(plan: Plan, state: SagaState, event: Event) -> Ahead | None:
+def foresee(plan: Plan, state: SagaState, event: Event, known: Rest | None = None) -> Ahead | None:
     """The outputs that an event will make known, and the steps whose inputs will be needed; None if that is not foreseen.
 
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
-    foreseen but on the straight way, and where a pause is over.
+    foreseen but on the straight way, and where a pause is over. `known` is what is known of the steps of `state`.
     """
     if state.pause is not None and state.pause.holds:
         return None
     if type(event) is StepSucceeded:
-        return straight_ahead(plan, state, event) or _after_success(plan, state, event.step)
+        return straight_ahead(plan, state, event, known) or _after_success(plan, state, event.step)
     if type(event) is Resumed and not event.takeover:
         return _after_pause(plan, state, Moment(max(state.at, event.at)))
     return None
 
 
-def straight_ahead(plan: Plan, state: SagaState, event: StepSucceeded) -> Ahead | None:
+def straight_ahead(plan: Plan, state: SagaState, event: StepSucceeded, known: Rest | None = None) -> Ahead | None:
     """Where a success leads; None if more may come of it than that others start."""
     if plan.is_chain:
         return after_success(plan, state, event)
-    return after_item(plan, state, event) if plan.concurrencies else after_branch(plan, state, event)
+    return after_item(plan, state, event, known) if plan.concurrencies else after_branch(plan, state, event)
 
 
 def foresee_start(plan: Plan, event: Started) -> tuple[SagaState, tuple[StepId, ...]]:

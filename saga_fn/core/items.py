@@ -13,10 +13,21 @@ from saga_fn.core.facts import next_steps
 from saga_fn.core.fan_out import items_of, stretch_of
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import UNDISTURBED, FannedOut, Goal, Joined, Running, SagaState, StepState, Succeeded
+from saga_fn.core.state import (
+    UNDISTURBED,
+    FannedOut,
+    Goal,
+    Joined,
+    Rest,
+    Running,
+    SagaState,
+    StepState,
+    Succeeded,
+    rest_of,
+)
 
 
-def after_item(plan: Plan, state: SagaState, event: StepSucceeded) -> Ahead | None:
+def after_item(plan: Plan, state: SagaState, event: StepSucceeded, known: Rest | None = None) -> Ahead | None:
     """The success of an item: the next one starts, or the others go on, or the saga ends.
 
     None as well if its end lets anything start but the next one.
@@ -31,26 +42,30 @@ def after_item(plan: Plan, state: SagaState, event: StepSucceeded) -> Ahead | No
     whole, item = steps[first - 1], steps[place]
     if type(whole) is not FannedOut or type(item) is not Running or whole.rewound:
         return None
-    kinds = tuple(map(type, steps))
+    rest = tuple([each for each in rest_of(steps, known) if each is not item])
+    kinds = [*map(type, rest)]
     if item.attempts.attempt != event.attempt or not UNDISTURBED.issuperset(kinds) or kinds.count(FannedOut) > 1:
         return None
+    around = (*steps[: first - 1], *steps[end:])
     # Another list has items as well, and they are no steps of the plan.
     others = len(plan.concurrencies) > 1
     begun = sum([each.step in plan.index for each in steps]) if others else len(steps) - (end - first)
     all_begun = begun == len(plan.data.steps)
-    if not all_begun and not _may_start_nothing_else(plan, whole, (*steps[: first - 1], *steps[end:])):
+    if not all_begun and not _may_start_nothing_else(plan, whole, around):
         return None
-    done = (*steps[:place], Succeeded(item.step, rev), *steps[place + 1 :])
-    running = kinds[first:end].count(Running)
+    now = [*steps]
+    now[place] = Succeeded(item.step, rev)
+    run = kinds.count(Running)
+    items_run = run - [*map(type, around)].count(Running)
     if end - first < whole.items:
-        if running != plan.concurrencies[whole.step]:
+        if items_run + 1 != plan.concurrencies[whole.step]:
             return None
-        return Ahead(after(state, rev, at, done), (items_of(whole)[end - first],), True, end, whole)
-    if running > 1:
-        return Ahead(after(state, rev, at, done), (), True)
-    if all_begun and kinds.count(Running) == 1:
-        joined = (*done[: first - 1], Joined(whole.step, whole.items), *done[first:])
-        return Ahead(after(state, rev, at, joined, Goal.COMPLETED), (), True)
+        return Ahead(after(state, rev, at, tuple(now)), (items_of(whole)[end - first],), True, end, whole, rest)
+    if items_run:
+        return Ahead(after(state, rev, at, tuple(now)), (), True, rest=rest)
+    if all_begun and not run:
+        now[first - 1] = Joined(whole.step, whole.items)
+        return Ahead(after(state, rev, at, tuple(now), Goal.COMPLETED), (), True)
     return None  # it is the last of its list: whatever follows that may start
 
 

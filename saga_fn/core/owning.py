@@ -17,6 +17,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     FannedOut,
     Probing,
+    Rest,
     Retrying,
     Running,
     SagaState,
@@ -30,6 +31,7 @@ from saga_fn.core.state import (
     Unfinished,
     Unknown,
     is_executing,
+    rest_of,
 )
 
 _Undone: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked
@@ -81,8 +83,8 @@ def upon_taken_back(event: Event, left: SagaState) -> Event:
     return msgspec.structs.replace(event, expect=left.rev + 1)
 
 
-def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
-    """The next moment that changes a saga beside what runs of it; None if only what runs does.
+def wakes_owner(plan: Plan, state: SagaState, known: Rest | None = None) -> Moment | None:
+    """The next moment that changes a saga beside what runs of it; None if only what runs does. `known`: of its steps.
 
     A step that is due already waits for another item to make room, not for a moment. In a chain nothing waits beside what
     runs.
@@ -92,7 +94,8 @@ def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
     if state.pause is not None and state.pause.holds:
         return None
     timed = plan.waits or state.deadline is not None
-    if not timed and _WAITING.isdisjoint(map(type, state.steps)):
+    steps = state.steps if known is None else rest_of(state.steps, known)
+    if not timed and _WAITING.isdisjoint(map(type, steps)):
         return None
     wakes = [
         step.wake

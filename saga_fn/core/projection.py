@@ -21,6 +21,7 @@ from saga_fn.core.state import (
     FannedOut,
     Goal,
     Parked,
+    Rest,
     Retrying,
     Rewound,
     Running,
@@ -37,6 +38,7 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
     abides,
+    rest_of,
 )
 
 _PASSED = DONE | {Undone, FannedOut, Rewound}
@@ -134,14 +136,15 @@ def calls_a_person(end: SagaStatus) -> bool:
     return end is SagaStatus.FAILED
 
 
-def project(plan: Plan, state: SagaState) -> Projection:
-    """The saga's row as its state would have it."""
+def project(plan: Plan, state: SagaState, known: Rest | None = None) -> Projection:
+    """The saga's row as its state would have it; `known` is what is known of its steps."""
     # In short of one that is to begin, of which something runs and nothing waits, or that has ended with nothing left.
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
-    if state.goal is Goal.FORWARD and UNDISTURBED.issuperset(kinds := tuple(map(type, state.steps))):
+    steps = state.steps if known is None else rest_of(state.steps, known)
+    if state.goal is Goal.FORWARD and UNDISTURBED.issuperset(kinds := tuple(map(type, steps))):
         if Running in kinds:
-            step = state.steps[kinds.index(Running)]
+            step = steps[kinds.index(Running)]
             assert type(step) is Running, "it is where the kinds say"
             return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None)
         if not state.steps and state.pause is None:

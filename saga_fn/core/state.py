@@ -17,7 +17,7 @@ from itertools import compress
 from typing import Final, TypeAlias, cast, get_args
 
 import msgspec
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, override
 
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.standstill import Stretch
@@ -414,6 +414,33 @@ def is_undo(step: StepState | None) -> TypeIs[Undo]:
 def execution_of(step: Running | Undoing | Probing) -> int:
     """The number of the execution, of those of its kind."""
     return step.attempts.probes if type(step) is Probing else step.attempts.attempt
+
+
+class Rest(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """Those steps of a saga that have not succeeded: a few, though a list may have hundreds of items.
+
+    Whoever goes from state to state takes it along, so that no event goes from item to item. It follows from the state, so
+    two answers that differ in it alone are equal.
+    """
+
+    of: tuple[StepState, ...]
+    """All steps of the state that it belongs to: of another state it says nothing."""
+    steps: tuple[StepState, ...]
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    @override
+    def __hash__(self) -> int:
+        return 0
+
+
+def rest_of(steps: tuple[StepState, ...], known: Rest | None = None) -> tuple[StepState, ...]:
+    """Those of the steps that have not succeeded, in order: as they are known, if these are the steps that they are known of."""
+    if known is not None and known.of is steps:
+        return known.steps
+    return tuple([step for step in steps if type(step) is not Succeeded])
 
 
 class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):

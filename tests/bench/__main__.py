@@ -3,6 +3,7 @@
     make bench                          # or: python -m tests.bench
     make bench-quick                    # the core of it, in under a minute
     make bench ARGS="--only latency"    # one part
+    make bench ARGS="--only paths --path 'fan-out of 10' --path 'fan-out of 200'"
     make bench ARGS="--json bench.json"
     PIP_FIND_LINKS=/path/to/wheels make bench ARGS="--only peers"    # offers a peer that no index here has
 
@@ -77,7 +78,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     shapes = throughput.QUICK if options.quick else throughput.SHAPES
                     await throughput.run(server, report, shapes=shapes, rounds=options.rounds, seconds=options.seconds)
                 case "paths":
-                    await paths.run(server, report, sagas=options.paths, rounds=options.rounds)
+                    names = tuple(options.path or paths.TRANSITIONS)
+                    await paths.run(server, report, sagas=options.paths, rounds=options.rounds, names=names)
                 case "latency":
                     await latency.run(server, report)
                 case "lateness":
@@ -126,6 +128,9 @@ def main() -> None:
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
     parser.add_argument(
         "--paths", type=int, default=2_000, help="straight sagas beside each path; of longer ones fewer"
+    )
+    parser.add_argument(
+        "--path", choices=tuple(paths.TRANSITIONS), action="append", help="of the paths this one alone; can be repeated"
     )
     parser.add_argument("--sleepers", type=int, default=1_000_000)
     parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list, and to show in the console")

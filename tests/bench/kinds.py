@@ -48,6 +48,8 @@ class Load(msgspec.Struct, frozen=True):
     slots: int
     ends: str = "outcome"
     """`outcome` or `result`: how the callers await the end."""
+    straight: int = 0
+    """The straight sagas beside them; 0: as many."""
 
 
 async def work(given: Data) -> Data:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -116,7 +117,7 @@ async def main(name: str, dsn: str, schema: str, load: Load, rounds: int = 3) ->
     if not separate and not name.startswith("straight"):
         handle = orchestrator.register(name, definition(name))
 
-    async def measure(of: Callable[[], Awaitable[object]]) -> Spent:
+    async def measure(number: int, of: Callable[[], Awaitable[object]]) -> Spent:
         written = await observer.fetchval(_WRITTEN)
         statements, commits = counter.statements, counter.commits
         begun, cpu = time.perf_counter(), time.process_time()
@@ -124,17 +125,18 @@ async def main(name: str, dsn: str, schema: str, load: Load, rounds: int = 3) ->
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
         statements, commits = counter.statements - statements, counter.commits - commits
         wal = int(await observer.fetchval(_WRITTEN)) - int(written)
-        number = load.sagas
         return Spent(number / seconds, cpu / number * 1e6, statements / number, commits / number, wal / number)
 
     found: list[tuple[Spent, Spent]] = []
     async with orchestrator:
-        await measure(lambda: kinds.started(load, straight, Data()))
+        await kinds.started(load, straight, Data())
         for _ in range(rounds):
             # The keys of one round have ended in the next: each has its own.
             load = msgspec.structs.replace(load, sagas=load.sagas + 1)
-            this = await led(name, load, orchestrator, handle, measure, dsn, schema)
-            found.append((this, await led("straight", load, orchestrator, straight, measure, dsn, schema)))
+            this = await led(name, load, orchestrator, handle, partial(measure, load.sagas), dsn, schema)
+            beside = msgspec.structs.replace(load, sagas=load.straight or load.sagas)
+            to_measure = partial(measure, beside.sagas)
+            found.append((this, await led("straight", beside, orchestrator, straight, to_measure, dsn, schema)))
     await observer.close()
     return found
 

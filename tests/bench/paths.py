@@ -36,14 +36,20 @@ TRANSITIONS: Final = {
 }
 """The durable transitions of a saga that are measured, by path. A claim's is one of them."""
 STRAIGHT: Final = TRANSITIONS["straight with maps"]
+_LISTS: Final = 40
+"""Sagas with a list in flight: of all lengths as many, for they are compared."""
 
 
 def loads(name: str, sagas: int) -> dict[str, Load]:
     """The sizes that a path is measured in: slots for all that are in flight, or 16 for twice as many; and how ends are awaited."""
     some = max(20, sagas // max(1, TRANSITIONS[name] // 4))
-    at_once = min(some, 1000)
-    crowded = Load(some, at_once, at_once)
-    found = {"slots = in flight": crowded, "16 slots, 32 in flight": Load(max(20, some // 4), 32, 16)}
+    fans_out = name.startswith("fan-out")
+    at_once = min(some, _LISTS if fans_out else 1000)
+    few = max(20, some // 4)
+    # As many transitions of straight sagas as of these: of a few sagas the first would count for too much.
+    straight, straight_of_few = (TRANSITIONS[name] * each // STRAIGHT if fans_out else 0 for each in (some, few))
+    crowded = Load(some, at_once, at_once, straight=straight)
+    found = {"slots = in flight": crowded, "16 slots, 32 in flight": Load(few, 32, 16, straight=straight_of_few)}
     if name == "straight with maps":
         found["slots = in flight, result()"] = Load(some, at_once, at_once, "result")
         found["twice the slots"] = Load(some, at_once, 2 * at_once)
@@ -55,17 +61,35 @@ async def run(
 ) -> None:
     """A row for each path and size."""
     rows: list[list[Value]] = []
+    of_straight: dict[tuple[str, str], float] = {}
     for number, name in enumerate(names):
         for size, load in loads(name, sagas).items():
             schema = f"paths_{number}_{load.slots}"
             found = await measured(server.dsn, name, load, rounds=rounds, schema=schema)
             rows.append([name, size, *_columns(name, found)])
+            of_straight[name, size] = _of_straight(name, found)
     columns = ["path", "size", "sagas/s", "us a transition", "of straight", "sagas/s of straight's"]
     report.table(
         f"Paths, median of {rounds}; each beside straight sagas with input maps in the same process",
         [*columns, "statements a saga", "commits", "WAL bytes a transition"],
         rows,
     )
+    short, long = "fan-out of 10", "fan-out of 200"
+    growth: list[list[Value]] = [
+        [size, f"{ratio / of_straight[short, size]:.2f}x"]
+        for (name, size), ratio in of_straight.items()
+        if name == long and (short, size) in of_straight
+    ]
+    if growth:
+        report.table(
+            f"CPU a transition: {long} / {short}, each by the straight sagas beside it", ["size", "ratio"], growth
+        )
+
+
+def _of_straight(name: str, found: Sequence[tuple[Spent, Spent]]) -> float:
+    """The CPU of a transition, by that of the straight sagas beside it."""
+    of = TRANSITIONS[name]
+    return median([(this.cpu / of) / (straight.cpu / STRAIGHT) for this, straight in found])
 
 
 def _columns(name: str, found: Sequence[tuple[Spent, Spent]]) -> list[Value]:
@@ -73,7 +97,7 @@ def _columns(name: str, found: Sequence[tuple[Spent, Spent]]) -> list[Value]:
     return [
         median([this.per_second for this, _ in found]),
         median([this.cpu / of for this, _ in found]),
-        f"{median([(this.cpu / of) / (straight.cpu / STRAIGHT) for this, straight in found]):.2f}x",
+        f"{_of_straight(name, found):.2f}x",
         f"{median([this.per_second / straight.per_second for this, straight in found]):.2f}x",
         median([this.statements for this, _ in found]),
         median([this.commits for this, _ in found]),

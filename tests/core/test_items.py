@@ -34,6 +34,7 @@ from saga_fn.core.foresight import foresee
 from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.items import after_item
 from saga_fn.core.items_back import undo_next_item
+from saga_fn.core.owning import wakes_owner
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import at_length, project
 from saga_fn.core.retry import RetrySchedule
@@ -42,6 +43,7 @@ from saga_fn.core.state import (
     Buffered,
     FannedOut,
     Goal,
+    Rest,
     Retrying,
     Running,
     SagaState,
@@ -50,6 +52,7 @@ from saga_fn.core.state import (
     Succeeded,
     Undoing,
     is_done,
+    rest_of,
 )
 from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import SECOND, A, B, C, Saga, started, step, wait
@@ -168,14 +171,17 @@ def test_every_answer_is_what_the_general_rules_answer(name: str) -> None:
         if isinstance(event, StepSucceeded):
             told = advance_item(plan, state, event)
             in_short += told is not None
-            assert told is None or Success(told) == decided, (state, event)
+            assert told is None or (Success(told) == decided and knows_the_rest(told)), (state, event)
         if isinstance(event, CompensationSucceeded):
             told = undo_next_item(plan, state, event)
             undone_in_short += told is not None
             assert told is None or Success(told) == decided, (state, event)
         if isinstance(decided, Success):
             moved = decided.unwrap()
-            assert project(plan, moved.state) == at_length(plan, moved.state)
+            rest = Rest(moved.state.steps, rest_of(moved.state.steps))
+            shown = at_length(plan, moved.state)
+            assert project(plan, moved.state) == project(plan, moved.state, rest) == shown
+            assert wakes_owner(plan, moved.state) == wakes_owner(plan, moved.state, rest)
             if carries_inputs(event) and not event.inputs:
                 ahead = foresee(plan, state, event)
                 if ahead is not None and ahead.needs:
@@ -185,6 +191,11 @@ def test_every_answer_is_what_the_general_rules_answer(name: str) -> None:
             assert find(state, sought) == next((other for other in state.steps if other.step == sought), None)
     assert bool(in_short) is (name not in {"before the pivot", "beside a wait"})
     assert bool(undone_in_short) is (name not in LITTLE_TO_UNDO)
+
+
+def knows_the_rest(moved: Transition) -> bool:
+    """Whether nothing but the truth is known of the steps, if anything is."""
+    return moved.rest is None or (moved.rest.of is moved.state.steps and moved.rest.steps == rest_of(moved.state.steps))
 
 
 def _done(state: SagaState) -> set[StepState]:
@@ -213,13 +224,18 @@ def in_short(plan: Plan, state: SagaState, event: StepSucceeded) -> bool:
 
 
 def test_a_list_goes_to_its_end_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    saga = fanned(ALONE, 4, 0, 1)
+    saga, rest = fanned(ALONE, 4, 0, 1), None
     monkeypatch.setattr(deciding, "by_general_rules", None)
     for event, then in ((succeeded(1, 2), 2), (succeeded(0, 3), 3)):
-        ahead = after_item(ALONE, saga.state, event)
+        ahead = after_item(ALONE, saga.state, event, rest)
         assert ahead is not None
+        assert ahead == after_item(ALONE, saga.state, event)
         assert ahead.needs == (ITEMS[then],)
-        assert saga.tell(event).actions == (RunStep(ITEMS[then], 1, 0),)
+        moved = saga.tell(event)
+        assert moved.actions == (RunStep(ITEMS[then], 1, 0),)
+        assert knows_the_rest(moved)
+        rest = moved.rest
+        assert rest is not None
     assert saga.tell(succeeded(3)).actions == ()
     assert saga.tell(succeeded(2)).writes == (Release(None),)
     assert saga.state.goal is Goal.COMPLETED
@@ -291,6 +307,22 @@ def test_the_last_of_a_list_is_left_to_the_general_rules_where_something_follows
         assert in_short(plan, saga.state, succeeded(1))
         saga.tell(succeeded(1))
         assert not in_short(plan, saga.state, succeeded(0))
+
+
+def test_what_is_known_of_the_steps_of_another_state_is_not_believed() -> None:
+    saga = fanned(ALONE, 4, 0, 1)
+    other = Rest((), ())
+    assert rest_of(saga.state.steps, other) == saga.state.steps
+    assert after_item(ALONE, saga.state, succeeded(0, 2), other) == after_item(ALONE, saga.state, succeeded(0, 2))
+    assert project(ALONE, saga.state, other) == at_length(ALONE, saga.state)
+    waits = replace(saga.state, steps=(*saga.state.steps[:-1], Retrying(ITEMS[1], Attempts(1), LATER)))
+    assert wakes_owner(ALONE, waits, other) == LATER
+
+
+def test_answers_that_differ_in_what_is_known_alone_are_equal() -> None:
+    steps = fanned(ALONE, 4, 0, 1).state.steps
+    assert Rest(steps, rest_of(steps)) == Rest((), ())
+    assert len({Rest(steps, rest_of(steps)), Rest((), ())}) == 1
 
 
 def test_a_deadline_and_what_is_kept_for_later_go_with_the_saga() -> None:

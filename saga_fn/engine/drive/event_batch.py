@@ -41,7 +41,7 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error
 from saga_fn.core.owning import is_due, not_before, still_wanted
 from saga_fn.core.projection import Projection, project
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import Rest, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.attributes import Unknown, set_by
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
@@ -90,6 +90,7 @@ class EventBatch:
         self.state: SagaState = saga.state
         self.last_error: str | None = saga.last_error
         self.failure: FailureSoFar | None = saga.failure
+        self.rest: Rest | None = saga.rest
         self.draining: bool = draining
         self.entries: list[Entry] = []
         self.actions: list[Action] = []
@@ -112,7 +113,7 @@ class EventBatch:
         """The write that leads there. `due_now`: from that moment on, the next owner is to read messages that are left."""
         saga, release = self.saga, self.release
         due = release.due if release is not None else None
-        self.projection = project(saga.plan, self.state)
+        self.projection = project(saga.plan, self.state, self.rest)
         # A step that starts knows every message that was there before it.
         knows_all = release is not None or RunStep in map(type, self.actions)
         return SagaWrite(  # by place: names cost ten times as much, for each step of every saga
@@ -166,7 +167,7 @@ class EventBatch:
         saga = self.saga
         if event.at < self.state.at:  # by another process's clock: no entry is older than the one before it
             event = not_before(event, self.state.at)
-        ahead = None if self.draining else foresee(saga.plan, self.state, event)
+        ahead = None if self.draining else foresee(saga.plan, self.state, event, self.rest)
         if ahead is not None and ahead.needs:
             event, payload = self._with_inputs(event, payload, ahead)
         plain = has_run(event)
@@ -232,7 +233,7 @@ class EventBatch:
 
     def _take(self, moved: Transition, entry: Entry, *, plain: bool) -> None:
         before = self.state
-        self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
+        self.state, self.rest, self.needs, self.defaults = moved.state, moved.rest, moved.needs, moved.defaults
         self.release = moved.writes[0] if moved.writes else None
         self.actions.extend(moved.actions)
         self.entries.append(entry)

@@ -363,6 +363,7 @@ class Interpreter:
         """The batch is durable: it is the saga now."""
         saga = self.saga
         saga.adopt(batch.state, batch.projection, batch.last_error, batch.failure, applied.at)
+        saga.rest = batch.rest
         saga.inbox_sent = max(saga.inbox_sent, applied.inbox_sent)
         if batch.outgoing:
             registered = saga.registered
@@ -501,7 +502,7 @@ class Interpreter:
             self._timer = None
         if self._stage is not RESTING and is_draining(self._stage):
             return
-        wake = wakes_owner(self.saga.plan, self.saga.state)
+        wake = wakes_owner(self.saga.plan, self.saga.state, self.saga.rest)
         if wake is not None:
             wait = max(0.0, (wake - self._clock.now()) / 1_000_000) + 0.001
             self._timer = self._loop.call_later(wait, self._tick, context=Context())

@@ -35,7 +35,7 @@ from saga_fn.core.inputs import (
 from saga_fn.core.owning import room_for_items, with_fan_out
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import Rest, SagaState
 from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
 from saga_fn.definition.outgoing import Draft, check_together, check_topic
 from saga_fn.definition.steps.condition import holds
@@ -113,6 +113,8 @@ class OwnedSaga(msgspec.Struct, eq=False):
     """The failure that counts so far: of a saga that another process has driven before, of those since the claim."""
     all_folded: bool = True
     """Whether this process has folded every event since the start, so that there was no other failure."""
+    rest: Rest | None = None
+    """What is known of the steps of `state`."""
     ended_as: Projection | None = None
     """The saga's row when it has ended in this process's hands."""
     results: dict[StepId, Recorded] = msgspec.field(default_factory=dict)
