@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; can be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round of the core of it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="and there, as they stand in the documentation")
     parser.add_argument("--rounds", type=int, help="each figure is the median of so many (default 3, quick 1)")
     parser.add_argument("--seconds", type=int, help="how long one measurement takes, about (default 4, quick 2)")
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
@@ -146,6 +147,8 @@ def main() -> None:
     asyncio.run(run(set(options.only or (QUICK if options.quick else PARTS)), options, report))
     if options.json is not None:
         report.write(options.json)
+    if options.markdown is not None:
+        report.write_markdown(options.markdown)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ class Report:
     """Tables, in the order they were found."""
 
     tables: list[dict[str, object]] = attrs.field(factory=list)
+    shown: list[tuple[str, list[list[str]]]] = attrs.field(factory=list)
+    """The same as texts: each title, and the rows below their columns."""
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Print a table, and keep it."""
@@ -27,7 +29,16 @@ class Report:
             first, *rest = line
             padded = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
             print("  ".join((first.ljust(widths[0]), *padded)), flush=True)
+        self.shown.append((title, [list(columns), *shown]))
         self.tables.append({"title": title, "rows": [dict(zip(columns, row, strict=True)) for row in rows]})
+
+    def write_markdown(self, path: Path) -> None:
+        """All of it as tables of Markdown, for the documentation."""
+        parts: list[str] = []
+        for table, rows in self.shown:
+            head, *lines = [f"| {' | '.join(row)} |" for row in rows]
+            parts += [f"{table}\n", head, f"|{' --- |' * len(rows[0])}", *lines, ""]
+        path.write_text("\n".join(parts), encoding="utf-8")
 
     def write(self, path: Path) -> None:
         """All of it as JSON."""

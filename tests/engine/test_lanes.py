@@ -95,3 +95,40 @@ async def test_batches_are_bounded_by_rows_and_bytes_and_each_is_of_one_shard() 
     await turns(20)
     assert sorted(len(batch) for batch in sent.batches) == [1, 1, 1, 2, BATCH_ROWS]
     assert sum(map(len, sent.batches)) == BATCH_ROWS + 1 + 3 + 1
+
+
+async def test_what_follows_at_once_from_a_batch_leaves_by_the_lane_that_wrote_it() -> None:
+    batches: list[list[Item]] = []
+
+    async def send(_: int, batch: list[Item]) -> None:
+        batches.append(batch)
+        if len(batches) < 3:
+            asyncio.get_running_loop().call_soon(lanes.add, 0, item(len(batches) + 1))
+
+    lanes = Batcher(send, lanes=2)
+    lanes.add(0, item(1))
+    begun: set[asyncio.Task[object]] = set()
+    for _ in range(8):
+        await turns(1)
+        begun |= asyncio.all_tasks() - {asyncio.current_task()}
+    assert batches == [[item(1)], [item(2)], [item(3)]]
+    assert len(begun) == 1
+
+
+async def test_a_lane_that_is_cancelled_as_it_returns_leaves_nothing_behind() -> None:
+    batches: list[list[Item]] = []
+
+    async def send(_: int, batch: list[Item]) -> None:
+        batches.append(batch)
+        lane = asyncio.current_task()
+        if len(batches) == 1 and lane is not None:
+            asyncio.get_running_loop().call_soon(lanes.add, 0, item(2))
+            asyncio.get_running_loop().call_soon(lane.cancel)
+
+    lanes = Batcher(send, lanes=2)
+    lanes.add(0, item(1))
+    await turns(8)
+    assert batches == [[item(1)], [item(2)]]
+    lanes.add(0, item(3))
+    await turns()
+    assert batches[-1] == [item(3)]

@@ -54,6 +54,8 @@ class Batcher(Generic[T]):
         self._lanes = Errands(self._ended)
         self._beginner: asyncio.Task[None] | None = None
         """The lane that has not had its first turn: it takes along what becomes ready until then."""
+        self._returning = 0
+        """The lanes whose batch is written: each looks for another one when the present turn of the loop is over."""
 
     def add(self, shard: int, item: T) -> None:
         """Send this item with the next batch."""
@@ -61,7 +63,7 @@ class Batcher(Generic[T]):
         if queue is None:
             queue = self._waiting[shard] = deque()
         queue.append(item)
-        if self._free and self._beginner is None:
+        if self._free and self._beginner is None and not self._returning:
             # It begins when this turn of the loop is over: what else becomes ready until then goes along.
             self._begin()
 
@@ -93,7 +95,11 @@ class Batcher(Generic[T]):
                 if self._waiting and self._free:
                     self._begin()
                 await self._send(shard, batch)
-                await asyncio.sleep(0)  # what follows at once from this batch goes with the next
+                self._returning += 1
+                try:
+                    await asyncio.sleep(0)  # what follows at once from this batch goes with the next
+                finally:
+                    self._returning -= 1
         finally:
             self._free += 1
             if self._waiting and self._beginner is None:  # cut short
