@@ -66,6 +66,11 @@ def test_a_wait_that_is_retried_in_a_pause_may_begin_as_it_ends() -> None:
     assert run(Case(300085, builds=2, deletes=True)).wrong == ()
 
 
+def test_a_sleep_that_is_retried_in_a_pause_may_begin_as_it_ends() -> None:
+    deeds = (45, 48, 51, 58, 62, 63, 64, 70, 71, 72, 78, 81, 84, 99, 100, 107, 110, 113, 114, 118, 126, 137)
+    assert run(Case(601399, sagas=tuple(range(12, 100)), deeds=deeds, faults=(2, 4, 6), builds=2)).wrong == ()
+
+
 def test_a_saga_does_not_end_before_the_step_after_two_lists() -> None:
     tamed = tuple(feature for feature in FEATURES if feature != "items")
     case = Case(

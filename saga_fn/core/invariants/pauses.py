@@ -95,7 +95,7 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
 def i18_a_moment_knows_when_it_was_set(edge: Edge) -> bool:
     """A moment that the event sets was set now, or counts as set when it comes; the end of a pause moves it, and sets none.
 
-    But a wait that the pause has held up begins with its end, as one does whose delayed saga nobody has claimed yet.
+    But a wait or a sleep that the pause has held up begins with its end, as one does whose delayed saga nobody has claimed yet.
     """
     if _of(edge.after).begin_named != _of(edge.before).begin_named and type(edge.event) is not Rescheduled:
         return not _of(edge.after).begin_named and edge.after.begins_at <= edge.after.at
@@ -110,7 +110,9 @@ def _is_known(edge: Edge, was: StepState | None, now: _Awaits) -> bool:
     if _awaits(was) and now.set_at == was.set_at and _awaited(was) == _awaited(now):
         return True
     is_held_up = type(edge.event) is ResumeRequested or edge.before.begins_at > 0
-    is_again = type(was) is Retrying and type(now) is Waiting  # a person has had a wait begun again, in a pause
+    is_again = type(was) is Retrying and isinstance(
+        now, Waiting | Sleeping
+    )  # a person has had it begun again, in a pause
     begins = is_held_up and (was is None or type(was) is Rewound or is_again)
     if type(edge.event) in _OF_PAUSES and not begins:
         return _awaits(was) and now.set_at == was.set_at
