@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from returns.result import Success
 
-from saga_fn.core.effects import Refusal, Release, RunCompensation
+from saga_fn.core.effects import Refusal, Release, RunCompensation, RunStep
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
@@ -15,8 +15,11 @@ from saga_fn.core.events import (
     MomentsMoved,
     Paused,
     PauseRequested,
+    PlanChanged,
     Rescheduled,
+    Resumed,
     ResumeRequested,
+    SagaParked,
     Started,
     StepSucceeded,
     WaitDefaulted,
@@ -223,6 +226,19 @@ def test_two_pauses_that_overlap_move_it_by_the_time_that_they_take_together(
         else:
             assert decision.failure().refusal is Refusal.NOTHING_TO_MOVE
     assert saga.of(A, Sleeping).wake == wake * SECOND
+
+
+def test_a_delayed_saga_that_was_parked_in_a_pause_has_begun_and_its_beginning_is_moved_no_more() -> None:
+    plan = Plan.of(step("a"))
+    saga = Saga(plan)
+    saga.tell(Started(Moment(0), plan.id, delay=Micros(5 * SECOND)))
+    saga.tell(PauseRequested(Moment(SECOND)))
+    saga.tell(Resumed(Moment(9 * SECOND)))
+    saga.tell(SagaParked(Moment(9 * SECOND), ParkReason.PLAN_CHANGED))
+    saga.tell(PlanChanged(Moment(9 * SECOND), plan.id))
+    saga.tell(ResumeRequested(Moment(20 * SECOND), extend=True))
+    moved = saga.tell(Resumed(Moment(20 * SECOND), inputs=bound(A)))
+    assert moved.actions == (RunStep(A, 1, 0),)
 
 
 def test_a_delayed_start_and_its_deadline_are_moved_and_what_has_come_is_not() -> None:

@@ -107,8 +107,8 @@ def i14_what_is_due_fires(edge: Edge) -> bool:
 
 
 def i14_nothing_begins_before_its_saga(edge: Edge) -> bool:
-    """A saga that is to begin later has begun nothing yet."""
-    return edge.after.begins_at <= edge.after.at or not edge.after.steps
+    """A saga that has still to begin has begun nothing yet, and one that has is never sent back to before its beginning."""
+    return not edge.after.begins_at or not edge.after.steps
 
 
 def i14_only_a_person_brings_a_beginning_forward(edge: Edge) -> bool:
