@@ -13,7 +13,10 @@ from typing_extensions import override
 
 _MAY_COMMIT: Final = re.compile(r"\b(?:commit|end|prepare)\b", re.IGNORECASE)
 """Words without which no statement commits or prepares: no function can in a transaction that was begun outside of it."""
-_MAY_ROLL_BACK: Final = re.compile(r"\b(?:rollback|abort)\b", re.IGNORECASE)
+_MAY_ROLL_BACK: Final = re.compile(
+    r"(?:^|;|\*/|--[^\n\r]*[\n\r])\s*(?:abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b", re.IGNORECASE
+)
+"""A command that rolls the transaction back, not to a savepoint: at the begin of a statement, or behind another one or a remark."""
 _NUMBER: Final = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
@@ -28,12 +31,14 @@ class LentConnection(PoolConnectionProxy):
         # Not the proxy's own: that would make itself known to the connection, which then asks its pool.
         self._con: Any = connection
         self._holder: Any = None
+        # The connection forgets it when it is closed.
+        self._protocol: Any = getattr(connection, "_con", connection)._protocol  # noqa: SLF001 - the driver has no name for it
         self.number: str | None = None
-        """The number of the transaction, once a statement was to be sent that may commit it; None, too, if it could not be had."""
+        """The number of the transaction, once a statement was to be sent that may end it; None, too, if it could not be had."""
         self.is_in_doubt = False
         """Whether such a statement was sent, and has not been answered."""
-        self.may_have_ended = False
-        """Whether a statement was sent that may end the transaction, one way or the other."""
+        self.may_have_rolled_back = False
+        """Whether a statement was sent that may roll the transaction back, or one that was in none."""
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
         self.is_watched = False
@@ -51,16 +56,17 @@ class LentConnection(PoolConnectionProxy):
         """
         connection._pool_release_ctr += 1  # noqa: SLF001 - the driver's pool does so too, and has no name for it
 
-    def _may_commit(self, query: object) -> bool:
-        """Whether this statement may commit the transaction. That it may end it is kept."""
+    def _may_end(self, query: object) -> bool:
+        """Whether this statement may end the transaction, one way or the other."""
         if self._con is None or not isinstance(query, str):
             return False
-        may_commit = _MAY_COMMIT.search(query) is not None
-        self.may_have_ended = self.may_have_ended or may_commit or _MAY_ROLL_BACK.search(query) is not None
-        return may_commit
+        may_roll_back = _MAY_ROLL_BACK.search(query) is not None
+        if may_roll_back or not self._protocol.is_in_transaction():
+            self.may_have_rolled_back = True
+        return may_roll_back or _MAY_COMMIT.search(query) is not None
 
     async def _learn_number(self) -> None:
-        """Ask for the transaction's number, before a statement is sent that may commit it: its answer may be lost.
+        """Ask for the transaction's number, before a statement is sent that may end it: its answer may be lost.
 
         Raises what breaks the connection: that statement is not sent then.
         """
@@ -77,7 +83,7 @@ class LentConnection(PoolConnectionProxy):
 
     async def _sent(self, query: object, send: Callable[[], Awaitable[Any]]) -> Any:  # Any: as the connection's methods
         """The answer to this statement."""
-        if not self._may_commit(query):
+        if not self._may_end(query):
             return await send()
         await self._learn_number()
         before, self.is_in_doubt = self.is_in_doubt, True
@@ -90,9 +96,15 @@ class LentConnection(PoolConnectionProxy):
         return answer
 
     async def _kept(self) -> None:
-        """A statement that may commit is kept for later: when it is sent nobody hears of it here."""
+        """A statement that may end the transaction is kept for later: when it is sent nobody hears of it here."""
         await self._learn_number()
         self.is_in_doubt = True
+
+    @override
+    async def reset(self, *args: Any, **options: Any) -> Any:
+        """As the connection does. It rolls the transaction back first."""
+        self.may_have_rolled_back = True
+        return await super().reset(*args, **options)
 
     @override
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
@@ -127,7 +139,7 @@ class LentConnection(PoolConnectionProxy):
     @override
     async def prepare(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        if self._may_commit(query):
+        if self._may_end(query):
             await self._kept()
         return await super().prepare(query, *args, **options)
 
@@ -135,7 +147,7 @@ class LentConnection(PoolConnectionProxy):
     def cursor(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
         cursor = super().cursor(query, *args, **options)
-        return _Cursor(self._kept, cursor) if self._may_commit(query) else cursor
+        return _Cursor(self._kept, cursor) if self._may_end(query) else cursor
 
     @override
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
@@ -182,7 +194,7 @@ class LentConnection(PoolConnectionProxy):
 
 @final
 class _Cursor:
-    """A cursor whose statement may commit: it is sent once the cursor is used, and so is what goes before it."""
+    """A cursor whose statement may end the transaction: it is sent once the cursor is used, and so is what goes before it."""
 
     def __init__(self, before: Callable[[], Awaitable[None]], cursor: Any) -> None:  # Any: the driver's, without types
         self._before = before

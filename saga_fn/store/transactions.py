@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import asyncpg
@@ -23,7 +23,13 @@ from saga_fn.store.connections import (
     terminate,
 )
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
-from saga_fn.store.errors import AnswerLostError, CommitRefusedError, StatementFailedError, TransactionEndedError
+from saga_fn.store.errors import (
+    AnswerLostError,
+    CommitRefusedError,
+    StatementFailedError,
+    TransactionEndedError,
+    is_an_answer,
+)
 from saga_fn.store.records import Committed, SagaWrite
 
 if TYPE_CHECKING:
@@ -33,6 +39,8 @@ Write: TypeAlias = Callable[[Connection, SagaWrite], Awaitable[Committed]]
 Judge: TypeAlias = Callable[[Connection], Awaitable[None]]
 Work: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 _MARK: Final = "saga_fn.step"
+_COMMITTED: Final = "saga_fn: committed by the step"
+"""The application's name in the session once the transaction is committed. No step's name begins like it."""
 _LONGEST_NAME: Final = 40
 _SLACK: Final = 5_000
 """Milliseconds by which the server's limits are behind the step's own."""
@@ -41,8 +49,14 @@ _LONGEST: Final = 24 * 60 * 60 * 1000
 _LIMITS_TRANSACTIONS: Final = 17
 """The first PostgreSQL that ends a transaction by its age: before, each statement and each pause have the whole time."""
 _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
-_CAME_TO: Final = "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) AS came_to"
-"""Any number is of this server: it was told in the transaction itself."""
+_CAME_TO: Final = """\
+WITH asked AS (SELECT $1::pg_catalog.text::pg_catalog.xid8 AS number)
+SELECT CASE
+    WHEN asked.number < pg_catalog.pg_current_xact_id() THEN pg_catalog.pg_xact_status(asked.number)
+    ELSE 'aborted'
+END AS came_to
+FROM asked"""
+"""A server that has lost its last transactions in a crash does not know the number. A standby refuses to tell a new one."""
 
 
 @asynccontextmanager
@@ -97,6 +111,7 @@ class PostgresTransaction:
         self._time_limit = time_limit
         self._is_ours = is_ours
         self._transaction: Transaction | None = None
+        self._named_before: str = self._told
         self.is_clean: bool = False
         """Whether nothing is left of it in its session."""
 
@@ -105,8 +120,17 @@ class PostgresTransaction:
         """The step's way to the connection, until `leave`."""
         return self._lent
 
+    @property
+    def _told(self) -> str:
+        """The application's name, of which the server tells each change by itself; if the connection is gone, as it was last told."""
+        return str(self._protocol.get_settings().application_name)
+
     async def begin(self, isolation: str, limit: str) -> None:
-        """Begin it; nothing in it takes longer than this, in milliseconds, and nothing is left idle for longer."""
+        """Begin it; nothing in it takes longer than this, in milliseconds, and nothing is left idle for longer.
+
+        The application's name tells from then on whose transaction is open. It is the step's in this one, `_COMMITTED` after it is
+        committed, and as before if it is rolled back.
+        """
         name = _quoted(self._name)
         settings = {
             "statement_timeout": limit,
@@ -120,7 +144,8 @@ class PostgresTransaction:
         async with asyncio.timeout(self._time_limit):
             # By its last word the snapshot is taken: from then on the server lets nobody change the isolation.
             sets = [f"SET LOCAL {each} = {to}" for each, to in settings.items()]
-            await self._own.execute("; ".join([begin, *sets, "SELECT"]))
+            committed = f"SET application_name = '{_COMMITTED}'"
+            await self._own.execute("; ".join([begin, committed, *sets, "SELECT"]))
         # The driver's own way to begin it is one more way to the server. It takes a block of the step's for a savepoint by this.
         self._transaction = self._own._top_xact = self._own.transaction(isolation=isolation)  # noqa: SLF001 - see above
 
@@ -152,40 +177,48 @@ class PostgresTransaction:
         return isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
 
     async def has_ended(self) -> bool:
-        """Whether the step has ended it by itself. Nobody can tell of one that is aborted.
-
-        The server tells each change of the application's name by itself, so that it is asked only if that is another one. If the
-        connection is gone, what it has told last still counts. The step's COMMIT may have been on its way, too.
-        """
+        """Whether the step has ended it by itself, or may have. The server is asked only if what it has told leaves that open."""
         if not self._protocol.is_in_transaction():
             return True
-        named = self._protocol.get_settings().application_name == self._name
+        if self._told == self._name and not (self._lent.is_in_doubt or self.is_broken):
+            return False
+        if not self.is_broken:
+            try:
+                async with in_step(self._own, self._time_limit):
+                    mark: object = await self._own.fetchval(_STANDS)
+            except StoreError:
+                pass  # it is aborted, or the connection has just broken
+            else:
+                return mark != self._name
+        if self._told == _COMMITTED or self._lent.may_have_rolled_back:
+            return True
         if self.is_broken:
-            return (self._lent.may_have_ended and not named) or await self._may_stand()
-        if named:
-            return False
-        try:
-            async with in_step(self._own, self._time_limit):
-                mark: object = await self._own.fetchval(_STANDS)
-        except StoreError:
-            return False
-        return mark != self._name
+            return await self._may_stand()
+        # What was set in an aborted transaction is taken back. By a savepoint that has failed the step's own name may still be told.
+        return self._told not in (self._name, self._named_before)
 
     async def _may_stand(self) -> bool:
         """Whether it is committed, or may be, though its connection is gone.
 
-        Until the server sees that the connection is gone, the transaction is in progress; so it is while it is prepared. If the
-        server does not say in time what has become of it, it counts as committed where a statement that commits has no answer.
+        Until the server sees that the connection is gone, the transaction is in progress; so it is while it is prepared. If it stays
+        so, it counts as committed where a statement that commits has no answer. While no server can be asked, nothing is known.
         """
         number = self._lent.number
-        backoff, give_up = Backoff(0.01, 0.25), steady.now() + self._time_limit
-        while number is not None and steady.now() < give_up:
-            with suppress(StoreError):  # it may be back in time
+        if number is None:
+            return self._lent.is_in_doubt
+        backoff, give_up = Backoff(0.01, 0.25), float("inf")
+        while steady.now() < give_up:
+            try:
                 async with self._work() as connection:
                     found = await connection.fetchrow(_CAME_TO, number)
                 came_to = None if found is None else found["came_to"]
                 if came_to in ("committed", "aborted"):
                     return bool(came_to == "committed")
+                is_told = True
+            except StoreError as error:  # it may be back in time
+                is_told = is_an_answer(error)
+            if is_told:
+                give_up = min(give_up, steady.now() + self._time_limit)
             await backoff.pause()
         return self._lent.is_in_doubt
 
@@ -248,7 +281,7 @@ class PostgresTransaction:
         if self._is_ours:
             self.is_clean = await self._own.execute(f"{end}; {LEAVE_NOTHING}") == NOTHING_PREPARED
         else:
-            await self._own.execute(f"{end};")
+            await self._own.execute(f"{end}; SET application_name = {_quoted(self._named_before)}")
 
     async def _cut(self) -> None:
         """Close the connection, and cancel what runs on it: the server would go on with that, and keep its locks until it is done."""

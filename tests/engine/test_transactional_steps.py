@@ -818,19 +818,18 @@ async def test_whether_a_step_has_committed_is_looked_up_when_its_own_commit_is_
     assert await entries(rows) == ["meddled"]
 
 
-@pytest.mark.parametrize("is_away", [False, True], ids=["the server is back in time", "the server stays away"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["the server is back in time", "the server is back late"])
 async def test_a_step_whose_own_commit_has_no_answer_while_the_server_is_away_is_not_repeated(
-    is_away: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+    is_late: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
     may_stand = PostgresTransaction._may_stand  # pyright: ignore[reportPrivateUsage] - the window is in it
     async with wired(dsn) as wire:
 
         async def comes_back(opened: PostgresTransaction) -> bool:
-            if is_away:
-                monkeypatch.setattr(opened, "_time_limit", 0.2)
-            else:
-                asyncio.get_running_loop().call_later(0.2, setattr, wire, "down", False)
+            if is_late:  # and none of the time counts in which nobody can be asked
+                monkeypatch.setattr(opened, "_time_limit", 0.05)
+            asyncio.get_running_loop().call_later(0.5 if is_late else 0.2, setattr, wire, "down", False)
             try:
                 return await may_stand(opened)
             finally:

@@ -1,0 +1,249 @@
+"""A transactional step that ends its own transaction, or does not, and then fails: it is repeated only if nothing of it can stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from saga_fn import (
+    Compensated,
+    Completed,
+    FixedRetry,
+    SagaAdmin,
+    SagaBuilder,
+    SagaOrchestrator,
+    TransactionalContext,
+    step,
+)
+from saga_fn.store.transactions import PostgresTransaction
+from tests.support.shop import Done, Order
+from tests.support.until import suspended
+from tests.support.wire import wired
+
+TWICE = FixedRetry(max_attempts=2)
+STANDS = "INSERT INTO shop.entry VALUES ('stands')"
+
+
+@pytest.fixture
+async def rows(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of the service's own, to the table that its steps write."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.entry (what text)")
+    yield connection
+    await connection.execute("DROP SCHEMA shop CASCADE")
+    await connection.close()
+
+
+async def lines(rows: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    return [row["what"] for row in await rows.fetch("SELECT what FROM shop.entry ORDER BY what")]
+
+
+def of(step: Any) -> Any:  # Any: steps of all types
+    builder = SagaBuilder(Order)
+    builder.add_step(step, input_map=lambda ctx: ctx.initial_data, step_id="s0")
+    return builder.build()
+
+
+ENDS = {
+    "committed and chained": ["{stands}", "COMMIT AND CHAIN"],
+    "committed and begun": ["{stands}", "COMMIT", "BEGIN"],
+    "committed and begun in one": ["{stands}; COMMIT; BEGIN"],
+    "ended by another word": ["{stands}", "END", "BEGIN"],
+    "committed by a prepared statement": ["{stands}", "prepare COMMIT", "BEGIN"],
+    "named and committed": ["SET application_name = 'shop'", "{stands}", "COMMIT AND CHAIN"],
+    "named for itself and committed": ["SET LOCAL application_name = 'shop'", "{stands}", "COMMIT AND CHAIN"],
+    "rolled back, then by itself": ["ROLLBACK", "{stands}", "BEGIN"],
+    "rolled back, all in one": ["ROLLBACK; {stands}; COMMIT; BEGIN"],
+    "rolled back after a remark": ["-- from here on\nROLLBACK; /* and */ {stands}; COMMIT; BEGIN"],
+    "rolled back and chained": ["ROLLBACK AND CHAIN", "{stands}", "COMMIT AND CHAIN"],
+    "rolled back by the driver": ["reset", "{stands}", "BEGIN"],
+}
+
+
+EACH_WAY = ["committed and chained", "named and committed", "rolled back, then by itself"]
+
+
+@pytest.mark.parametrize(
+    "borrowed, end, then",
+    [
+        *((False, end, then) for end in ENDS for then in ("fails", "breaks")),
+        *(
+            (False, end, then)
+            for end in EACH_WAY
+            for then in ("goes on", "fails and breaks", "fails inside a savepoint")
+        ),
+        *((True, end, then) for end in EACH_WAY for then in ("fails", "breaks")),
+    ],
+)
+async def test_a_step_that_ends_its_transaction_is_parked_whatever_becomes_of_the_next_one(
+    borrowed: bool, end: str, then: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls = 0
+
+    @step(transactional=True, retry_policy=TWICE, unknown_retry_policy=TWICE)
+    async def meddles(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        connection = ctx.connection
+        server = connection.get_server_pid()
+        for each in ENDS[end]:
+            if each == "reset":
+                await connection.reset()
+            elif each.startswith("prepare "):
+                await (await connection.prepare(each.removeprefix("prepare "))).fetch()
+            else:
+                await connection.execute(each.format(stands=STANDS))
+        if then == "fails":
+            await connection.execute("SELECT 1 / 0")
+        elif then == "fails inside a savepoint":
+            await connection.execute("SAVEPOINT here")
+            await connection.execute("SELECT 1 / 0")
+        elif then in {"goes on", "fails and breaks"}:
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await connection.execute("SELECT 1 / 0")
+        if "breaks" in then:
+            await rows.execute("SELECT pg_terminate_backend($1, 5000)", server)
+            await connection.execute("SELECT 1")
+        return Done("meddled")
+
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source) as orchestrator:
+            run = await orchestrator.register("shop", of(meddles)).start(Order("o1"))
+            await suspended(run)
+            seen = await SagaAdmin(orchestrator).get_saga(run.id)
+            assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
+    assert calls == 1
+    assert await lines(rows) == ["stands"]
+
+
+HARMLESS = {
+    "nothing": [],
+    "a name": ["SET application_name = 'shop'"],
+    "a name for itself": ["SET LOCAL application_name = 'shop'"],
+    "a savepoint": [
+        "SAVEPOINT here",
+        "ROLLBACK TO SAVEPOINT here",
+        "ROLLBACK WORK TO here",
+        "rollback transaction to here",
+    ],
+    "words": [
+        "DO $$ BEGIN PERFORM 1; END $$",
+        "SELECT CASE WHEN true THEN 'rollback; commit' END",
+        "SELECT 1 AS abort",
+    ],
+    "a prepared word": ["prepare SELECT CASE WHEN true THEN 1 END"],
+}
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+@pytest.mark.parametrize("how", HARMLESS)
+async def test_a_step_that_fails_in_its_own_transaction_is_repeated(
+    how: str, borrowed: bool, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls = 0
+
+    @step(transactional=True, retry_policy=TWICE)
+    async def fails(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        connection = ctx.connection
+        await connection.execute(STANDS)
+        for each in HARMLESS[how]:
+            if each.startswith("prepare "):
+                await (await connection.prepare(each.removeprefix("prepare "))).fetch()
+            else:
+                await connection.execute(each)
+        if calls == 1 or inp.order_id == "never":
+            await connection.execute("SELECT 1 / 0")
+        return Done("done")
+
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source) as orchestrator:
+            handle = orchestrator.register("shop", of(fails))
+            assert isinstance(await (await handle.start(Order("at last"))).outcome(), Completed)
+            assert isinstance(await (await handle.start(Order("never"))).outcome(), Compensated)
+    assert calls == 4
+    assert await lines(rows) == ["stands"]
+
+
+@pytest.mark.parametrize("how", ["a case", "a block", "a prepared case"])
+async def test_a_step_that_ends_nothing_is_repeated_however_long_the_server_was_away(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    may_stand = PostgresTransaction._may_stand  # pyright: ignore[reportPrivateUsage] - the window is in it
+    statement = {
+        "a case": "SELECT CASE WHEN true THEN 1 END /* mine */",
+        "a block": "DO $$ BEGIN PERFORM 1; END $$ /* mine */",
+        "a prepared case": "SELECT 1 /* mine */",
+    }[how]
+    async with wired(dsn) as wire:
+
+        async def comes_back(opened: PostgresTransaction) -> bool:
+            monkeypatch.setattr(opened, "_time_limit", 0.05)
+            asyncio.get_running_loop().call_later(0.5, setattr, wire, "down", False)
+            return await may_stand(opened)
+
+        monkeypatch.setattr(PostgresTransaction, "_may_stand", comes_back)
+
+        @step(transactional=True, unknown_retry_policy=TWICE)
+        async def books(inp: Order, ctx: TransactionalContext) -> Done:
+            nonlocal calls
+            calls += 1
+            await ctx.connection.execute(STANDS)
+            if calls == 1:
+                if how == "a prepared case":
+                    prepared = await ctx.connection.prepare("SELECT CASE WHEN true THEN 1 END")
+                    assert await prepared.fetchval() == 1
+                wire.lose("answer", b"/* mine */")
+                try:
+                    await ctx.connection.execute(statement)
+                finally:
+                    wire.down = True
+                    wire.cut()
+            return Done("booked")
+
+        definition = of(books)
+        async with SagaOrchestrator(wire.dsn) as orchestrator, SagaOrchestrator(dsn, concurrency=0) as other:
+            orchestrator.register("shop", definition)
+            run = await other.register("shop", definition).start(Order("o1"))
+            assert isinstance(await run.outcome(), Completed)
+    assert calls == 2
+    assert await lines(rows) == ["stands"]
+
+
+async def test_a_pool_gets_its_connection_back_under_the_name_that_it_had(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async def keep(connection: object) -> None:
+        """The pool resets nothing."""
+
+    @step(transactional=True, retry_policy=FixedRetry(max_attempts=1))
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.execute(STANDS)
+        if inp.order_id == "fails":
+            raise KeyError(inp.order_id)
+        if inp.order_id == "commits":
+            await ctx.connection.execute("COMMIT")
+        return Done("booked")
+
+    settings = {"application_name": "it's \\ the shop"}
+    async with (
+        asyncpg.create_pool(dsn, min_size=0, max_size=3, server_settings=settings, reset=keep) as pool,
+        SagaOrchestrator(pool) as orchestrator,
+    ):
+        handle = orchestrator.register("shop", of(books))
+        for how in ("books", "fails", "commits", "books again"):
+            run = await handle.start(Order(how))
+            await (suspended(run) if how == "commits" else run.outcome())
+            found = await rows.fetch(
+                "SELECT DISTINCT application_name AS name FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            assert [row["name"] for row in found] == ["it's \\ the shop"]
