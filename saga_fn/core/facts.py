@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import filterfalse, islice
-from typing import TypeGuard, assert_never
+from typing import Final, TypeAlias, TypeGuard, assert_never, get_args
+
+from typing_extensions import TypeIs
 
 from saga_fn.core.event_matching import timer_moments
 from saga_fn.core.fan_out import ConcurrencySlots, items_of, place_of
@@ -40,10 +42,30 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     UndoWaiting,
-    Unfinished,
     Unknown,
     Waiting,
+    is_unfinished,
 )
+
+_Undoable: TypeAlias = Succeeded | Settled | Unknown | FailedForGood
+_OwesNothing: TypeAlias = (
+    Running
+    | Retrying
+    | Parked
+    | Probing
+    | Undone
+    | Skipped
+    | NotTaken
+    | FannedOut
+    | Joined
+    | Waiting
+    | Sleeping
+    | Rewound
+)
+_UNDOABLE: Final[frozenset[type[object]]] = frozenset(get_args(_Undoable))
+_OWES_NOTHING: Final[frozenset[type[object]]] = frozenset(get_args(_OwesNothing))
+_FORWARD: Final[frozenset[type[object]]] = frozenset({Running, Probing})
+_HELD_UP: Final[frozenset[type[object]]] = frozenset({UndoRetrying, UndoWaiting, UndoParked, Parked})
 
 
 def find(state: SagaState, step: StepId) -> StepState | None:
@@ -86,7 +108,7 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState], *, at_once: bool =
     return tuple(found)
 
 
-def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknown | FailedForGood, ...]:
+def undoable(plan: Plan, state: SagaState) -> tuple[_Undoable, ...]:
     """The steps whose compensation may start now.
 
     The saga rolls back, nothing runs forward any more, what can be found out is, by a probe or by a person, and everything
@@ -94,24 +116,27 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknow
     """
     if state.goal is not Goal.ROLLBACK or blocked_until(state):
         return ()
-    if any(isinstance(step, Running | Probing) or to_probe(step, plan) or to_ask(step, plan) for step in state.steps):
+    if not _FORWARD.isdisjoint(map(type, state.steps)):
         return ()
-    owed = {plan.owner(step.step) for step in state.steps if owes_undo(plan, step)}
-    found = [
-        step
-        for step in state.steps
-        if isinstance(step, Succeeded | Settled | Unknown | FailedForGood)
-        and owes_undo(plan, step)
-        and owed.isdisjoint(plan.descendants[plan.owner(step.step)])
-    ]
+    if plan.has_unknown_policies and any(to_probe(step, plan) or to_ask(step, plan) for step in state.steps):
+        return ()
+    owing = [step for step in state.steps if owes_undo(plan, step)]
+    owed = {plan.owner(step.step) for step in owing}
+    found = [step for step in owing if _is_undoable(step) and owed.isdisjoint(plan.descendants[plan.owner(step.step)])]
     if plan.concurrencies:
         places = ConcurrencySlots(plan, state.steps)
         found = [step for step in found if places.take(step.step)]
     return tuple(found)
 
 
+def _is_undoable(step: StepState) -> TypeIs[_Undoable]:
+    return type(step) in _UNDOABLE
+
+
 def owes_undo(plan: Plan, step: StepState) -> bool:
     """Whether the step's effect is in the world, or may be, and has a compensation for that which has not succeeded."""
+    if _owes_nothing(step):
+        return False
     match step:
         case Succeeded() | Settled():
             return plan.step(step.step).compensable
@@ -119,14 +144,12 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             return True
         case Unknown() | FailedForGood():
             return bool(step.attempts.doubt) and plan.step(step.step).undoes_in_doubt
-        case Running() | Retrying() | Parked() | Probing() | Undone():
-            return False
-        case Skipped() | NotTaken() | FannedOut() | Joined():
-            return False
-        case Waiting() | Sleeping() | Rewound():
-            return False
         case _:
             assert_never(step)
+
+
+def _owes_nothing(step: StepState) -> TypeIs[_OwesNothing]:
+    return type(step) in _OWES_NOTHING
 
 
 def to_probe(step: StepState, plan: Plan) -> TypeGuard[Unknown]:
@@ -136,7 +159,9 @@ def to_probe(step: StepState, plan: Plan) -> TypeGuard[Unknown]:
 
 def to_ask(step: StepState, plan: Plan) -> TypeGuard[Unknown | Parked | Retrying]:
     """Whether the step may have run, and a person is to find out before anything is undone."""
-    if not plan.has_unknown_policies or not isinstance(step, Unknown | Parked | Retrying):
+    if not plan.has_unknown_policies:
+        return False
+    if type(step) is not Unknown and type(step) is not Parked and type(step) is not Retrying:
         return False
     return step.attempts.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
 
@@ -148,12 +173,12 @@ def blocked_until(state: SagaState) -> tuple[Moment, ...]:
     """
     match state.goal:
         case Goal.FORWARD:
-            holding = tuple(step.attempts.may_run_until for step in state.steps if isinstance(step, Unknown))
+            holding = [step.attempts.may_run_until for step in state.steps if type(step) is Unknown]
         case Goal.ROLLBACK:
-            holding = tuple(step.attempts.may_run_until for step in state.steps if isinstance(step, Unfinished))
+            holding = [step.attempts.may_run_until for step in state.steps if is_unfinished(step)]
         case _:
             return ()
-    return tuple(until for until in holding if until > state.at)
+    return tuple([until for until in holding if until > state.at])
 
 
 def parked_by_plan(state: SagaState) -> bool:
@@ -201,13 +226,11 @@ def has_work(plan: Plan, state: SagaState) -> bool:
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):
         return True
     if state.goal is Goal.FORWARD:
-        return any(isinstance(step, Unknown) and settled_from(step) <= state.at for step in state.steps)
+        return any(type(step) is Unknown and settled_from(step) <= state.at for step in state.steps)
     if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
         return any(settled_from(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
-    return not blocked_until(state) and not any(
-        isinstance(step, UndoRetrying | UndoWaiting | UndoParked | Parked) for step in state.steps
-    )
+    return not blocked_until(state) and _HELD_UP.isdisjoint(map(type, state.steps))
 
 
 def settled_from(step: Unknown) -> Moment:
@@ -232,6 +255,6 @@ def wakes_at(state: SagaState) -> Moment | None:
     wakes = [
         step.wake
         for step in state.steps
-        if isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > state.at)
+        if type(step) is Retrying or type(step) is UndoRetrying or (type(step) is Unknown and step.wake > state.at)
     ]
     return min((*wakes, *blocked_until(state), *timer_moments(state)), default=None)

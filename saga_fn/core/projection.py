@@ -195,7 +195,7 @@ def _current(state: SagaState) -> _Open | None:
     wrong: _Open | None = None
     for step in state.steps:
         if _is_open(step):
-            if not isinstance(step, UndoFailed | FailedForGood):
+            if type(step) is not UndoFailed and type(step) is not FailedForGood:
                 return step
             wrong = wrong or step
     return wrong

@@ -27,7 +27,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.facts import find
 from saga_fn.core.ids import Digest, Micros, Moment, StepId
-from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.invariants import ASKED, STATE_LAWS, Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection, SagaStatus, project
@@ -278,8 +278,7 @@ def broken(plan: Plan, before: SagaState | None, event: Event, moved: Transition
     laws = [law.__name__ for law in STATE_LAWS if not law(plan, moved.state)]
     if before is None:
         return laws
-    edge = Edge.of(plan, before, event, moved)
-    return laws + [law.__name__ for law in EDGE_LAWS if not law(edge)]
+    return laws + [law.__name__ for law in ASKED.broken(Edge.of(plan, before, event, moved))]
 
 
 def bound(*steps: StepId, digest: bytes = b"input") -> tuple[Bound, ...]:

@@ -36,6 +36,7 @@ from saga_fn.core.explore import explore, walk
 from saga_fn.core.explore.offers import variants
 from saga_fn.core.explore.shapes import SAME
 from saga_fn.core.ids import Digest, Micros, Moment, StepId
+from saga_fn.core.invariants.asked import Asked
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.projection import SagaStatus, WaitReason, project
 from saga_fn.core.state import (
@@ -203,7 +204,7 @@ def tells_why(plan: Plan, state: SagaState) -> bool:
     "shape", [name if name in QUICK else pytest.param(name, marks=pytest.mark.exhaustive) for name in EXHAUSTIVE]
 )
 def test_what_is_said_is_what_comes(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "EDGE_LAWS", ())
+    monkeypatch.setattr(walk, "ASKED", Asked(()))
     monkeypatch.setattr(walk, "STATE_LAWS", (says_of_each_verb_what_it_does, tells_why))
     assert explore(EXHAUSTIVE[shape], budget=120).violations == ()
 

@@ -8,6 +8,7 @@ from saga_fn.core.events import AbortRequested, FailureKind, RetryRequested, Sag
 from saga_fn.core.explore import explore, walk
 from saga_fn.core.hooks import Hook, hooks_of
 from saga_fn.core.invariants import Edge
+from saga_fn.core.invariants.asked import Asked
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, ended_as
 from saga_fn.core.state import ParkReason, SagaState
@@ -45,7 +46,7 @@ def test_every_end_is_told_once_by_its_own_hook_whichever_event_brings_it(monkey
         ends += len(fresh)
         return [each for each in hooks_of(edge.before, edge.after) if each in ENDS.values()] == fresh
 
-    monkeypatch.setattr(walk, "EDGE_LAWS", (tells,))
+    monkeypatch.setattr(walk, "ASKED", Asked((tells,)))
     assert explore(CHAIN, budget=300, skips=1).violations == ()
     assert ends > 20
 

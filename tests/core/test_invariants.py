@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from saga_fn.core.ids import Micros, Moment, StepId
-from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, EdgeLaw, StateLaw, ends, rows
+from saga_fn.core.invariants import ASKED, EDGE_LAWS, STATE_LAWS, EdgeLaw, StateLaw, ends, rows
 from saga_fn.core.invariants.ends import i11_an_end_is_at_rest, i12_failed_lists_what_is_left
 from saga_fn.core.invariants.rows import (
     i1_a_message_makes_it_due,
@@ -54,6 +54,11 @@ def test_a_broken_state_is_caught_by(law: StateLaw) -> None:
 @pytest.mark.parametrize("law", EDGE_LAWS, ids=named)
 def test_a_broken_edge_is_caught_by(law: EdgeLaw) -> None:
     assert [broken for broken in forged.BROKEN_EDGES[law] if law(broken)] == []
+
+
+@pytest.mark.parametrize("law", EDGE_LAWS, ids=named)
+def test_each_edge_that_breaks_a_law_is_one_of_which_it_is_asked(law: EdgeLaw) -> None:
+    assert [broken for broken in forged.BROKEN_EDGES[law] if law not in ASKED.of(broken)] == []
 
 
 def test_each_law_has_a_lie_to_catch() -> None:

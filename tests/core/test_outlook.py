@@ -20,6 +20,7 @@ from saga_fn.core.events import (
 from saga_fn.core.explore import explore, walk
 from saga_fn.core.facts import find, owes_undo
 from saga_fn.core.invariants import Edge
+from saga_fn.core.invariants.asked import Asked
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import Again, ForAPerson, ForGood, Next, Outlook, Overtaken, ToFindOut, ToUndo, outlook
 from saga_fn.core.plan import OnUnknown, Plan
@@ -103,7 +104,7 @@ def test_it_is_what_the_state_is_about_to_do(plans: dict[OnUnknown, Plan], monke
         in_doubt = said.may_have_run and isinstance(event, StepFailed)
         return is_so(edge.plan, state, find(state, event.step), said.next) and (not in_doubt or event.step in left)
 
-    monkeypatch.setattr(walk, "EDGE_LAWS", (said_so,))
+    monkeypatch.setattr(walk, "ASKED", Asked((said_so,)))
     for plan in plans.values():
         assert explore(plan, budget=300, skips=0).violations == ()
     assert told > 500

@@ -19,7 +19,7 @@ from returns.result import Failure
 
 from saga_fn.core.event_kinds import plan_of
 from saga_fn.core.facts import find
-from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.invariants import ASKED, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SET_ASIDE, SagaStatus, project
 from saga_fn.core.state import Probing, Running, SagaState, Undoing, execution_of
@@ -224,10 +224,8 @@ class Judge:
                 if not law(plan, moved.state):
                     self.say(f"saga {saga_id}: {law.__name__} at entry {record.seq}: {event}")
             if state is not None:
-                edge = Edge.of(plan, state, event, moved)
-                for edge_law in EDGE_LAWS:
-                    if not edge_law(edge):
-                        self.say(f"saga {saga_id}: {edge_law.__name__} at entry {record.seq}: {event}")
+                for broken in ASKED.broken(Edge.of(plan, state, event, moved)):
+                    self.say(f"saga {saga_id}: {broken.__name__} at entry {record.seq}: {event}")
             state = moved.state
         assert state is not None
         assert plan is not None

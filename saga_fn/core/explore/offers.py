@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,6 +16,7 @@ from saga_fn.core.events import (
     Binding,
     Bound,
     BoundEach,
+    CarriesInputs,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -121,15 +122,16 @@ def events_for(
     }
     for timed in firing(state):
         yield plan, timed, Ticked(SOON)
+    left_out = _left_out(plan, state)
     for event in events[plan.id]:
         if repeated and getattr(event, "step", None) in repeated:
             continue
-        if isinstance(event, StepSettled) and not held.issuperset(event.stopped):
-            continue  # who says of what has stopped that it has stopped says nothing
-        if idle and isinstance(event, Resumed) and event.takeover and not event.isolated:
+        if type(event) is StepSettled:
+            if event.step in left_out or not held.issuperset(event.stopped):
+                continue  # who says of what has stopped that it has stopped says nothing
+        elif idle and type(event) is Resumed and event.takeover and not event.isolated:
             continue  # to take over what nobody runs is to claim it
-        if not _is_left_out(plan, state, event):
-            yield plan, state, event
+        yield plan, state, event
     for other in plans.values():
         yield other, state, PlanChanged(NOW, other.id)
     if len(plans) > 1:
@@ -147,15 +149,15 @@ def events_for(
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
 
 
-def _is_left_out(plan: Plan, state: SagaState, event: Event) -> bool:
-    """Whether a person would say that one of several steps was undone that a FAILED saga of a large plan has left done.
+def _left_out(plan: Plan, state: SagaState) -> Collection[StepId]:
+    """The steps of which no person says anything: several that a FAILED saga of a large plan has left done.
 
     In small plans all orders are tried. The subsets would be twice as many with each step of a plan.
     """
-    if len(plan.index) <= _SMALL or not isinstance(event, StepSettled) or state.goal is not Goal.FAILED:
-        return False
-    done = [step.step for step in state.steps if isinstance(step, Succeeded | Settled)]
-    return event.step in done and len(done) > 1
+    if len(plan.index) <= _SMALL or state.goal is not Goal.FAILED:
+        return ()
+    done = [step.step for step in state.steps if type(step) is Succeeded or type(step) is Settled]
+    return done if len(done) > 1 else ()
 
 
 def _while_paused(plan: Plan, events: tuple[Event, ...], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
@@ -175,7 +177,8 @@ def _while_paused(plan: Plan, events: tuple[Event, ...], state: SagaState) -> It
     yield plan, _replace(state, pause=PauseState(of_name=True, since=NOW, seq=1)), ResumeRequested(NOW)
     running = {step.step for step in state.steps if is_executing(step)}
     for place, event in enumerate(events):
-        if (is_result(event) and event.step in running and event.attempt == 1) or isinstance(event, Resumed | Ticked):
+        of_claim = type(event) is Resumed or type(event) is Ticked
+        if of_claim or (is_result(event) and event.step in running and event.attempt == 1):
             yield plan, _replace(state, pause=(by_name, by_person)[place % 2]), event
 
 
@@ -297,7 +300,7 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
             yield StepSettled(NOW, step, stopped=(step,), finding=finding)
 
 
-def variants(plan: Plan, state: SagaState | None, event: Event, tried: Tried) -> Iterator[tuple[Event, Transition]]:
+def variants(plan: Plan, state: SagaState | None, event: Event, tried: Tried) -> Iterable[tuple[Event, Transition]]:
     """The event, if it is accepted, without and with the inputs that it then may carry.
 
     `tried` is what events of the state have come to before. Where two of a kind come to the same, inputs are tried with the first
@@ -305,15 +308,21 @@ def variants(plan: Plan, state: SagaState | None, event: Event, tried: Tried) ->
     """
     decision = transition(plan, state, event)
     if type(decision) is Failure:
-        return
+        return ()
     moved = decision.unwrap()
-    yield event, moved
     if not moved.needs or not carries_inputs(event):
-        return
+        return ((event, moved),)
     known = len(tried)
     tried.add((type(event), moved))
     if len(tried) == known:
-        return
+        return ((event, moved),)
+    return _with_inputs(plan, state, event, moved)
+
+
+def _with_inputs(
+    plan: Plan, state: SagaState | None, event: CarriesInputs, moved: Transition
+) -> Iterator[tuple[Event, Transition]]:
+    yield event, moved
     for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)
         # Inputs never turn an accepted event into a refused one.

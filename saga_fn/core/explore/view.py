@@ -23,6 +23,7 @@ were moved; and when these were set.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -72,7 +73,7 @@ _PAUSED = PauseState(of_name=True)
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
     """The state without what cannot change a decision; equal views are one state to the exploration."""
-    steps = _one_in_doubt(_step(plan, step, state.at) for step in state.steps if not isinstance(step, Rewound))
+    steps = _one_in_doubt([_step(plan, step, state.at) for step in state.steps if type(step) is not Rewound])
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
@@ -121,13 +122,15 @@ def _one_in_doubt(steps: Iterable[StepState]) -> tuple[StepState, ...]:
     seen = False
     found: list[StepState] = []
     for step in steps:
-        doubtful = isinstance(step, Skipped) and step.doubt is not Doubt.NONE
+        doubtful = type(step) is Skipped and step.doubt is not Doubt.NONE
         found.append(Skipped(step.step, 0) if doubtful and seen else step)
         seen = seen or doubtful
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 12)
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
+    """The view of one step. The states of a walk differ from each other in few of them."""
     if isinstance(step, NotTaken | Joined | Rewound):
         return step
     if isinstance(step, FannedOut):
@@ -240,5 +243,6 @@ def repeated_in(state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> frozen
     return frozenset(found)
 
 
+@lru_cache(maxsize=1 << 12)
 def _but_for_its_name(step: StepState) -> bytes:
     return msgspec.msgpack.encode((type(step).__name__, *msgspec.structs.astuple(step)[1:]))

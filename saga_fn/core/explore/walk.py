@@ -16,7 +16,7 @@ from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
 from saga_fn.core.explore.view import interchangeable, repeated_in, view_of
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Micros, PlanId, StepId
-from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.invariants import ASKED, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, project
@@ -122,22 +122,22 @@ class Walk:
     def _arrive(self, source: int | None, edge: Edge | None, event: Event, moved: Transition) -> None:
         self.edges += 1
         if edge is not None:
-            for broken in [law for law in EDGE_LAWS if not law(edge)]:
+            for broken in ASKED.broken(edge):
                 self.violations.append(Violation(broken.__name__, moved.state, (*self._story(source), _tell(event))))
         number = self._number(source, event, moved.state)
         if number is None:
             return
         self.moves.add((None if source is None else self.statuses[source], name_of(event), self.statuses[number]))
-        if source is not None and source != number and not isinstance(event, AbortRequested):
+        if source is not None and source != number and type(event) is not AbortRequested:
             of_itself, by_anyone = self.before
             by_anyone[number].add(source)
-            if not isinstance(event, OPERATOR_VERBS):
+            if type(event) not in OPERATOR_VERBS:
                 of_itself[number].add(source)
 
     def _number(self, source: int | None, event: Event, state: SagaState) -> int | None:
         """The number of the state's view; None if it is out of bounds."""
         plan = self.plans[state.plan]
-        if isinstance(event, StepSkipped) and sum(isinstance(step, Skipped) for step in state.steps) > self.skips:
+        if type(event) is StepSkipped and sum(isinstance(step, Skipped) for step in state.steps) > self.skips:
             self.bounded = True
             return None
         number = self.known.get(state)

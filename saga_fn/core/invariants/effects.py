@@ -13,7 +13,7 @@ from saga_fn.core.invariants.edge import Edge, stops
 from saga_fn.core.invariants.items import at_once
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import project
-from saga_fn.core.state import Goal, Probing, Retrying, Running, SagaState, Undoing, Unknown, is_executing
+from saga_fn.core.state import EXECUTING, Goal, Probing, Retrying, Running, SagaState, Undoing, Unknown, is_executing
 
 
 def effects_agree_with_the_state(edge: Edge) -> bool:
@@ -25,7 +25,7 @@ def effects_agree_with_the_state(edge: Edge) -> bool:
         for was, now in edge.changed
         if is_executing(was) and was.step != returned and stops(was, now)
     }
-    owned = any(map(is_executing, edge.after.steps))
+    owned = not EXECUTING.isdisjoint(map(type, edge.after.steps))
     released = () if owned else (_release(edge.plan, edge.after),)
     asked = len(edge.moved.actions) == len(expected) and {*edge.moved.actions} == expected
     return asked and edge.moved.writes == released

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, get_args
+
 from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested, RewindRequested, StepSettled
 from saga_fn.core.facts import owes_undo, startable
 from saga_fn.core.ids import StepId
@@ -10,22 +12,22 @@ from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     ENDS,
+    UNDOING,
     Goal,
     SagaState,
     Skipped,
-    Undoing,
-    UndoParked,
-    UndoRetrying,
-    UndoWaiting,
-    Unfinished,
+    UndoFailed,
+    Undone,
     is_done,
+    is_unfinished,
 )
+
+_GOING: Final[frozenset[type[object]]] = frozenset(get_args(GoingForward)) | (UNDOING - {Undone, UndoFailed})
 
 
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
     """A saga that has ended runs nothing, waits for nothing and can start nothing."""
-    going = GoingForward | Undoing | UndoRetrying | UndoWaiting | UndoParked
-    return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
+    return not state.ended or (_GOING.isdisjoint(map(type, state.steps)) and not startable(plan, state))
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
@@ -59,8 +61,8 @@ def _owed(plan: Plan, state: SagaState) -> set[StepId]:
         step.step
         for step in state.steps
         if owes_undo(plan, step)
-        or (isinstance(step, Skipped) and step.doubt)
-        or (isinstance(step, Unfinished) and (step.attempts.doubt or step.attempts.may_run_until > state.at))
+        or (type(step) is Skipped and step.doubt)
+        or (is_unfinished(step) and (step.attempts.doubt or step.attempts.may_run_until > state.at))
     }
 
 

@@ -104,9 +104,9 @@ def _park(fold: Fold, why: ParkReason) -> None:
 def _lose_executions(fold: Fold) -> None:
     """The owner is gone: what ran forward may have run, but in a transaction; a compensation is simply due again."""
     for step in fold.before.steps:
-        if isinstance(step, Running):
+        if type(step) is Running:
             fold.put(cut_short(fold, step))
-        elif isinstance(step, Undoing):
+        elif type(step) is Undoing:
             fold.put(UndoRetrying(step.step, step.seq, step.attempts, fold.at, fold.at))
-        elif isinstance(step, Probing):
+        elif type(step) is Probing:
             fold.put(Unknown(step.step, step.attempts, failures=step.failures, first_attempt_at=step.first_attempt_at))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
@@ -36,6 +36,10 @@ from saga_fn.core.state import (
     Unknown,
 )
 
+_GOES_ON: Final[frozenset[type[object]]] = frozenset(
+    {Running, Probing, Parked, Undoing, UndoRetrying, UndoWaiting, UndoParked}
+)
+
 
 def turn_back(fold: Fold) -> None:
     """From now on the saga goes no further."""
@@ -49,18 +53,19 @@ def go_back(fold: Fold) -> None:
     """
     plan = fold.plan
     places = ConcurrencySlots(plan, fold.steps.values())
+    asks = fold.goal is Goal.ROLLBACK and plan.has_unknown_policies
     for was in tuple(fold.steps.values()):
         step: StepState = was
-        if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
+        if type(step) is Running and plan.data.cancel_siblings and step.step != plan.pivot:
             step = cut_short(fold, step)
             fold.put(step)
-        if fold.goal is Goal.ROLLBACK and to_ask(step, plan):
+        if asks and to_ask(step, plan):
             fold.put(_left_to_a_person(fold, step))
-        elif isinstance(step, Retrying | Parked):
+        elif type(step) is Retrying or type(step) is Parked:
             fold.put(FailedForGood(step.step, step.attempts))
         elif type(step) in ABIDING:
             fold.put(FailedForGood(step.step, Attempts()))
-        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and not fold.idle and places.take(step.step):
+        elif type(step) is UndoRetrying and step.wake <= fold.at and not fold.idle and places.take(step.step):
             fold.put(_undoing(fold, step.step, step.seq, step.attempts))
     to_undo = undoable(plan, fold.draft())
     if fold.idle and to_undo:
@@ -101,7 +106,7 @@ def first_undo(step: Succeeded | Settled | Unknown | FailedForGood) -> tuple[int
 
 def _goes_on(fold: Fold, step: StepState) -> bool:
     """Whether the rollback cannot end before something has become of the step."""
-    if isinstance(step, Running | Probing | Parked | Undoing | UndoRetrying | UndoWaiting | UndoParked):
+    if type(step) in _GOES_ON:
         return True
     return fold.goal is Goal.ROLLBACK and to_probe(step, fold.plan)
 
