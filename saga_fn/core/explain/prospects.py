@@ -130,7 +130,7 @@ def _with_items(planned: PlannedStep, begun: dict[StepId, StepState]) -> Iterato
     """The step, and its items if it has fanned out."""
     yield planned.step
     spread = begun.get(planned.step)
-    if isinstance(spread, FannedOut | Joined):
+    if type(spread) is FannedOut or type(spread) is Joined:
         yield from (item for item in items_of(spread) if item in begun)
 
 
@@ -182,8 +182,8 @@ def _may_be_left(plan: Plan, planned: PlannedStep, step: StepState | None, *, ba
 def _is_left_for_certain(plan: Plan, state: SagaState) -> bool:
     """Whether something is left over already, however the saga goes back."""
     for step in state.steps:
-        if isinstance(step, UndoFailed) or (isinstance(step, Skipped) and step.doubt):
+        if type(step) is UndoFailed or (type(step) is Skipped and step.doubt):
             return True
-        if isinstance(step, FailedForGood) and step.attempts.doubt and not owes_undo(plan, step):
+        if type(step) is FailedForGood and step.attempts.doubt and not owes_undo(plan, step):
             return True
     return False

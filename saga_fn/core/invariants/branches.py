@@ -14,7 +14,7 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
     if state.goal not in (Goal.FORWARD, Goal.COMPLETED):
         return True  # its plan may have changed while it was rolling back
     done = {step.step for step in state.steps if is_done(step)}
-    return all(done.issuperset(plan.step(step.step).after) for step in state.steps if not isinstance(step, Rewound))
+    return all(done.issuperset(plan.step(step.step).after) for step in state.steps if type(step) is not Rewound)
 
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
@@ -50,7 +50,7 @@ def _surely_not_run(event: Event, was: StepState | None) -> bool:
 def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:
     """A saga that turned back and does not await its siblings runs nothing forward, but for a pivot: that one decides."""
     forward = state.goal in (Goal.FORWARD, Goal.COMPLETED) or not plan.data.cancel_siblings
-    return forward or not any(isinstance(step, Running) and step.step != plan.pivot for step in state.steps)
+    return forward or not any(type(step) is Running and step.step != plan.pivot for step in state.steps)
 
 
 def i8_siblings_are_awaited_unless_declared_otherwise(edge: Edge) -> bool:

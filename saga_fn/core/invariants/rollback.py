@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, get_args
+
 from saga_fn.core.events import CompensationSucceeded, Finding, RetryRequested, RewindRequested, StepSettled
 from saga_fn.core.facts import owes_undo
 from saga_fn.core.invariants.edge import Edge, GoingForward, brings_its_result
@@ -27,10 +29,12 @@ from saga_fn.core.state import (
     is_unfinished,
 )
 
+_GOING_FORWARD: Final[frozenset[type[object]]] = frozenset(get_args(GoingForward))
+
 
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
     """Forward and back never at once."""
-    return not (any(map(is_undo, state.steps)) and any(isinstance(step, GoingForward) for step in state.steps))
+    return not (any(map(is_undo, state.steps)) and not _GOING_FORWARD.isdisjoint(map(type, state.steps)))
 
 
 def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from saga_fn.core.facts import startable
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason, project
@@ -20,6 +22,10 @@ from saga_fn.core.state import (
     is_executing,
 )
 
+_PARKED: Final[frozenset[type[object]]] = frozenset({Parked, UndoParked})
+_EXPECTS: Final[frozenset[type[object]]] = frozenset({Waiting, UndoWaiting})
+_GOES_ON: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying, Running, Undoing, Probing, Sleeping})
+
 
 def is_held(state: SagaState) -> bool:
     """Whether a person has paused the saga, and nothing runs of it any more."""
@@ -37,11 +43,10 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
         return not state.ended
     if is_held(state):
         return row.waits in (WaitReason.PAUSED, WaitReason.PAUSED | WaitReason.PARKED)
-    waits_outside = any(isinstance(step, Parked | UndoParked | Waiting | UndoWaiting) for step in state.steps)
-    waits_for_time = any(
-        isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing | Sleeping)
-        or (isinstance(step, Waiting | UndoWaiting) and step.times_out_at is not None)
-        for step in state.steps
+    kinds = {type(step) for step in state.steps}
+    waits_outside = not kinds.isdisjoint(_PARKED | _EXPECTS)
+    waits_for_time = not kinds.isdisjoint(_GOES_ON) or any(
+        (type(step) is Waiting or type(step) is UndoWaiting) and step.times_out_at is not None for step in state.steps
     )
     return state.ended or (waits_outside and not waits_for_time and not startable(plan, state))
 
@@ -64,6 +69,6 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
 def i1_a_message_makes_it_due(plan: Plan, state: SagaState) -> bool:
     """A message makes an unowned saga due, unless a person alone can go on with it: else an event would lie unread."""
     row = project(plan, state)
-    parked = any(isinstance(step, Parked | UndoParked) for step in state.steps)
-    expects = any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)
-    return row.wakes_on_message or (row.status is SagaStatus.SUSPENDED and parked and not expects)
+    kinds = {type(step) for step in state.steps}
+    by_person = not kinds.isdisjoint(_PARKED) and kinds.isdisjoint(_EXPECTS)
+    return row.wakes_on_message or (row.status is SagaStatus.SUSPENDED and by_person)
