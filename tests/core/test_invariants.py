@@ -77,11 +77,11 @@ def with_waits(waits: WaitReason) -> Callable[[Plan, SagaState], Projection]:
 def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     live = [RAN, state(), state(Retrying(A, ONCE, LATER)), state(Succeeded(A, 1)), state(parked(A), Running(B, ONCE))]
     at_rest = [state(parked(A)), state(goal=Goal.FAILED)]
-    monkeypatch.setattr(rows, "project", with_due(None))
+    monkeypatch.setattr(rows, "row_of", with_due(None))
     assert not [each for each in live if i1_a_scan_finds_it(TWO, each)]
     assert not [each for each in live if i1_the_row_keeps_the_tables_rules(TWO, each)]
     assert [each for each in at_rest if i1_a_scan_finds_it(TWO, each)] == at_rest
-    monkeypatch.setattr(rows, "project", with_due(Moment(0)))
+    monkeypatch.setattr(rows, "row_of", with_due(Moment(0)))
     assert not [each for each in at_rest if i1_the_row_keeps_the_tables_rules(TWO, each)]
     assert not i1_a_scan_finds_it(TWO, state(goal=Goal.FAILED))
 
@@ -93,7 +93,7 @@ def test_a_wait_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch)
     for each in (for_ever, for_a_while, asleep):
         assert i1_a_scan_finds_it(one, each)
         assert i1_the_row_keeps_the_tables_rules(one, each)
-    monkeypatch.setattr(rows, "project", with_due(None))
+    monkeypatch.setattr(rows, "row_of", with_due(None))
     assert i1_a_scan_finds_it(one, for_ever)
     assert not i1_a_scan_finds_it(one, for_a_while)
     assert not i1_a_scan_finds_it(other, asleep)
@@ -105,11 +105,11 @@ def test_a_row_that_contradicts_its_status_is_caught(monkeypatch: pytest.MonkeyP
     ended, waiting, held_up = state(goal=Goal.FAILED), state(Retrying(A, ONCE, LATER)), state(Unknown(A, HELD))
     for honest in (RAN, ended, waiting, held_up, state(parked(A))):
         assert keeps_the_rules(TWO, honest)
-    monkeypatch.setattr(rows, "project", with_waits(WaitReason.RETRY))
+    monkeypatch.setattr(rows, "row_of", with_waits(WaitReason.RETRY))
     assert not [each for each in (RAN, ended, state(parked(A))) if keeps_the_rules(TWO, each)]
-    monkeypatch.setattr(rows, "project", with_waits(WaitReason.NOTHING))
+    monkeypatch.setattr(rows, "row_of", with_waits(WaitReason.NOTHING))
     assert not [each for each in (waiting, held_up, state(parked(A))) if keeps_the_rules(TWO, each)]
-    monkeypatch.setattr(rows, "project", with_waits(WaitReason.PARKED))
+    monkeypatch.setattr(rows, "row_of", with_waits(WaitReason.PARKED))
     assert not [each for each in (RAN, ended, waiting, held_up) if keeps_the_rules(TWO, each)]
 
 
@@ -122,7 +122,7 @@ def test_a_row_that_no_message_wakes_is_caught(monkeypatch: pytest.MonkeyPatch) 
     beside_it = state(Waiting(A), parked(B))
     every = [left_to_a_person, waits_for_an_event, beside_it, RAN, state(parked(A), Running(B, ONCE))]
     assert [each for each in every if i1_a_message_makes_it_due(TWO, each)] == every
-    monkeypatch.setattr(rows, "project", deaf)
+    monkeypatch.setattr(rows, "row_of", deaf)
     assert [each for each in every if i1_a_message_makes_it_due(TWO, each)] == [left_to_a_person]
 
 

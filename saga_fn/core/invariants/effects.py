@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import assert_never
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
@@ -11,9 +10,9 @@ from saga_fn.core.events import HandedBack
 from saga_fn.core.facts import startable
 from saga_fn.core.invariants.edge import Edge, stops
 from saga_fn.core.invariants.items import at_once
-from saga_fn.core.plan import OnUnknown, Plan
-from saga_fn.core.projection import project
-from saga_fn.core.state import EXECUTING, Goal, Probing, Retrying, Running, SagaState, Undoing, Unknown, is_executing
+from saga_fn.core.invariants.rows import row_of
+from saga_fn.core.plan import OnUnknown
+from saga_fn.core.state import EXECUTING, Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
 
 
 def effects_agree_with_the_state(edge: Edge) -> bool:
@@ -26,15 +25,9 @@ def effects_agree_with_the_state(edge: Edge) -> bool:
         if is_executing(was) and was.step != returned and stops(was, now)
     }
     owned = not EXECUTING.isdisjoint(map(type, edge.after.steps))
-    released = () if owned else (_release(edge.plan, edge.after),)
+    released = () if owned else (Release(row_of(edge.plan, edge.after).due),)
     asked = len(edge.moved.actions) == len(expected) and {*edge.moved.actions} == expected
     return asked and edge.moved.writes == released
-
-
-@lru_cache(maxsize=1 << 14)
-def _release(plan: Plan, state: SagaState) -> Release:
-    """The release that goes with the row of the state. Many edges lead to one state."""
-    return Release(project(plan, state).due)
 
 
 def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from saga_fn.core.facts import startable
@@ -26,6 +27,9 @@ _PARKED: Final[frozenset[type[object]]] = frozenset({Parked, UndoParked})
 _EXPECTS: Final[frozenset[type[object]]] = frozenset({Waiting, UndoWaiting})
 _GOES_ON: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying, Running, Undoing, Probing, Sleeping})
 
+row_of: Final = lru_cache(maxsize=1 << 14)(project)
+"""The row of a state. Several laws look at it, and many edges lead to one state."""
+
 
 def is_held(state: SagaState) -> bool:
     """Whether a person has paused the saga, and nothing runs of it any more."""
@@ -38,7 +42,7 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
 
     A person has paused it, or is to decide about a step.
     """
-    row = project(plan, state)
+    row = row_of(plan, state)
     if row.due is not None:
         return not state.ended
     if is_held(state):
@@ -53,7 +57,7 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
 
 def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
     """The derived columns pass the CHECK constraints of the saga table."""
-    row = project(plan, state)
+    row = row_of(plan, state)
     if row.status.is_terminal:
         return row.due is None and row.waits is WaitReason.NOTHING
     if row.status is SagaStatus.SUSPENDED:
@@ -68,7 +72,7 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
 
 def i1_a_message_makes_it_due(plan: Plan, state: SagaState) -> bool:
     """A message makes an unowned saga due, unless a person alone can go on with it: else an event would lie unread."""
-    row = project(plan, state)
+    row = row_of(plan, state)
     kinds = {type(step) for step in state.steps}
     by_person = not kinds.isdisjoint(_PARKED) and kinds.isdisjoint(_EXPECTS)
     return row.wakes_on_message or (row.status is SagaStatus.SUSPENDED and by_person)
