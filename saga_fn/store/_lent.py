@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
@@ -17,6 +18,8 @@ _MAY_ROLL_BACK: Final = re.compile(
     r"(?:^|;|\*/|--[^\n\r]*[\n\r])\s*(?:abort|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b", re.IGNORECASE
 )
 """A command that rolls the transaction back, not to a savepoint: at the begin of a statement, or behind another one or a remark."""
+_FORGOTTEN: Final = "DEALLOCATE ALL"
+"""As the server tells that it has done so."""
 _NUMBER: Final = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
@@ -32,7 +35,8 @@ class LentConnection(PoolConnectionProxy):
         self._con: Any = connection
         self._holder: Any = None
         # The connection forgets it when it is closed.
-        self._protocol: Any = getattr(connection, "_con", connection)._protocol  # noqa: SLF001 - the driver has no name for it
+        self._raw: Any = getattr(connection, "_con", connection)
+        self._protocol: Any = self._raw._protocol  # noqa: SLF001 - the driver has no name for it
         self.number: str | None = None
         """The number of the transaction, once a statement was to be sent that may end it; None, too, if it could not be had."""
         self.is_in_doubt = False
@@ -41,6 +45,10 @@ class LentConnection(PoolConnectionProxy):
         """Whether a statement was sent that may roll the transaction back, or one that was in none."""
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
+        self.cut_by: BaseException | None = None
+        """The exception by which a statement was last cut short, if one was."""
+        self.is_forgetful = False
+        """Whether the server has forgotten what the driver has prepared in the session."""
         self.is_watched = False
         """Whether a callback was added: the driver gives it the connection itself, or each later statement on that."""
 
@@ -83,16 +91,22 @@ class LentConnection(PoolConnectionProxy):
 
     async def _sent(self, query: object, send: Callable[[], Awaitable[Any]]) -> Any:  # Any: as the connection's methods
         """The answer to this statement."""
-        if not self._may_end(query):
-            return await send()
-        await self._learn_number()
-        before, self.is_in_doubt = self.is_in_doubt, True
+        may_end, before = self._may_end(query), self.is_in_doubt
+        if may_end:
+            await self._learn_number()
+            self.is_in_doubt = True
         try:
             answer = await send()
         except asyncpg.PostgresError as error:
-            self.is_in_doubt = before or not is_answered(error)
+            self.is_in_doubt = before or (may_end and not is_answered(error))
+            raise
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self.cut_by = error
             raise
         self.is_in_doubt = before
+        if answer == _FORGOTTEN:
+            self.is_forgetful = True
+            self._raw._drop_local_statement_cache()  # noqa: SLF001 - the driver has no name for it
         return answer
 
     async def _kept(self) -> None:

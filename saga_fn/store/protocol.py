@@ -215,10 +215,14 @@ class OpenTransaction(Protocol):
         ...
 
     def is_outdated(self, error: BaseException) -> bool:
-        """Whether a statement of the step failed with this error because the driver knew a table or type as it was once.
+        """Whether a statement of the step failed with this error because the driver knew a table, type or statement as it was once.
 
-        The driver has forgotten that by now: the next try goes well.
+        The next try goes well.
         """
+        ...
+
+    def was_cut(self, error: BaseException) -> bool:
+        """Whether a statement of the step was cut short by this error, which leaves nothing of another system's open."""
         ...
 
     def leave(self) -> None:

@@ -27,6 +27,7 @@ from saga_fn.store.errors import (
     AnswerLostError,
     CommitRefusedError,
     StatementFailedError,
+    StoreBusyError,
     TransactionEndedError,
     is_an_answer,
 )
@@ -73,6 +74,9 @@ async def in_step(connection: Any, time_limit: float) -> AsyncGenerator[Connecti
             "the step's transaction is aborted: a statement failed in it, and the step went on",
             hint="let that error pass, or put what may fail into `async with ctx.connection.transaction()`",
         ) from error
+    except asyncpg.InvalidSQLStatementNameError as error:
+        terminate(connection)
+        raise StoreBusyError("the server has forgotten what was prepared in the step's session") from error
     except asyncpg.InterfaceError as error:
         if connection.is_closed():
             raise translate_driver_error(error) from error
@@ -165,7 +169,7 @@ class PostgresTransaction:
     @property
     def is_spent(self) -> bool:
         """Whether no other step may have its connection: nothing takes back what this one has changed in the driver."""
-        return self._lent.is_retyped or self._lent.is_watched
+        return self._lent.is_retyped or self._lent.is_watched or self._lent.is_forgetful
 
     @property
     def is_broken(self) -> bool:
@@ -173,8 +177,22 @@ class PostgresTransaction:
         return bool(self._own.is_closed())
 
     def is_outdated(self, error: BaseException) -> bool:
-        """Whether the driver knew a table or type as it was once; it has forgotten that by now."""
-        return isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError)
+        """Whether the driver knew a table or type as it was once, or a statement that the server has forgotten.
+
+        It has forgotten the former by now. For the latter no other step has the connection.
+        """
+        if isinstance(error, asyncpg.InvalidSQLStatementNameError):
+            self._lent.is_forgetful = True
+        return isinstance(
+            error,
+            asyncpg.InvalidCachedStatementError
+            | asyncpg.OutdatedSchemaCacheError
+            | asyncpg.InvalidSQLStatementNameError,
+        )
+
+    def was_cut(self, error: BaseException) -> bool:
+        """Whether a statement of the step was cut short by this error: by a time limit of its own, as of a pool's."""
+        return error is self._lent.cut_by
 
     async def has_ended(self) -> bool:
         """Whether the step has ended it by itself, or may have. The server is asked only if what it has told leaves that open."""

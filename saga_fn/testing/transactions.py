@@ -41,6 +41,10 @@ class _Open:
         """Never: there are no tables."""
         return False
 
+    def was_cut(self, error: BaseException) -> bool:  # noqa: ARG002 - as the protocol says
+        """Never: there are no statements."""
+        return False
+
     def leave(self) -> None:
         """Nothing was done by it."""
 

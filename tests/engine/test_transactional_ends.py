@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,7 @@ from saga_fn import (
 )
 from saga_fn.store.transactions import PostgresTransaction
 from tests.support.shop import Done, Order
-from tests.support.until import suspended
+from tests.support.until import SOON, suspended
 from tests.support.wire import wired
 
 TWICE = FixedRetry(max_attempts=2)
@@ -247,3 +248,124 @@ async def test_a_pool_gets_its_connection_back_under_the_name_that_it_had(
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             assert [row["name"] for row in found] == ["it's \\ the shop"]
+
+
+@pytest.mark.parametrize("how", ["its saga is aborted", "its saga is lost", "its conflict is of no use any more"])
+async def test_a_step_that_returns_though_it_was_cut_short_keeps_no_connection(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    begun, calls = asyncio.Event(), 0
+
+    @step(transactional=True)
+    async def deaf(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await ctx.connection.execute("INSERT INTO shop.entry VALUES ('deaf')")
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        if "conflict" in how:
+            await ctx.connection.execute("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$")
+        return Done("deaf")
+
+    @step(transactional=True)
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.execute(STANDS)
+        return Done("booked")
+
+    async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
+        handle, other = orchestrator.register("deaf", of(deaf)), orchestrator.register("shop", of(books))
+        run = await handle.start(Order("o1"))
+        await begun.wait()
+        if how == "its saga is lost":
+            orchestrator.engine.held[run.id].lose()
+        else:
+            await SagaAdmin(orchestrator).abort(run.id)
+        async with asyncio.timeout(SOON):
+            assert isinstance(await (await other.start(Order("o2"))).outcome(), Completed)
+    assert calls == 1
+    assert await lines(rows) == ["stands"]
+
+
+@pytest.mark.parametrize("how", ["its timeout=", "wait_for", "asyncio.timeout", "the pool's"])
+async def test_a_time_limit_of_a_statement_is_no_doubt(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls, slow = 0, "SELECT pg_sleep(3600)"
+
+    @step(transactional=True, unknown_retry_policy=TWICE)
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await ctx.connection.execute(STANDS)
+        if calls == 1:
+            match how:
+                case "its timeout=":
+                    await ctx.connection.fetchval(slow, timeout=0.1)
+                case "wait_for":
+                    await asyncio.wait_for(ctx.connection.execute(slow), 0.1)
+                case "asyncio.timeout":
+                    async with asyncio.timeout(0.1):
+                        await ctx.connection.fetch(slow)
+                case _:
+                    await ctx.connection.fetchrow(slow)
+        return Done("booked")
+
+    limit = 3 if how == "the pool's" else None
+    async with (
+        asyncpg.create_pool(dsn, min_size=0, max_size=3, command_timeout=limit) as pool,
+        SagaOrchestrator(pool if limit else dsn) as orchestrator,
+    ):
+        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        assert isinstance(await run.outcome(), Completed)
+    assert calls == 2
+    assert await lines(rows) == ["stands"]
+
+
+async def test_a_time_limit_of_another_system_leaves_its_outcome_open(
+    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, unknown_retry_policy=TWICE)
+    async def calls(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.execute("SAVEPOINT here")
+        with pytest.raises(TimeoutError):
+            await ctx.connection.execute("SELECT pg_sleep(3600)", timeout=0.1)
+        await ctx.connection.execute("ROLLBACK TO SAVEPOINT here")
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(3600)
+        return Done("called")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", of(calls)).start(Order("o1"))
+        await suspended(run)
+        assert (await run.snapshot()).parked == "outcome_unknown"
+
+
+@pytest.mark.parametrize(
+    "borrowed, forget",
+    [
+        (False, "DEALLOCATE ALL"),
+        (False, "DEALLOCATE ALL; SELECT 1"),
+        (False, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"),
+        (True, "DEALLOCATE ALL"),
+    ],
+)
+async def test_a_server_that_has_forgotten_what_was_prepared_fails_no_step(
+    borrowed: bool, forget: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    @step(transactional=True, retry_policy=FixedRetry(max_attempts=1))
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        await ctx.connection.execute("INSERT INTO shop.entry VALUES ($1)", ctx.step_id)
+        if ctx.step_id == "s2":
+            await ctx.connection.execute(forget)
+        return Done("booked")
+
+    builder = SagaBuilder(Order)
+    for number in range(5):
+        builder.add_step(books, input_map=lambda ctx: ctx.initial_data, step_id=f"s{number}")
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
+        source: Any = pool if borrowed else dsn
+        async with SagaOrchestrator(source, transactional_connections=1) as orchestrator:
+            run = await orchestrator.register("shop", builder.build()).start(Order("o1"))
+            assert isinstance(await run.outcome(), Completed)
+    assert await lines(rows) == ["s0", "s1", "s2", "s3", "s4"]

@@ -93,6 +93,11 @@ class Executions:
         current = self._running.get(step)
         return current is not None and current[0] is asyncio.current_task()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the present task was cut short here, and has gone on all the same."""
+        return self._stopping is not None and asyncio.current_task() in self._stopping
+
     def cut(self, step: StepId) -> None:
         """Cut short what runs of the step."""
         running = self._running.pop(step, None)

@@ -485,6 +485,7 @@ class Interpreter:
             self._observers,
             take=self._hear,
             is_wanted=self._is_wanted,
+            is_cut=lambda: self._executions.is_cut,
             may_begin=lambda: not self._stage.lost and steady.now() < self.saga.deadline,
             postpone=partial(self._postpone, action),
             forget=partial(self._executions.forget, action.step),

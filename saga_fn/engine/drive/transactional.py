@@ -84,6 +84,8 @@ class Transactional(msgspec.Struct, frozen=True):
     take: Callable[[Incoming], None]
     """Gives a result, with its open transaction, to the interpreter."""
     is_wanted: Callable[[], bool]
+    is_cut: Callable[[], bool]
+    """Whether it was cut short, and its code has gone on all the same: nobody waits for its result."""
     may_begin: Callable[[], bool]
     """Whether the lease still runs."""
     postpone: Callable[[], None]
@@ -95,7 +97,7 @@ class Transactional(msgspec.Struct, frozen=True):
         """Run it. Gives a failure, which is an ordinary event; else None."""
         conflicts = 0
         backoff = Backoff(0.005, 0.25)
-        while True:
+        while not self.is_cut():
             async with AsyncExitStack() as stack:
                 opened = await asked(
                     self.observers, self.saga, "a transaction", lambda: self._open(stack), self.is_wanted
@@ -112,6 +114,7 @@ class Transactional(msgspec.Struct, frozen=True):
             if conflicts > MOST_REPEATS:
                 return end.failure or self._failed(FailureKind.CONFLICTS, end.error)
             await backoff.pause()
+        return None
 
     async def _open(self, stack: AsyncExitStack) -> OpenTransaction:
         assert self.store.transactions is not None, "else it could not be registered"
@@ -138,6 +141,8 @@ class Transactional(msgspec.Struct, frozen=True):
             if await opened.has_ended():
                 return self._failed(FailureKind.UNKNOWN, TransactionEndedError())
             return self._judged(done, opened)
+        if self.is_cut():
+            return None
         within = Within()
         self.take(msgspec.structs.replace(done, within=within))
         while True:
@@ -165,7 +170,10 @@ class Transactional(msgspec.Struct, frozen=True):
             return _Conflict(raised, counts=True)
         if any(opened.is_outdated(each) for each in (raised, *causes(raised))):
             return _Conflict(raised, counts=True, failure=done)
-        if opened.is_broken or (event.kind is FailureKind.UNKNOWN and _sqlstate(raised) == _CANCELLED):
+        is_timeout = isinstance(raised, TimeoutError) and any(
+            opened.was_cut(each) for each in (raised, *causes(raised))
+        )
+        if opened.is_broken or (event.kind is FailureKind.UNKNOWN and (is_timeout or _sqlstate(raised) == _CANCELLED)):
             return msgspec.structs.replace(done, event=msgspec.structs.replace(event, kind=FailureKind.INTERRUPTED))
         return done
 
