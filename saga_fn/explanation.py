@@ -152,6 +152,8 @@ class VerbPreview:
     """Every step of which something may be left over after the verb."""
     another_key: tuple[str, ...] = ()
     """The steps that were attempted before, and whose next attempt has another idempotency key: their participants do them again."""
+    runs_on: tuple[str, ...] = ()
+    """The steps that are being executed, and come to their ends before the saga turns back."""
     forgotten: tuple[str, ...] = ()
     """The steps whose effects stay in the world, and of which the saga knows nothing any more: those of a `rewind`."""
     unnamed: tuple[str, ...] = ()
@@ -400,6 +402,8 @@ def _left(left: Iterable[LeftOver]) -> str:
 def _consequences(preview: VerbPreview) -> Iterator[str]:
     if preview.not_here:
         yield f"not from here: {preview.not_here}"
+    if preview.runs_on:
+        yield f"first comes to its end, and is not cut short: {_listed(preview.runs_on)}"
     if preview.at_once:
         yield f"at once: {_moves(preview.at_once)}"
     if preview.after_pause:

@@ -45,7 +45,9 @@ from saga_fn.core.state import (
     Joined,
     NotTaken,
     ParkReason,
+    Probing,
     Rewound,
+    Running,
     SagaState,
     Skipped,
     Sleeping,
@@ -116,6 +118,7 @@ def is_so(plan: Plan, state: SagaState, event: OperatorVerb) -> bool:
                 does_so(plan, moved, said)
                 and forgets_what_must_be_named(plan, state, event, said)
                 and tells_which_keys_are_others(plan, state, moved, said)
+                and tells_what_comes_to_its_end_first(state, moved, said)
             )
     raise AssertionError
 
@@ -142,6 +145,16 @@ def tells_which_keys_are_others(plan: Plan, state: SagaState, moved: Transition,
         if same is bool({action.step, plan.owner(action.step)} & {*said.another_key}):
             return False
     return True
+
+
+def tells_what_comes_to_its_end_first(state: SagaState, moved: Transition, said: Consequences) -> bool:
+    """A saga that turns back waits for what runs and is not cut short: nothing is undone before."""
+    cut = {each.step for each in moved.actions if isinstance(each, CancelExecution)}
+    forward = {each.step for each in state.steps if isinstance(each, Running | Probing)}
+    still = {each.step for each in moved.state.steps if isinstance(each, Running | Probing)} & forward - cut
+    if moved.state.goal is Goal.FORWARD:
+        return said.runs_on == ()
+    return {*said.runs_on} == still and not (still and MoveKind.UNDO in {move.kind for move in said.at_once})
 
 
 def is_unbegun(step: StepState) -> bool:

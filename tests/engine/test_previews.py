@@ -41,7 +41,7 @@ from saga_fn.core.verbs import Verb
 from tests.support.poison import Poison
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended
+from tests.support.until import SOON, suspended, until
 
 HOURS = FixedRetry(max_attempts=3, delay=timedelta(hours=1))
 Ask = Callable[[SagaAdmin, SagaRun[Done]], Awaitable[None]]
@@ -205,3 +205,23 @@ def test_every_verb_as_data_becomes_a_deed() -> None:
     assert with_values == {Verb.RETRY_STEP, Verb.SKIP_STEP, Verb.SETTLE_DONE}
     moment = datetime(2030, 1, 1, tzinfo=UTC)
     assert deed_of(StartNow(moment, step="ship"), None).step == "ship"
+
+
+async def test_a_cancel_says_which_steps_come_to_their_ends_first(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        cancel, abort = [(await admin.explain(run.id)).of(verb) for verb in ("cancel", "abort")]
+        assert cancel is not None
+        assert abort is not None
+        assert cancel.runs_on == ("charge",)
+        assert cancel.text.startswith(
+            "first comes to its end, and is not cut short: charge; if all goes well: undo charge"
+        )
+        assert abort.runs_on == ()
+        assert abort.text.startswith("at once: cut short charge; ")
+        shop.hold.set()
+        await run.outcome(SOON)

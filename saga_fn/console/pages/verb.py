@@ -178,6 +178,8 @@ def _shown(preview: VerbPreview) -> Node:
 def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
     if preview.not_here:
         yield "not from here", html.text(preview.not_here)
+    if preview.runs_on:
+        yield "first comes to its end, and is not cut short", _listed(preview.runs_on)
     if preview.at_once:
         yield "at once", _moves(preview.at_once)
     if preview.after_pause:

@@ -19,7 +19,7 @@ from saga_fn.core.leftovers import LeftOver, left_over
 from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.rewinding import Rewinding, rewinding
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import Goal, SagaState, Undoing, executing_of
 from saga_fn.core.step_report import report_of
 from saga_fn.core.transition import transition
 from saga_fn.core.verbs import Verb, ask
@@ -45,6 +45,8 @@ class Consequences:
     """All that may become of the saga by itself."""
     another_key: tuple[StepId, ...]
     """The steps that were attempted before, and whose next attempt has another idempotency key."""
+    runs_on: tuple[StepId, ...]
+    """The steps that are being executed, and come to their ends although the saga does not go forward any more."""
     forgotten: tuple[StepId, ...]
     """The steps whose effects are in the world, or may be, and of which the saga would know nothing any more."""
 
@@ -91,8 +93,18 @@ def preview(
         left_over=left_over(plan, way.state),
         prospects=prospects(plan, moved.state),
         another_key=another_key(plan, state, moved.state),
+        runs_on=_running_on(state, moved.state, begun),
         forgotten=_forgotten(plan, state, event),
     )
+
+
+def _running_on(before: SagaState, after: SagaState, begun: tuple[Move, ...]) -> tuple[StepId, ...]:
+    """The steps that ran before the verb, and that it lets come to their ends, where the saga turns back or ends."""
+    if after.goal is Goal.FORWARD:
+        return ()
+    stopped = {move.step for move in begun if move.kind is MoveKind.CUT_SHORT}
+    ran = {step.step for step in executing_of(before.steps) if type(step) is not Undoing}
+    return tuple(each.step for each in executing_of(after.steps) if each.step in ran - stopped)
 
 
 def _told(plan: Plan, state: SagaState, event: Event) -> Rejection | Transition:

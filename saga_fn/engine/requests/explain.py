@@ -367,6 +367,7 @@ def _previewed(
         may_be_undone=said.prospects.may_be_undone,
         may_be_left=said.prospects.may_be_left,
         another_key=said.another_key,
+        runs_on=said.runs_on,
         forgotten=said.forgotten,
     )
 
