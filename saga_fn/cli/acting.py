@@ -25,6 +25,7 @@ from saga_fn.cli.looking import Id, as_an_operator
 from saga_fn.cli.options import Texts, with_fields
 from saga_fn.cli.place import Place
 from saga_fn.cli.session import By, Given, Reason, Session, Yes, flag
+from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.cli.texts import of_bulk, of_operation, of_preview
 from saga_fn.core.effects import Refusal
 from saga_fn.engine.requests.operate import told_of_refusal
@@ -76,7 +77,7 @@ async def _apply(
         ):
             await _answered(ask_of(place.admin, saga_id, verb, expect=seen, reason=reason), session)
         after = await place.orchestrator.get_snapshot(saga_id)
-    told = f"{verb.verb} is done: saga {saga_id} is {after.status} at revision {after.revision}."
+    told = f"{IN_COMMANDS.verb(verb.verb)} is done: saga {saga_id} is {after.status} at revision {after.revision}."
     return said(told, {**data, "status": after.status, "revision": after.revision, "done": True})
 
 
@@ -214,7 +215,8 @@ def over_of(operation: Operation, *, background: bool = False) -> Over:
 
 def _named(verb: BulkVerb) -> str:
     step = getattr(verb, "step", None) or getattr(verb, "to", None)
-    return verb.verb if step is None else f"{verb.verb} {step}"
+    verb_at_a_shell = IN_COMMANDS.verb(verb.verb)
+    return verb_at_a_shell if step is None else f"{verb_at_a_shell} {step}"
 
 
 async def carried_out(place: Place, operation: Operation, session: Session) -> Operation:

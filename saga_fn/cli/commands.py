@@ -14,6 +14,7 @@ from saga_fn.cli import keeping, kept, looking, recorded, replaying, unsent, wor
 from saga_fn.cli.acting import bulk_command, verb_command
 from saga_fn.cli.doctor import doctor
 from saga_fn.cli.options import with_fields
+from saga_fn.cli.spelling import in_commands
 from saga_fn.cli.watching import watch
 
 Command = Callable[..., Any]  # Any: commands have any parameters, and give an Answer, a number or a coroutine of one
@@ -61,7 +62,7 @@ def add_commands(app: App) -> None:
     _add(app, _LOOK, "watch", watch, f"watch {_ID}", "watch --every 5s")
     _add(app, _LOOK, "doctor", doctor, "doctor --dsn postgresql://user@host/database")
     for form in VERB_FORMS.values():
-        _add(app, _ACT, _spelt(form), verb_command(form), _example(form), about=form.summary)
+        _add(app, _ACT, _spelt(form), verb_command(form), _example(form), about=in_commands(form.summary))
     _add_bulk(app)
     _add_operations(app)
     _add(app, _MANY, "pause", recorded.pause, "pause shipping --reason 'the bank is down'", "pause --all")
@@ -107,7 +108,7 @@ def _add_bulk(app: App) -> None:
             bulk_command(form),
             f"{example} --dry-run",
             f"{example} --reason OPS-12",
-            about=form.summary,
+            about=in_commands(form.summary),
         )
     app.command(bulk)
 

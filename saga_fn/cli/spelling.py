@@ -12,7 +12,7 @@ from typing import Final
 from typing_extensions import override
 
 from saga_fn.admin.filter_fields import FILTER_FIELDS
-from saga_fn.admin.text_fields import text_of
+from saga_fn.admin.text_fields import parts_of, text_of
 from saga_fn.admin.verb_fields import VERB_FORMS
 from saga_fn.core.verbs import Verb
 from saga_fn.explanation import Spelling, VerbPreview
@@ -58,7 +58,7 @@ _ARGUMENT: Final = re.compile(
     rf"\b(?P<name>{'|'.join(sorted(set(_ARGUMENTS), key=len, reverse=True))})="
     r"(?:(?P<flag>True|False)|[A-Z]\w+\.(?P<member>[A-Z_]+)|(?P<value>[\w{}]+))?"
 )
-_LISTED: Final = re.compile(r"\bforget=\[((?:'[^']*'|[^\]'])*)\]")
+_LISTED: Final = re.compile(r'\bforget=(\[(?:"(?:[^"\\]|\\.)*"|[^\]"])*\])')
 _BARE: Final = re.compile(rf"\b(?P<name>{'|'.join(sorted({each for each in _ARGUMENTS if '_' in each}))})\b")
 _VERB: Final = re.compile(rf"\b({'|'.join(verb.value for verb in Verb if '_' in verb.value)})\b")
 _LEFT: Final = re.compile(r"('[^']*'|\w\([^()]*\))")
@@ -105,8 +105,7 @@ def _as_option(found: re.Match[str]) -> str:
 
 
 def _as_list(found: re.Match[str]) -> str:
-    steps = [each.strip("'") for each in re.findall(r"'[^']*'", found[1])]
-    return f"--forget {shlex.quote(text_of(steps))}" if steps else "--forget"
+    return f"--forget {shlex.quote(text_of(parts_of(found[1])))}"  # the steps stand there as JSON
 
 
 class _InCommands(Spelling):

@@ -48,6 +48,7 @@ OF_A_DEPLOY: Final = re.compile(r"register\([^()]*(\(.*\))?[^()]*\)")
 METHODS: Final = {name for kind in SagaAdmin.__mro__ for name in vars(kind) if "_" in name.strip("_")}
 PYTHON: Final = re.compile(
     rf"SagaAdmin|SagaFilter|WaitReason\.|SagaStatus\.|\b({'|'.join(sorted(arguments()))})=(?!c-17)"
+    r"|\bmock_output\b|\bnot_begun\b"
     rf"|(?<![\w.])({'|'.join(sorted(each for each in {*METHODS, *Verb} if '_' in each and not each.startswith('_')))})\b"
 )
 
@@ -99,7 +100,8 @@ def test_data_and_calls_of_a_program_stay_as_they_are() -> None:
         in_commands("add waits=WaitReason.PARKED, or status=SagaStatus.FAILED")
         == "add --waits parked, or --status FAILED"
     )
-    assert in_commands("undo it: forget=['charge[3]', 'ship']. Then") == "undo it: --forget 'charge[3],ship'. Then"
+    assert in_commands('undo it: forget=["charge[3]", "ship"]. Then') == "undo it: --forget 'charge[3],ship'. Then"
+    assert in_commands('forget=["a,b"]. Then') == """--forget '["a,b"]'. Then"""
     assert in_commands("say oldest_first=True, or acknowledged=False") == "say --oldest-first, or --no-acknowledged"
 
 
@@ -123,5 +125,7 @@ async def test_an_explanation_names_commands(cli: Cli, seeded: Seeded) -> None:
     told = (await cli("explain", seeded.parked, "--dsn", seeded.dsn)).out
     assert "mend: saga-fn resume shipping\n" in told
     assert "  saga-fn retry-step ID print_label\n" in told
+    rewound = (await cli("explain", seeded.retrying, "--dsn", seeded.dsn)).out
+    assert re.search(r"or let it be: --forget [a-z,]*reserve[a-z,]*\. Then it runs again", rewound), rewound
     assert "  saga-fn skip-step ID print_label --mock-output JSON\n" in told
     assert PYTHON.search(told) is None, told
