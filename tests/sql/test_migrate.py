@@ -119,27 +119,40 @@ async def test_eight_at_once_migrate_once(any_dsn: str) -> None:
             await connection.close()
 
 
-KILLED = """
+HELD = 47
+"""An advisory lock: a migration stands still in the middle until the test lets go of it. No lock_timeout ends that."""
+STANDS_STILL = f"DO 'BEGIN WHILE NOT pg_try_advisory_lock({HELD}) LOOP PERFORM pg_sleep(0.02); END LOOP; END'"
+KILLED = f"""
 import asyncio, sys, attrs
 from saga_fn.store import migrate as module
 last = module.MIGRATIONS[-1]
-module.MIGRATIONS = (*module.MIGRATIONS[:-1], attrs.evolve(last, statements=(*last.statements, "SELECT pg_sleep(3)")))
+module.MIGRATIONS = (*module.MIGRATIONS[:-1], attrs.evolve(last, statements=(*last.statements, {STANDS_STILL!r})))
 asyncio.run(module.migrate(sys.argv[1]))
 """
 
 
 @pytest.mark.fault(47)
 async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Connection) -> None:
+    await conn.execute("SELECT pg_advisory_lock($1)", HELD)
     with subprocess.Popen([sys.executable, "-c", KILLED, empty_dsn]) as process:
-        sleeping = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3)' AND datname = current_database()"
-        while not await conn.fetch(sleeping):
+        while not await conn.fetch("SELECT 1 FROM pg_stat_activity WHERE query = $1", STANDS_STILL):
             await asyncio.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     with pytest.raises(SchemaMissingError):
         await check_schema(conn)
-    await migrate(conn)  # waits for longer than its lock_timeout: the server has not seen yet that its client died
+    taking_up = asyncio.create_task(migrate(empty_dsn))
+    tries: set[object] = set()
+    while len(tries) < 2:  # it waits for longer than its lock_timeout: the server has not seen yet that its client died
+        tries.update(each["xact_start"] for each in await conn.fetch(WAITING))
+        assert not taking_up.done()
+        await asyncio.sleep(0.05)
+    await conn.execute("SELECT pg_advisory_unlock($1)", HELD)
+    await taking_up
     await check_schema(conn)
     assert await tables(conn) == TABLES
+
+
+WAITING = "SELECT xact_start FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> None:
