@@ -162,14 +162,7 @@ class VerbPreview:
     @property
     def text(self) -> str:
         """The preview in words."""
-        return self.in_words(IN_PYTHON)
-
-    def in_words(self, spelling: Spelling) -> str:
-        """The preview in words, with that spelling of what else can be asked for."""
-        if self.is_legal:
-            return "; ".join(_consequences(self))
-        mend = None if self.mend is None else spelling.mend(self.mend)
-        return "; ".join(each for each in (self.why_not or self.refusal, mend) if each)
+        return in_words(self, IN_PYTHON)
 
 
 @attrs.frozen
@@ -267,6 +260,14 @@ class Spelling:
 
 IN_PYTHON: Final = Spelling()
 """The calls of `SagaAdmin`."""
+
+
+def in_words(of: VerbPreview, spelling: Spelling) -> str:
+    """The preview of a verb in words, with that spelling of what else can be asked for."""
+    if of.is_legal:
+        return "; ".join(_consequences(of))
+    mend = None if of.mend is None else spelling.mend(of.mend)
+    return "; ".join(each for each in (of.why_not or of.refusal, mend) if each)
 
 
 def lines_of(of: Explanation, spelling: Spelling) -> list[str]:
@@ -459,7 +460,7 @@ def _lines(of: Explanation, spelling: Spelling) -> Iterator[str]:
     yield "legal now:" if legal else "legal now: no verb"
     for each in legal[:_MOST_LINES]:
         yield f"  {spelling.call(each)}"
-        yield f"    {each.in_words(spelling)}"
+        yield f"    {in_words(each, spelling)}"
     if len(legal) > _MOST_LINES:
         yield f"  and {len(legal) - _MOST_LINES} more"
     refusals = list(_refusals(of.verbs, spelling))
@@ -476,7 +477,7 @@ def _refusals(verbs: Iterable[VerbPreview], spelling: Spelling) -> Iterator[str]
         named = () if each.step_id is None else (each.step_id,)
         steps.setdefault(each.verb, []).extend(named)
         if not each.is_legal:
-            refused.setdefault(each.in_words(spelling), {}).setdefault(each.verb, []).extend(named)
+            refused.setdefault(in_words(each, spelling), {}).setdefault(each.verb, []).extend(named)
     for why, met in refused.items():
         by_steps: dict[str, list[str]] = {}
         for verb, named_steps in met.items():

@@ -10,6 +10,7 @@ from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
 from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.explanation import Explanation, VerbPreview
+from saga_fn.explanation import in_words as preview_in_words
 from saga_fn.snapshot import (
     Attention,
     BulkPreview,
@@ -134,7 +135,7 @@ def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> t
                 ("business key", explained.aggregation_id),
                 ("now", f"{explained.status} at revision {explained.revision}"),
                 ("why", why),
-                ("effect" if preview.is_legal else "refused", preview.in_words(IN_COMMANDS)),
+                ("effect" if preview.is_legal else "refused", preview_in_words(preview, IN_COMMANDS)),
             ),
         ),
     )
