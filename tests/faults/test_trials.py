@@ -16,6 +16,7 @@ from tests.faults.trial.catalogue import FAULTS
 from tests.faults.trial.cells import CELLS, Cell
 from tests.faults.trial.happen import LONG, TRIALS
 from tests.faults.trial.run import try_out
+from tests.faults.trial.template import template
 from tests.support.servers import PG15
 
 ALL: Final = os.environ.get("SAGA_FN_FAULTS") == "all"
@@ -37,5 +38,6 @@ def _chosen() -> Iterator[ParameterSet]:
 @pytest.mark.timeout(240 + 10 * LONG)
 @pytest.mark.parametrize("number, cell", list(_chosen()))
 async def test_nothing_is_lost_or_doubled_or_left_over(empty_dsn: str, number: int, cell: Cell) -> None:
-    outcome = await try_out(TRIALS[number], cell, empty_dsn)
+    async with template(cell) as home:
+        outcome = await try_out(TRIALS[number], cell, empty_dsn, home)
     assert outcome.wrong == [], f"{FAULTS[number].name}: {outcome.figures}"

@@ -54,8 +54,7 @@ def embedded(bin_dir: Path | None = None) -> Generator[EmbeddedPostgres]:
 
     Its files lie in memory, if there is room: the time of these tests goes into making, emptying and removing files.
     """
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    before, tempfile.tempdir = tempfile.tempdir, str(MEMORY) if roomy else tempfile.tempdir
+    before, tempfile.tempdir = tempfile.tempdir, folder_in_memory() or tempfile.tempdir
     server = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS)
     try:
         server.start()
@@ -69,15 +68,26 @@ def embedded(bin_dir: Path | None = None) -> Generator[EmbeddedPostgres]:
             server.stop()
 
 
+def folder_in_memory() -> str | None:
+    """A folder whose files lie in memory, if there is room for those of a server."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    return str(MEMORY) if roomy else None
+
+
 def _ask_no_password(server: EmbeddedPostgres) -> None:
     """Take every client that reaches the socket: to prove a password costs a connection as much as all else that opens it.
 
     The members of a role called `ASKED` prove it all the same.
     """
     [socket] = parse_qs(urlsplit(server.dsn).query)["host"]
-    rules = Path(socket).with_name("data") / "pg_hba.conf"
-    rules.write_text(f"local all +{ASKED} scram-sha-256\nlocal all,replication all trust\n", encoding="utf-8")
+    trust(Path(socket).with_name("data"))
     os.kill(server.pid, signal.SIGHUP)
+
+
+def trust(data: Path) -> None:
+    """Write into a data folder that all but the members of `ASKED` are taken; a server that runs reads it at SIGHUP."""
+    rules = f"local all +{ASKED} scram-sha-256\nlocal all,replication all trust\n"
+    (data / "pg_hba.conf").write_text(rules, encoding="utf-8")
 
 
 class Server:

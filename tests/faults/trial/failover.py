@@ -11,6 +11,7 @@ import attrs
 
 from saga_fn.embedded import EmbeddedPostgres
 from tests.faults.trial.stand import Stand
+from tests.faults.trial.template import copied
 from tests.support.replica import copy_to
 from tests.support.servers import SETTINGS
 from tests.support.until import SOON
@@ -86,7 +87,7 @@ async def crashed_after_lies(stand: Stand, seconds: float) -> None:
     kept = stand.folder / "kept"
     data = stand.folder / "data" / "data"
     await asyncio.to_thread(stand.server.stop)
-    await asyncio.to_thread(_copied, data, kept)
+    await asyncio.to_thread(copied, data, kept)
     stand.shim.lying()
     await asyncio.to_thread(stand.server.start)
     await asyncio.sleep(seconds)
@@ -96,13 +97,3 @@ async def crashed_after_lies(stand: Stand, seconds: float) -> None:
     await asyncio.to_thread(kept.rename, data)
     stand.shim.calm()
     await asyncio.to_thread(stand.server.start)
-
-
-def _copied(data: os.PathLike[str], kept: os.PathLike[str]) -> None:
-    """Copy a folder with its owners and rights."""
-    shutil.copytree(data, kept, symlinks=True)
-    for folder, folders, files in os.walk(data):
-        there = os.path.join(kept, os.path.relpath(folder, data))  # noqa: PTH118 - names of os.walk
-        for name in (*folders, *files, "."):
-            found = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - as above
-            os.chown(os.path.join(there, name), found.st_uid, found.st_gid)  # noqa: PTH118 - as above

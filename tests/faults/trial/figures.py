@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,23 @@ class Figures(msgspec.Struct, frozen=True):
         """Add them to the record of the run."""
         with RECORD.open("a", encoding="utf-8") as file:
             file.write(json.dumps(msgspec.to_builtins(self)) + "\n")
+
+
+class Outcome(msgspec.Struct, frozen=True, tag=True):
+    """The outcome of a trial: its figures, and a line for each thing that is not as it must be."""
+
+    figures: Figures
+    wrong: list[str]
+
+
+class Lacking(msgspec.Struct, frozen=True, tag=True):
+    """A trial that lacks a program of this machine."""
+
+    reason: str
+
+
+Answer: TypeAlias = Outcome | Lacking
+ANSWERS: Final = msgspec.json.Decoder(Answer)
 
 
 def read(path: Path) -> list[Figures]:

@@ -16,17 +16,18 @@ import attrs
 
 from saga_fn import SagaOrchestrator
 from saga_fn.embedded import EmbeddedPostgres
-from saga_fn.store.migrate import migrate
 from tests.faults.ledger import TABLES, Ledger
 from tests.faults.processes import processes
 from tests.faults.trial.catalogue import FAULTS
 from tests.faults.trial.cells import Cell
-from tests.faults.trial.figures import Figures
+from tests.faults.trial.figures import Outcome
 from tests.faults.trial.shim import Shim
 from tests.faults.trial.stand import PROGRAM, WORKERS, Needs, Stand
+from tests.faults.trial.template import copied
+from tests.faults.trial.unfinished import tell
 from tests.faults.trial.work import Trials
 from tests.store.pooler import pooler
-from tests.support.servers import SETTINGS
+from tests.support.servers import SETTINGS, folder_in_memory
 from tests.support.wire import wired
 
 Happens: TypeAlias = Callable[[Stand], Awaitable[None]]
@@ -42,18 +43,10 @@ class Trial:
     needs: Needs
 
 
-@attrs.frozen
-class Outcome:
-    """The outcome of a trial: its figures, and a line for each thing that is not as it must be."""
-
-    figures: Figures
-    wrong: list[str]
-
-
-async def try_out(trial: Trial, cell: Cell, books_dsn: str) -> Outcome:
-    """Let the fault happen under load, in that cell; `books_dsn` is an empty database elsewhere."""
+async def try_out(trial: Trial, cell: Cell, books_dsn: str, home: Path) -> Outcome:
+    """Let the fault happen under load, in that cell; `books_dsn` is an empty database elsewhere, `home` the `template`."""
     began = time.monotonic()
-    async with _stand(trial.needs, cell, books_dsn) as stand:
+    async with _stand(trial.needs, cell, books_dsn, home) as stand:
         for _ in range(WORKERS):
             stand.worker()
         watching, loading = asyncio.create_task(stand.watch()), asyncio.create_task(stand.load())
@@ -66,7 +59,11 @@ async def try_out(trial: Trial, cell: Cell, books_dsn: str) -> Outcome:
             await loading
             if FAULTS[trial.fault].loses:
                 await stand.send_again()
-            orphans = await stand.settled()
+            if orphans := await stand.settled():
+                await tell(stand)
+        except Exception:
+            await tell(stand)
+            raise
         finally:
             for task in (watching, loading):
                 task.cancel()
@@ -84,8 +81,8 @@ async def try_out(trial: Trial, cell: Cell, books_dsn: str) -> Outcome:
 
 
 @asynccontextmanager
-async def _stand(needs: Needs, cell: Cell, books_dsn: str) -> AsyncGenerator[Stand]:
-    folder = Path(tempfile.mkdtemp(prefix="saga-fn-fault-"))
+async def _stand(needs: Needs, cell: Cell, books_dsn: str, home: Path) -> AsyncGenerator[Stand]:
+    folder = Path(tempfile.mkdtemp(prefix="saga-fn-fault-", dir=folder_in_memory()))
     folder.chmod(0o755)  # the server may run as another user
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -94,9 +91,9 @@ async def _stand(needs: Needs, cell: Cell, books_dsn: str) -> AsyncGenerator[Sta
             shim = Shim(folder)
             (folder / "programs").mkdir()
             bin_dir = shim.programs(folder / "programs", bin_dir)
+        await asyncio.to_thread(copied, home, folder / "data")
         server = EmbeddedPostgres(folder / "data", bin_dir=bin_dir, settings={**SETTINGS, **needs.settings})
         await stack.enter_async_context(server)
-        await migrate(server.dsn)
         back = await stack.enter_async_context(wired(server.dsn))
         front, pool_server = back, None
         if cell.pooled:

@@ -21,12 +21,12 @@ import msgspec
 
 from saga_fn import SagaError, SagaHandle, SagaNotFoundError, SagaOrchestrator, SagaRun
 from saga_fn.embedded import EmbeddedPostgres
-from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.faults.chaos.audit import alarming
 from tests.faults.ledger import Job
 from tests.faults.processes import ROOT, Processes
 from tests.faults.trial.cells import Cell
 from tests.faults.trial.figures import Figures
+from tests.faults.trial.questions import Questions
 from tests.faults.trial.shim import Shim
 from tests.faults.trial.work import Note, Trials, approved
 from tests.faults.trial.worker import LEASE, NO_DATABASE, Given
@@ -98,6 +98,7 @@ class Stand:
     """How this test itself looks at the database, past all wires. A promotion changes it."""
     stack: AsyncExitStack
     """All that is closed with the stand."""
+    questions: Questions = attrs.field(factory=Questions)
     workers: list[Worker] = attrs.field(factory=list[Worker])
     accepted: dict[UUID, str] = attrs.field(factory=dict[UUID, str])
     """How each saga whose start was acknowledged has to end."""
@@ -249,14 +250,7 @@ class Stand:
 
     async def asked(self, question: str, *arguments: object) -> Any:  # Any: whatever a row has
         """Ask the database itself; None if it does not answer."""
-        try:
-            connection = await asyncpg.connect(self.dsn, timeout=5)
-            try:
-                return await connection.fetchval(question, *arguments)
-            finally:
-                connection.terminate()
-        except (*DRIVER_ERRORS, TimeoutError):
-            return None
+        return await self.questions.ask(self.dsn, question, *arguments)
 
     async def ended(self, more: int = 12) -> None:
         """Return when so many more sagas have ended."""
@@ -337,6 +331,7 @@ class Stand:
 
     def end(self) -> None:
         """End all workers, those that sleep as well."""
+        self.questions.end()
         self.processes.stop()
         for worker in self.workers:
             if worker.child is not None and worker.child.poll() is None:
