@@ -66,8 +66,8 @@ docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ an
 	$(BIN)/python docs/hooks.py > llms.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-faults: $(VENV)/.installed-dev ## Let 48 faults happen on real servers; under an hour. CELLS="18,15-pgbouncer" and FAULTS="5,7" choose
-	@$(BIN)/python -m tests.faults.trial $(if $(CELLS),--cells "$(CELLS)") $(if $(FAULTS),--faults "$(FAULTS)")
+faults: $(VENV)/.installed-dev ## Let 48 faults happen on real servers; under an hour. CELLS="18,15-pgbouncer", FAULTS="5,7", AT_ONCE=1
+	@$(BIN)/python -m tests.faults.trial $(if $(CELLS),--cells "$(CELLS)") $(if $(FAULTS),--faults "$(FAULTS)") $(if $(AT_ONCE),--at-once $(AT_ONCE))
 	@$(BIN)/python -m pytest -m fault -n auto
 
 soak: $(VENV)/.installed-dev ## Let long faults last a minute each, then half load with random kills for MINUTES=30

@@ -24,7 +24,7 @@ from saga_fn import (
 )
 from saga_fn.store.errors import RowLockedError, StatementFailedError
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Committed, Recorded, SagaWrite
+from saga_fn.store.records import Committed, Recorded, SagaWrite, Standing
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 
@@ -257,6 +257,42 @@ async def test_a_row_whose_payloads_cannot_be_read_is_parked_alone(
             assert isinstance(await handle.attach(one.id).outcome(SOON), Completed), "nobody is parked for that"
         else:
             assert (await handle.attach(one.id).snapshot()).status == "SUSPENDED"
+
+
+@pytest.mark.parametrize("also_asked_again", [False, True])
+async def test_a_saga_whose_journal_was_read_from_another_server_is_claimed_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, also_asked_again: bool
+) -> None:
+    """As in a failover, when some connections lead to the old server still: it lacks the saga, or its last entries."""
+    shop = Shop(returns=Done)
+    async with SagaOrchestrator(dsn, concurrency=0) as clerk:
+        run = await clerk.register("shop", make_saga(shop)).start(Order("1"))
+    read, standing = PostgresStore.results, PostgresStore.standing
+    elsewhere = True
+
+    async def read_there(
+        store: PostgresStore, shard: int, wanted: Sequence[tuple[UUID, int]], **given: Any
+    ) -> dict[tuple[UUID, int], Recorded]:
+        nonlocal elsewhere
+        if elsewhere:
+            elsewhere = also_asked_again
+            return {}
+        return await read(store, shard, wanted, **given)
+
+    async def standing_there(store: PostgresStore, saga_id: UUID, seq: int) -> Standing | None:
+        nonlocal elsewhere
+        if elsewhere:
+            elsewhere = False
+            return None
+        return await standing(store, saga_id, seq)
+
+    monkeypatch.setattr(PostgresStore, "results", read_there)
+    monkeypatch.setattr(PostgresStore, "standing", standing_there)
+    async with SagaOrchestrator(dsn, concurrency=64, lease=timedelta(seconds=1)) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
+    assert "were read from different servers" in caplog.text
+    assert not elsewhere
 
 
 async def test_a_payload_that_is_too_large_parks_its_saga_alone(dsn: str) -> None:

@@ -56,3 +56,15 @@ async def set_aside(store: Store, observers: Observers, saga_id: UUID, token: UU
 def missing_entry(error: KeyError) -> StoredDataError:
     """The error for a journal entry that a state names and that is not there."""
     return StoredDataError("journal entry", f"one that the state names is not there: {error.args[-1:]}")
+
+
+async def read_elsewhere(store: Store, saga_id: UUID, token: UUID, missing: int) -> bool:
+    """Whether the entry was missing because another server was asked for it than for the saga, as in a failover.
+
+    It is missing for good only where one snapshot has the claim, and lacks the entry.
+    """
+    try:
+        found = await store.standing(saga_id, missing)
+    except StoreError:
+        return True
+    return found is None or found.token != token or found.writer is not None

@@ -22,13 +22,13 @@ from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.message import judge
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
+from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, read_elsewhere, set_aside
 from saga_fn.engine.hold.kept_definitions import KeptDefinitions
 from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import SagaClaimed
+from saga_fn.engine.observe.of_sagas import ReadElsewhere, SagaClaimed
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoredDataError, StoreError
@@ -111,12 +111,25 @@ class TakingUp:
                 except Exception as error:
                     if not concerns_one(error):
                         raise
-                    fault = missing_entry(error) if isinstance(error, KeyError) else error
-                    await set_aside(self._store, self._observers, claim.id, claim.token, fault)
+                    await self._not_driven(claim, state, recorded, error)
                     continue
                 if interpreter is not None:
                     driven.append(interpreter.until_over())
         return driven
+
+    async def _not_driven(
+        self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], error: Exception
+    ) -> None:
+        """Park the saga; or leave it for a lease, if its journal was read from another server than its row."""
+        missing = next((seq for seq in entries_needed(state) if (claim.id, seq) not in recorded), None)
+        if missing is not None and await read_elsewhere(self._store, claim.id, claim.token, missing):
+            self._observers.tell(ReadElsewhere(claim.id))
+            with contextlib.suppress(StoreError):  # then its lease runs out
+                held = {claim.id: claim.token}
+                await self._store.release(shard_of(claim.id, self._store.shards), held, pause=self._options.lease)
+            return
+        fault = missing_entry(error) if isinstance(error, KeyError) else error
+        await set_aside(self._store, self._observers, claim.id, claim.token, fault)
 
     async def _recorded(
         self, shard: int, group: Sequence[tuple[ClaimedSaga, SagaState]]

@@ -422,6 +422,17 @@ class SagaNotSetAside(FactBase, frozen=True):
         return Line(logging.ERROR, text, (self.saga_id, self.error.fact), only_id(self.saga_id))
 
 
+class ReadElsewhere(FactBase, frozen=True):
+    """The saga's journal was read from another server than its row, as in a failover: it is claimed again after a lease."""
+
+    saga_id: UUID
+
+    @override
+    def _line(self) -> Line:
+        text = "saga %s and its journal were read from different servers; it is claimed again later"
+        return Line(logging.WARNING, text, (self.saga_id,), only_id(self.saga_id))
+
+
 class SagaNotClaimable(FactBase, frozen=True):
     """The store does not let the saga be claimed: it is passed over for so many seconds."""
 
@@ -492,6 +503,7 @@ SagaFact: TypeAlias = (
     | WriteSetAside
     | SagaSetAside
     | SagaNotSetAside
+    | ReadElsewhere
     | SagaNotClaimable
     | LeftToLease
     | LeftByProgram

@@ -23,8 +23,7 @@ from tests.faults.trial.failover import crashed_after_lies, lag, promoted, split
 from tests.faults.trial.run import Happens, Trial
 from tests.faults.trial.shim import Shim
 from tests.faults.trial.stand import Needs, Stand
-from tests.faults.trial.work import ODD, Note, Trials, approved
-from tests.faults.trial.worker import LEASE
+from tests.faults.trial.work import LEASE, ODD, Note, Trials, approved
 from tests.support.until import SOON
 
 LEASES: Final = 2 * LEASE
@@ -112,8 +111,14 @@ async def stands_still(stand: Stand) -> None:
 
 @happens(48)
 async def told_to_end(stand: Stand) -> None:
+    at_work = "SELECT count(*) > 0 FROM ledger WHERE pid = $1"
+    worker = stand.workers[0]
     for signals in (1, 2):
-        worker = stand.workers[0]
+        async with asyncio.timeout(SOON):
+            while not await stand.books.fetchval(at_work, worker.pid):
+                await asyncio.sleep(0.02)
+        if signals == 2:  # the second may come when it has given everything back and takes no signals any more
+            worker.codes |= {-signal.SIGTERM}
         for _ in range(signals):
             if stand.code(worker) is None:
                 os.kill(worker.pid, signal.SIGTERM)
@@ -464,7 +469,13 @@ async def fsync_lies(stand: Stand) -> None:
 
 @happens(38)
 async def a_step_blocks(stand: Stand) -> None:
-    await stand.start(stand.sagas.odd, "block", "COMPLETED")
+    run = None
+    while run is None:
+        run = await stand.start(stand.sagas.odd, "block", "COMPLETED")
+    resumed = "SELECT count(DISTINCT process) FROM saga_fn.saga_journal WHERE saga_id = $1 AND kind = 'resumed'"
+    async with asyncio.timeout(SOON):
+        while (await stand.asked(resumed, run.id) or 0) < 2:  # its lease is lost, and another takes it over
+            await asyncio.sleep(0.05)
     await stand.ended(30)
 
 

@@ -28,8 +28,8 @@ from tests.faults.trial.cells import Cell
 from tests.faults.trial.figures import Figures
 from tests.faults.trial.questions import Questions
 from tests.faults.trial.shim import Shim
-from tests.faults.trial.work import Note, Trials, approved
-from tests.faults.trial.worker import LEASE, NO_DATABASE, Given
+from tests.faults.trial.work import LEASE, Note, Trials, approved
+from tests.faults.trial.worker import NO_DATABASE, Given
 from tests.store.pooler import Pooler
 from tests.support.journals import disagreements
 from tests.support.until import SOON
@@ -73,6 +73,8 @@ class Worker:
     """It, if it is not forked from this run's server of processes."""
     spared: bool = False
     """Whether it is not begun again."""
+    codes: frozenset[int] = frozenset({NO_DATABASE, -signal.SIGKILL, 0})
+    """The codes that it may end with."""
 
 
 @attrs.define(eq=False)
@@ -157,7 +159,7 @@ class Stand:
                 code = self.code(worker)
                 if code is None or worker.spared:
                     continue
-                if code not in {NO_DATABASE, -signal.SIGKILL, 0}:
+                if code not in worker.codes:
                     self.strange.append(f"a worker ended by itself with code {code}: {_tail(worker)}")
                 worker.given = msgspec.structs.replace(worker.given, point="")
                 self._begin(worker)
@@ -274,10 +276,10 @@ class Stand:
             self.shim.calm()
 
     async def settled(self) -> int:
-        """Wait until every saga has come to where it has to; how many have not."""
+        """Wait until every saga has come to where it has to, an end or a person; how many have not."""
         # A start whose answer was lost may stand; its caller does not know it, and sends no event to it.
         going = (
-            "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL AND id <> ALL($1::uuid[])"
+            "SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL AND NOT (id = ANY($1::uuid[]) AND parked IS NOT NULL)"
             " AND NOT (name = 'waits' AND id <> ALL($2::uuid[]))"
         )
         parked = [saga for saga, end in self.accepted.items() if end == PARKED]

@@ -22,10 +22,8 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga
 from tests.faults.death import die_at
 from tests.faults.ledger import Ledger
-from tests.faults.trial.work import Trials
+from tests.faults.trial.work import LEASE, Trials
 
-LEASE: Final = 3.0
-"""Seconds."""
 NO_DATABASE: Final = 3
 """The code that a worker ends with that could not even begin, for want of a database; it is begun again."""
 
