@@ -74,6 +74,9 @@ class AdminPauses(AdminBase):
         pause ends when all are. It returns then. If this process dies, or this call is cancelled, a worker goes on; to call it
         again joins it.
 
+        It waits for open transactions that may have started a saga, 60 seconds at most. `list_operations` counts those that are
+        left then as refused (`not_committed`).
+
         Args:
             saga_name: The name of the sagas, 1 to 255 characters.
             extend: Whether timers and deadlines are moved by the length of the pause: delayed starts, sleeps, waits, next
