@@ -78,7 +78,7 @@ class Fold:
     def end(self, kind: type[_Executing], step: StepId, attempt: int) -> _Executing | Rejection:
         """The execution that ends with this event, if it is the one that runs."""
         found = self.steps.get(step)
-        if type(found) is kind and execution_of(found) == attempt:
+        if isinstance(found, kind) and execution_of(found) == attempt:
             return found
         return Rejection(Refusal.LATE if step in self.plan else Refusal.UNKNOWN_STEP, step)
 
