@@ -3,7 +3,7 @@
 -- Take the first outgoing message of each of these sagas, with a lease. One is left that is dead, waits for its next
 -- attempt, or is another process's. No further one is taken once those taken have `bytes` together. `waits` is false.
 -- Locks: the rows that it takes. Rows that another session has locked are skipped.
--- Plan: the primary key.
+-- Plan: the primary key, for the first message of each saga alone. A saga may have thousands of others.
 WITH firsts AS MATERIALIZED (
     SELECT f.saga_id, f.rev, f.n
     FROM unnest(:saga_ids::uuid[]) AS w (saga_id)
@@ -16,14 +16,17 @@ WITH firsts AS MATERIALIZED (
     ) AS f
 ),
 free AS MATERIALIZED (
-    SELECT o.saga_id, o.rev, o.n, octet_length(o.body) AS size
-    FROM saga_fn.saga_outgoing AS o
-    WHERE
-        o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[]) AND o.dead_at IS NULL
-        AND ((o.saga_id, o.rev, o.n) = ANY (SELECT f.saga_id, f.rev, f.n FROM firsts AS f)) IS TRUE
-        AND (o.due_at <= now() OR (o.token IS NULL AND o.attempts = 0) OR o.token = :token::uuid)
-    ORDER BY o.saga_id
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT f.saga_id, f.rev, f.n, o.size
+    FROM firsts AS f
+    CROSS JOIN LATERAL (
+        SELECT octet_length(m.body) AS size
+        FROM saga_fn.saga_outgoing AS m
+        WHERE
+            m.shard = :shard::smallint AND m.saga_id = f.saga_id AND m.rev = f.rev AND m.n = f.n AND m.dead_at IS NULL
+            AND (m.due_at <= now() OR (m.token IS NULL AND m.attempts = 0) OR m.token = :token::uuid)
+        ORDER BY m.n
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS o
 ),
 sized AS MATERIALIZED (
     SELECT
@@ -37,6 +40,7 @@ taken AS (
     FROM sized AS f
     WHERE
         o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
+        AND o.rev = ANY(ARRAY(SELECT d.rev FROM free AS d))
         AND o.saga_id = f.saga_id AND o.rev = f.rev AND o.n = f.n
         AND coalesce(f.bytes_before, 0) < :bytes::bigint
     RETURNING

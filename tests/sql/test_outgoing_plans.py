@@ -17,13 +17,18 @@ from tests.sql.test_plans import FILL, STATEMENTS, scans, touched
 
 ROWS: Final = 10_000
 SOME: Final = 20
-PASSES: Final = 25
+PASSES: Final = 50
 MESSAGES: Final = """
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, body, token, due_at, error, dead_at)
     SELECT 0, lpad(to_hex(s), 32, '0')::uuid, rev, 0, CASE s % 500 WHEN 0 THEN 'rare' ELSE 'usual' END, 'k', '{}',
            CASE s % 100 WHEN 0 THEN NULL ELSE lpad('7', 32, '0')::uuid END, now() + (s - 5000) * interval '1 second',
            CASE s % 100 WHEN 0 THEN 'why' END, CASE s % 100 WHEN 0 THEN now() END
     FROM generate_series(1, $1::integer) AS s, generate_series(1, 2) AS rev
+"""
+MORE: Final = """
+    INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, body, token, due_at)
+    SELECT 0, lpad('1', 32, '0')::uuid, rev, 0, 'other', 'k', '{}', lpad('7', 32, '0')::uuid, now()
+    FROM generate_series(3, $1::integer) AS rev
 """
 SAGA: Final = f"'{700:032x}'"
 SAGAS: Final = "ARRAY[" + ", ".join(f"'{number:032x}'::uuid" for number in range(1, SOME + 1)) + "]"
@@ -107,6 +112,25 @@ async def test_a_statement_of_outgoing_messages_reads_what_it_is_about_and_littl
             or touched(plan) > PASSES * SOME
         ):
             found[name] = (used, kinds, touched(plan))
+    assert found == {}
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+async def test_the_other_messages_of_a_saga_are_not_read_with_those_that_are_meant(
+    conn: asyncpg.Connection[asyncpg.Record], mode: str
+) -> None:
+    await conn.execute(f"SET plan_cache_mode = {mode}")
+    await conn.execute(FILL[0], SOME)
+    await conn.execute(MESSAGES, SOME)
+    await conn.execute(MORE, ROWS)
+    await conn.execute("ANALYZE saga_fn.saga_outgoing")
+    found: dict[str, float] = {}
+    for name in ("take_outgoing", "claim_outgoing", "delete_outgoing", "fail_outgoing"):
+        await conn.execute(f"PREPARE {name} AS {with_schema(STATEMENTS[name], 'saga_fn')}")
+        values = {"shard": "0", **CALLS[name]}
+        plan = await analysed(conn, f"EXECUTE {name} ({', '.join(values[each] for each in PARAMETERS[name])})")
+        if touched(plan) > PASSES * SOME:
+            found[name] = touched(plan)
     assert found == {}
 
 
