@@ -78,7 +78,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     defaults: tuple[StepId, ...] = ()
     timed_out: StepId | None = None
     rest: Rest | None = None
-    """What is known of the steps of `state`, for whoever looks at it next."""
+    """The facts that are known of the steps of `state`, for the next look at it."""
 
 
 class Refusal(enum.StrEnum):

@@ -419,7 +419,7 @@ def execution_of(step: Running | Undoing | Probing) -> int:
 class Rest(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Those steps of a saga that have not succeeded: a few, though a list may have hundreds of items.
 
-    Whoever goes from state to state takes it along, so that no event goes from item to item. It follows from the state, so
+    The caller that goes from state to state takes it along, so that no event goes from item to item. It follows from the state, so
     two answers that differ in it alone are equal.
     """
 

@@ -212,7 +212,8 @@ class PostgresTransaction:
             return True
         if self.is_broken:
             return await self._may_stand()
-        # What was set in an aborted transaction is taken back. By a savepoint that has failed the step's own name may still be told.
+        # Settings that were made in an aborted transaction are taken back. By a savepoint that has failed the step's own name may
+        # still be told.
         return self._told not in (self._name, self._named_before)
 
     async def _may_stand(self) -> bool:

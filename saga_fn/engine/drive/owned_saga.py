@@ -114,7 +114,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
     all_folded: bool = True
     """Whether this process has folded every event since the start, so that there was no other failure."""
     rest: Rest | None = None
-    """What is known of the steps of `state`."""
+    """The facts that are known of the steps of `state`."""
     ended_as: Projection | None = None
     """The saga's row when it has ended in this process's hands."""
     results: dict[StepId, Recorded] = msgspec.field(default_factory=dict)
