@@ -38,7 +38,7 @@ from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
-from saga_fn.store.postgres_outgoing import PostgresOutgoing, outgoing_columns
+from saga_fn.store.postgres_outgoing import PostgresOutgoing, columns_of_rows, outgoing_columns
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.postgres_sends import fates_of, send_events_of
@@ -297,9 +297,10 @@ class PostgresStore:
         self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool, within: Connection | None
     ) -> Committed:
         at_length = [write for write in writes if write.answers or write.attributes or write.outgoing]
-        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not at_length
+        first = writes[0]
+        plain = len(writes) == 1 and len(first.entries) == 1 and not first.answers and not first.attributes
         if plain and not skip_locked and not self._batches_only:
-            return await self._commit_one(shard, writes[0], writes[0].entries[0], within)
+            return await self._commit_one(shard, first, first.entries[0], within)
         answers = [(write.id, message, answer) for write in at_length for message, answer in write.answers]
         named = [(write.id, key, value) for write in at_length for key, value in write.attributes]
         tokens, shown = [write.token for write in writes], [write.projection for write in writes]
@@ -355,8 +356,15 @@ class PostgresStore:
         return self._database.work() if within is None else nullcontext(within)
 
     async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry, within: Connection | None) -> Committed:
+        commit: Callable[..., Awaitable[CommittedRow | CommittedAtLengthRow | None]] = (
+            self._database.queries.commit_saga
+        )
         async with self._for(within) as connection:
-            row = await self._database.queries.commit_saga(
+            if write.outgoing:
+                commit = partial(
+                    self._database.queries.commit_saga_publishing, **columns_of_rows(connection, write.outgoing)
+                )
+            row = await commit(
                 connection,
                 shard=shard,
                 id=write.id,
@@ -387,7 +395,9 @@ class PostgresStore:
         if row is None:
             return Committed({}, self.now())
         # In a transaction its now() is when that began.
-        return Committed({row.id: row.inbox_sent}, self._database.sync_clock(row.now) if within is None else self.now())
+        now = self._database.sync_clock(row.now) if within is None else self.now()
+        earlier = {row.id: row.earlier} if isinstance(row, CommittedAtLengthRow) and row.earlier else {}
+        return Committed({row.id: row.inbox_sent}, now, earlier)
 
     # Ownership.
 

@@ -28,10 +28,9 @@ from saga_fn.store.records import (
 _NO_LEASE: Final = timedelta(0)
 
 
-class OutgoingColumns(TypedDict):
-    """One list a column, as the statements take them that write sagas."""
+class ColumnsOfRows(TypedDict):
+    """One list a column, as the statement takes them that writes one saga."""
 
-    o_saga_ids: list[UUID]
     o_revs: list[int]
     o_ns: list[int]
     o_topics: list[str]
@@ -42,11 +41,21 @@ class OutgoingColumns(TypedDict):
     o_lease: timedelta
 
 
+class OutgoingColumns(ColumnsOfRows):
+    """The same, as the statements take them that write many sagas."""
+
+    o_saga_ids: list[UUID]
+
+
 def outgoing_columns(connection: CallerConnection, outgoing: Sequence[tuple[UUID, OutgoingRow]]) -> OutgoingColumns:
     """The messages of the sagas of one statement."""
-    rows = [row for _, row in outgoing]
-    return OutgoingColumns(
-        o_saga_ids=[saga for saga, _ in outgoing],
+    rows = columns_of_rows(connection, [row for _, row in outgoing])
+    return OutgoingColumns(o_saga_ids=[saga for saga, _ in outgoing], **rows)
+
+
+def columns_of_rows(connection: CallerConnection, rows: Sequence[OutgoingRow]) -> ColumnsOfRows:
+    """The messages of one saga."""
+    return ColumnsOfRows(
         o_revs=[row.rev for row in rows],
         o_ns=[row.n for row in rows],
         o_topics=[holdable(connection, row.topic) for row in rows],

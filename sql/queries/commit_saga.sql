@@ -1,8 +1,12 @@
 -- name: commit_saga :optional CommittedRow
+-- also: commit_saga_publishing CommittedAtLengthRow
 -- nullable: token, due, inbox_seen, last_error, parked, problem_step, j_step_id, j_input, j_input_of, j_payload
+-- nullable: o_headers[], o_tokens[]
 -- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same. A transactional step's commit is the last statement of its
 -- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
+-- The arrays that begin with `o_` are the outgoing messages of the entry, as in commit_sagas_at_length; only one of the
+-- two statements has them.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (
@@ -49,4 +53,33 @@ journal AS (
         :j_event::bytea, :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )
-SELECT w.id, w.inbox_sent, statement_timestamp() AS now FROM written AS w
+-- also: begin
+,
+outgoing AS (
+    INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
+    SELECT
+        :shard::smallint, w.id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
+        CASE WHEN o.token IS NULL THEN statement_timestamp() ELSE statement_timestamp() + :o_lease::interval END
+    FROM written AS w
+    CROSS JOIN unnest(
+        :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
+        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
+    ) AS o (rev, n, topic, key, headers, body, token)
+)
+-- also: end
+SELECT
+    w.id, w.inbox_sent, statement_timestamp() AS now
+-- also: begin
+    ,
+    coalesce(
+        (
+            SELECT e.rev
+            FROM saga_fn.saga_outgoing AS e
+            WHERE e.shard = :shard::smallint AND e.saga_id = w.id AND e.blocks
+            ORDER BY e.rev DESC, e.n DESC
+            LIMIT 1
+        ),
+        0::bigint
+    ) AS earlier
+-- also: end
+FROM written AS w

@@ -21,6 +21,7 @@ from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.outgoing import shown_topic
 from saga_fn.engine.hold.lane import Lane, Line, wish_of
 from saga_fn.engine.hold.lanes import HookCaller, Lanes
+from saga_fn.engine.hold.relay_deletion import Deletions, LastDeleted
 from saga_fn.engine.hold.relay_store import RelayStore
 from saga_fn.engine.hold.relay_sweep import Sweep
 from saga_fn.engine.observe.observers import Observers
@@ -75,6 +76,8 @@ class Relay:
         self._rows.begin_life()
         self._sweep.begin_life()
         self._lines: dict[UUID, Line] = {}
+        self._deletions: dict[Lane, Deletions] = {}
+        self._last_deleted = LastDeleted()
         self._errands = Errands()
         self._running = False
         self._ending = asyncio.Event()
@@ -128,7 +131,11 @@ class Relay:
         self._ending.set()
         self._topics.token = None
         await self._sweep.stop()
-        await self._errands.wait(_STOPPING)
+        for deletions in self._deletions.values():
+            deletions.hurry()
+        give_up = steady.now() + _STOPPING
+        while self._errands.running and (left := give_up - steady.now()) > 0:
+            await self._errands.wait(left)
         self._stopping = True
         await self._errands.stop(_CUT)
         await self._give_back()
@@ -136,6 +143,8 @@ class Relay:
         self._stopping = False
         self._ending.clear()
         self._lanes.begin_life()
+        self._deletions.clear()
+        self._last_deleted.forget()
         self._lines.clear()
 
     async def _give_back(self) -> None:
@@ -152,13 +161,14 @@ class Relay:
         """Publish these messages, which have just become durable, in the saga's order.
 
         `earlier` is the revision of the last message that the saga had before; 0 if there is none. Where that one is not
-        the last that is held here, nothing is published: whoever takes the first of the saga's messages goes on to these.
+        the last that is held here, or that was deleted here, nothing is published: whoever takes the first of the saga's messages
+        goes on to these.
         """
         if not self._sweep.running or self._stopping:
             return
         line = self._lines.get(saga_id)
         if line is None:
-            if earlier:
+            if earlier and not self._last_deleted.was(saga_id, earlier):
                 self._sweep.watch(saga_id)
                 return
             line = Line(saga_id, name, version)
@@ -232,6 +242,7 @@ class Relay:
 
     def work(self, lane: Lane) -> None:
         """Go on with what waits in the lane, if nobody does."""
+        self._delete(lane)
         if not lane.working and lane.waiting:
             lane.working = True
             self._errands.add(self._work_off(lane))
@@ -244,6 +255,7 @@ class Relay:
                     lane.has_more = True
                     break
                 await self._publish(lane, lines)
+                await self._until_few_are_left(lane)
                 if lane.down and not await self._pause(lane):
                     return
             if lane.has_more:
@@ -251,6 +263,14 @@ class Relay:
                 self._sweep.wake_in(0.0)
         finally:
             lane.working = False
+
+    async def _until_few_are_left(self, lane: Lane) -> None:
+        """Publish no more than can be deleted: all that is not is published once more after a crash."""
+        deletions = self._deletions_of(lane)
+        while deletions.full:
+            self._delete(lane)
+            assert deletions.task is not None, "there is something to delete"
+            await asyncio.wait((deletions.task,))
 
     async def _pause(self, lane: Lane) -> bool:
         """Leave a publisher that fails in peace for a while; False if this process ends."""
@@ -288,30 +308,56 @@ class Relay:
             if not outcomes:  # other code has cancelled it, or the program ends: they may have been published
                 for line in lines:
                     self._drop(line)
-        confirmed: list[Place] = []
         failed: list[FailedMessage] = []
-        advanced: list[Line] = []
         dropped: list[Line] = []
+        followed: list[tuple[Line, Place]] = []
+        deletions = self._deletions_of(lane)
         for line, outcome in zip(lines, outcomes, strict=True):
             message = line.messages[0]
             match outcome:
                 case None:
                     lane.waiting.append(line)
                 case Published():
-                    confirmed.append((message.saga_id, message.rev, message.n))
+                    place = message.saga_id, message.rev, message.n
+                    if (
+                        line.closed
+                    ):  # the next look may meet later messages of the saga: they are to be the first by then
+                        followed.append((line, place))
+                    else:
+                        deletions.add(line, place)
                     self._advance(line)
-                    advanced.append(line)
                 case RefusedForGood() | FailedForNow():
                     failed.append(self._judged(message, outcome))
                     self._drop(line)
                     dropped.append(line)
         self._count(lane, outcomes)
         self._note(lane, outcomes)
-        try:
-            await self._rows.settle(confirmed, failed)
-        finally:
-            emptied = self._settled(advanced)
+        self._delete(lane)
+        emptied = await self._deleted(followed)
+        await self._rows.fail(failed)
         await self._go_past(emptied, failed, dropped)
+
+    def _deletions_of(self, lane: Lane) -> Deletions:
+        """The messages of the lane that are published, and not deleted."""
+        return self._deletions.setdefault(lane, Deletions())
+
+    def _delete(self, lane: Lane) -> None:
+        """Delete what is published, if nobody does."""
+        deletions = self._deletions_of(lane)
+        if deletions.waiting:
+            deletions.task = self._errands.begin(self._delete_all(deletions))
+
+    async def _delete_all(self, deletions: Deletions) -> None:
+        while published := await deletions.together():
+            await self._go_past(await self._deleted(published), (), ())
+
+    async def _deleted(self, published: Sequence[tuple[Line, Place]]) -> list[Line]:
+        """Delete these; gives the lines that are at an end."""
+        try:
+            await self._rows.confirm([place for _, place in published])
+        finally:
+            emptied = self._settled([line for line, _ in published])
+        return emptied
 
     async def _go_past(self, emptied: Sequence[Line], failed: Sequence[FailedMessage], dropped: Sequence[Line]) -> None:
         """Take the next messages of sagas whose first ones are out of the way; give back what is held of the others."""
@@ -353,6 +399,8 @@ class Relay:
             if not line.messages and not line.unsettled and self._lines.get(line.saga_id) is line:
                 del self._lines[line.saga_id]
                 emptied.append(line)
+                if not line.closed:
+                    self._last_deleted.add(line)
         return emptied
 
     def _drop(self, line: Line) -> None:

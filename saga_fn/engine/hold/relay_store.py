@@ -105,11 +105,14 @@ class RelayStore:
 
     # Their fates.
 
-    async def settle(self, confirmed: Sequence[Place], failed: Sequence[FailedMessage]) -> None:
-        """Write what has become of messages; what cannot be written is tried again by whoever takes them next."""
+    async def confirm(self, published: Sequence[Place]) -> None:
+        """Delete messages that are published; what cannot be deleted is published again by whoever takes it next."""
+        for shard, places in self._by(published, lambda place: place[0]).items():
+            await self._until_written(partial(self._store.outgoing.confirm, shard, places))
+
+    async def fail(self, failed: Sequence[FailedMessage]) -> None:
+        """Record failed attempts; what cannot be written is tried again by whoever takes it next."""
         outgoing = self._store.outgoing
-        for shard, places in self._by(confirmed, lambda place: place[0]).items():
-            await self._until_written(partial(outgoing.confirm, shard, places))
         for shard, each in self._by(failed, lambda message: message.saga_id).items():
             await self._until_written(partial(outgoing.fail, shard, each, token=self.token, blocks=self._blocks))
 
