@@ -43,7 +43,7 @@ taken AS (
     FROM judged AS j
     WHERE
         o.shard = :shard::smallint AND o.saga_id = ANY(ARRAY(SELECT d.saga_id FROM due AS d))
-        AND o.rev = ANY(ARRAY(SELECT d.rev FROM due AS d)) AND o.saga_id = j.saga_id AND o.rev = j.rev AND o.n = j.n
+        AND o.saga_id = j.saga_id AND o.rev = j.rev AND o.n = j.n
         AND coalesce(j.bytes_before, 0) < :bytes::bigint
     RETURNING
         o.saga_id, o.rev, o.n, o.topic, o.key, o.headers,

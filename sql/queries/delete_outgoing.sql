@@ -21,5 +21,6 @@ DELETE FROM saga_fn.saga_outgoing AS o
 USING given AS g CROSS JOIN lock_timeout
 WHERE
     o.shard = :shard::smallint AND o.saga_id = ANY(ARRAY(SELECT each.id FROM unnest(:saga_ids::uuid[]) AS each (id)))
-    AND o.rev = ANY(ARRAY(SELECT each.rev FROM unnest(:revs::bigint[]) AS each (rev)))
+    AND o.rev >= (SELECT min(each.rev) FROM unnest(:revs::bigint[]) AS each (rev))
+    AND o.rev <= (SELECT max(each.rev) FROM unnest(:revs::bigint[]) AS each (rev))
     AND o.saga_id = g.saga_id AND o.rev = g.rev AND o.n = g.n

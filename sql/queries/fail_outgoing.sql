@@ -21,5 +21,7 @@ SET
     dead_at = CASE WHEN g.is_dead THEN now() END, blocks = :blocks::boolean OR NOT g.is_dead
 FROM given AS g CROSS JOIN lock_timeout
 WHERE
-    o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[]) AND o.rev = ANY(:revs::bigint[])
+    o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
+    AND o.rev >= (SELECT min(each.rev) FROM unnest(:revs::bigint[]) AS each (rev))
+    AND o.rev <= (SELECT max(each.rev) FROM unnest(:revs::bigint[]) AS each (rev))
     AND o.saga_id = g.saga_id AND o.rev = g.rev AND o.n = g.n AND o.token = :token::uuid

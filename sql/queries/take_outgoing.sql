@@ -40,7 +40,7 @@ taken AS (
     FROM sized AS f
     WHERE
         o.shard = :shard::smallint AND o.saga_id = ANY(:saga_ids::uuid[])
-        AND o.rev = ANY(ARRAY(SELECT d.rev FROM free AS d))
+        AND o.rev >= (SELECT min(d.rev) FROM free AS d) AND o.rev <= (SELECT max(d.rev) FROM free AS d)
         AND o.saga_id = f.saga_id AND o.rev = f.rev AND o.n = f.n
         AND coalesce(f.bytes_before, 0) < :bytes::bigint
     RETURNING

@@ -112,10 +112,10 @@ async def conn(any_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]
 
 
 async def analysed(conn: asyncpg.Connection[asyncpg.Record], call: str) -> Json:
-    """The plan of a call that was carried out and rolled back."""
+    """The plan of a call that was carried out and rolled back, with the pages that it has looked at."""
     transaction = conn.transaction()
     await transaction.start()
-    text = await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {call}")
+    text = await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON, TIMING OFF) {call}")
     await transaction.rollback()
     plan: Json = json.loads(text)
     return plan
