@@ -73,15 +73,15 @@ class LentConnection(PoolConnectionProxy):
             self.may_have_rolled_back = True
         return may_roll_back or _MAY_COMMIT.search(query) is not None
 
-    async def _learn_number(self) -> None:
+    async def _learn_number(self, time_limit: float | None) -> None:
         """Ask for the transaction's number, before a statement is sent that may end it: its answer may be lost.
 
-        Raises what breaks the connection: that statement is not sent then.
+        Raises what breaks the connection, or TimeoutError after so many seconds: that statement is not sent then.
         """
         if self.number is not None:
             return
         try:
-            number: object = await self._con.fetchval(_NUMBER)
+            number: object = await self._con.fetchval(_NUMBER, timeout=time_limit)
         except asyncpg.PostgresError as error:
             if not is_answered(error):
                 raise
@@ -89,29 +89,33 @@ class LentConnection(PoolConnectionProxy):
         if isinstance(number, str) and number.isdecimal():
             self.number = number
 
-    async def _sent(self, query: object, send: Callable[[], Awaitable[Any]]) -> Any:  # Any: as the connection's methods
+    async def _sent(
+        self,
+        query: object,
+        send: Callable[..., Awaitable[Any]],
+        *args: Any,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Any:  # Any: as the connection's methods
         """The answer to this statement."""
         may_end, before = self._may_end(query), self.is_in_doubt
-        if may_end:
-            await self._learn_number()
-            self.is_in_doubt = True
         try:
-            answer = await send()
+            if may_end:
+                await self._learn_number(timeout)
+                self.is_in_doubt = True
+            answer = await send(query, *args, timeout=timeout, **options)
         except asyncpg.PostgresError as error:
-            self.is_in_doubt = before or (may_end and not is_answered(error))
+            self.is_in_doubt = before or (self.is_in_doubt and not is_answered(error))
             raise
         except (TimeoutError, asyncio.CancelledError) as error:
             self.cut_by = error
             raise
         self.is_in_doubt = before
-        if answer == _FORGOTTEN:
-            self.is_forgetful = True
-            self._raw._drop_local_statement_cache()  # noqa: SLF001 - the driver has no name for it
         return answer
 
-    async def _kept(self) -> None:
+    async def _kept(self, time_limit: float | None) -> None:
         """A statement that may end the transaction is kept for later: when it is sent nobody hears of it here."""
-        await self._learn_number()
+        await self._learn_number(time_limit)
         self.is_in_doubt = True
 
     @override
@@ -123,45 +127,49 @@ class LentConnection(PoolConnectionProxy):
     @override
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(query, partial(super().execute, query, *args, **options))
+        answer = await self._sent(query, super().execute, *args, **options)
+        if answer == _FORGOTTEN:
+            self.is_forgetful = True
+            self._raw._drop_local_statement_cache()  # noqa: SLF001 - the driver has no name for it
+        return answer
 
     @override
     async def executemany(self, command: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(command, partial(super().executemany, command, *args, **options))
+        return await self._sent(command, super().executemany, *args, **options)
 
     @override
     async def fetch(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(query, partial(super().fetch, query, *args, **options))
+        return await self._sent(query, super().fetch, *args, **options)
 
     @override
     async def fetchmany(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(query, partial(super().fetchmany, query, *args, **options))
+        return await self._sent(query, super().fetchmany, *args, **options)
 
     @override
     async def fetchval(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(query, partial(super().fetchval, query, *args, **options))
+        return await self._sent(query, super().fetchval, *args, **options)
 
     @override
     async def fetchrow(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
-        return await self._sent(query, partial(super().fetchrow, query, *args, **options))
+        return await self._sent(query, super().fetchrow, *args, **options)
 
     @override
     async def prepare(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
         if self._may_end(query):
-            await self._kept()
+            await self._kept(options.get("timeout"))
         return await super().prepare(query, *args, **options)
 
     @override
     def cursor(self, query: Any, *args: Any, **options: Any) -> Any:
         """As the connection does."""
         cursor = super().cursor(query, *args, **options)
-        return _Cursor(self._kept, cursor) if self._may_end(query) else cursor
+        return _Cursor(partial(self._kept, options.get("timeout")), cursor) if self._may_end(query) else cursor
 
     @override
     async def set_type_codec(self, *args: Any, **options: Any) -> None:

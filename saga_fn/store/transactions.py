@@ -53,7 +53,7 @@ _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
 _CAME_TO: Final = """\
 WITH asked AS (SELECT $1::pg_catalog.text::pg_catalog.xid8 AS number)
 SELECT CASE
-    WHEN asked.number < pg_catalog.pg_current_xact_id() THEN pg_catalog.pg_xact_status(asked.number)
+    WHEN asked.number OPERATOR(pg_catalog.<) pg_catalog.pg_current_xact_id() THEN pg_catalog.pg_xact_status(asked.number)
     ELSE 'aborted'
 END AS came_to
 FROM asked"""

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     Compensated,
@@ -20,7 +21,10 @@ from saga_fn import (
     TransactionalContext,
     step,
 )
-from saga_fn.store.transactions import PostgresTransaction
+from saga_fn.store.transactions import (
+    _CAME_TO,  # pyright: ignore[reportPrivateUsage] - the statement by itself
+    PostgresTransaction,
+)
 from tests.support.shop import Done, Order
 from tests.support.until import SOON, suspended
 from tests.support.wire import wired
@@ -250,11 +254,19 @@ async def test_a_pool_gets_its_connection_back_under_the_name_that_it_had(
             assert [row["name"] for row in found] == ["it's \\ the shop"]
 
 
-@pytest.mark.parametrize("how", ["its saga is aborted", "its saga is lost", "its conflict is of no use any more"])
-async def test_a_step_that_returns_though_it_was_cut_short_keeps_no_connection(
-    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+@pytest.mark.parametrize(
+    "how", ["its saga is aborted", "its saga is lost", "its conflict is of no use any more", "its connection is lost"]
+)
+async def test_a_step_that_goes_on_though_it_was_cut_short_keeps_no_connection(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, calls = asyncio.Event(), 0
+
+    async def no_server_answers(opened: PostgresTransaction) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(PostgresTransaction, "_may_stand", no_server_answers)
 
     @step(transactional=True)
     async def deaf(inp: Order, ctx: TransactionalContext) -> Done:
@@ -264,6 +276,9 @@ async def test_a_step_that_returns_though_it_was_cut_short_keeps_no_connection(
         begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
+        if "connection" in how:
+            await rows.execute("SELECT pg_terminate_backend($1, 5000)", ctx.connection.get_server_pid())
+            await ctx.connection.execute("SELECT 1")
         if "conflict" in how:
             await ctx.connection.execute("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$")
         return Done("deaf")
@@ -322,23 +337,154 @@ async def test_a_time_limit_of_a_statement_is_no_doubt(
     assert await lines(rows) == ["stands"]
 
 
-async def test_a_time_limit_of_another_system_leaves_its_outcome_open(
-    dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+@pytest.mark.parametrize("how", ["its timeout=", "asyncio.timeout"])
+async def test_a_time_limit_that_runs_out_before_the_statement_is_sent_is_no_doubt(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls, ends = 0, "SELECT CASE WHEN true THEN 1 END"
+
+    @step(transactional=True, unknown_retry_policy=TWICE)
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await ctx.connection.execute(STANDS)
+        with monkeypatch.context() as patched:
+            if calls == 1:
+                patched.setattr("saga_fn.store._lent._NUMBER", "SELECT pg_catalog.pg_sleep(3600)::pg_catalog.text")
+            if how == "its timeout=":
+                await ctx.connection.fetchval(ends, timeout=0.1 if calls == 1 else None)
+            else:
+                async with asyncio.timeout(0.1 if calls == 1 else None):
+                    await ctx.connection.execute(ends)
+        return Done("booked")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        async with asyncio.timeout(SOON):
+            assert isinstance(await run.outcome(), Completed)
+    assert calls == 2
+    assert await lines(rows) == ["stands"]
+
+
+FAILS = {
+    "a time limit": "SELECT pg_sleep(3600)",
+    "a conflict": "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$",
+    "a deadlock": "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$",
+    "a cancellation": "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '57014'; END $$",
+    "a statement that was forgotten": "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '26000'; END $$",
+}
+
+
+@pytest.mark.parametrize("where", ["after it", "while it is handled"])
+@pytest.mark.parametrize("how", FAILS)
+async def test_another_system_that_does_not_answer_leaves_its_outcome_open_whatever_has_failed_before(
+    how: str, where: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    asked = 0
+
+    async def ask_another_system() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        raise TimeoutError("the other system does not answer")
+
     @step(transactional=True, unknown_retry_policy=TWICE)
     async def calls(inp: Order, ctx: TransactionalContext) -> Done:
         await ctx.connection.execute("SAVEPOINT here")
-        with pytest.raises(TimeoutError):
-            await ctx.connection.execute("SELECT pg_sleep(3600)", timeout=0.1)
-        await ctx.connection.execute("ROLLBACK TO SAVEPOINT here")
-        async with asyncio.timeout(0.01):
-            await asyncio.sleep(3600)
+        try:
+            await ctx.connection.execute(FAILS[how], timeout=0.1 if how == "a time limit" else None)
+        except (TimeoutError, asyncpg.PostgresError):
+            await ctx.connection.execute("ROLLBACK TO SAVEPOINT here")
+            if where == "while it is handled":
+                await ask_another_system()
+        await ask_another_system()
         return Done("called")
 
     async with SagaOrchestrator(dsn) as orchestrator:
         run = await orchestrator.register("shop", of(calls)).start(Order("o1"))
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
+    assert asked == 1
+
+
+@pytest.mark.parametrize("how", ["a conflict", "a deadlock", "a statement that was forgotten"])
+async def test_an_exception_of_the_steps_own_counts_as_the_one_that_it_was_raised_from(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls = 0
+
+    @step(transactional=True, retry_policy=FixedRetry(max_attempts=1))
+    async def books(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        await ctx.connection.execute(STANDS)
+        if calls == 1:
+            try:
+                await ctx.connection.execute(FAILS[how])
+            except asyncpg.PostgresError as error:
+                raise KeyError(inp.order_id) from error
+        return Done("booked")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        assert isinstance(await run.outcome(), Completed)
+    assert calls == 2
+    assert await lines(rows) == ["stands"]
+
+
+class Array:
+    """A value that cannot be compared, as an array of numpy's."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]  # it cannot be compared
+
+
+@pytest.mark.parametrize("value", ["{1,2}", "DEALLOCATE ALL"])
+async def test_a_value_that_a_step_reads_is_its_own_affair(
+    value: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    servers: list[int] = []
+
+    async def reads_arrays(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        await connection.set_type_codec("json", schema="pg_catalog", encoder=str, decoder=Array)
+
+    @step(transactional=True, retry_policy=FixedRetry(max_attempts=1))
+    async def reads(inp: Order, ctx: TransactionalContext) -> Done:
+        servers.append(ctx.connection.get_server_pid())
+        assert await ctx.connection.fetchval("SELECT $1::text", value) == value
+        found = await ctx.connection.fetchval("SELECT to_json($1::text)", value)
+        assert isinstance(found, Array)
+        return Done(found.text)
+
+    async with (
+        asyncpg.create_pool(dsn, min_size=0, max_size=3, init=reads_arrays) as pool,
+        SagaOrchestrator(pool, transactional_connections=1) as orchestrator,
+    ):
+        run = await orchestrator.register("shop", of(reads)).start(Order("o1"))
+        assert isinstance(await run.outcome(), Completed)
+        (server,) = servers
+        assert await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", server) == 1
+
+
+async def test_no_operator_of_the_services_own_decides_whether_a_step_has_committed(
+    rows: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    async with rows.transaction():
+        number = await rows.fetchval("SELECT pg_current_xact_id()::text")
+    await rows.execute(
+        """
+        CREATE FUNCTION shop.never(xid8, xid8) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+        CREATE OPERATOR shop.< (FUNCTION = shop.never, LEFTARG = xid8, RIGHTARG = xid8);
+        SET search_path = shop, pg_catalog
+        """
+    )
+    assert await rows.fetchval(_CAME_TO, number) == "committed"
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,19 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         each = behind
 
 
+def origins(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those that it was raised from, to the first.
+
+    Those that were handled meanwhile are left out: what went wrong then may be another thing.
+    """
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__
+
+
 def _nothing_left(error: BaseException) -> bool:
     """Whether the first exception behind it that is known says that nothing has left."""
     known = (_look_up(type(each))[1] for each in causes(error))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias, final
 
@@ -21,7 +21,7 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.event_kinds import is_failure
 from saga_fn.core.events import FailureKind
-from saga_fn.definition.steps.clients import causes
+from saga_fn.definition.steps.clients import origins
 from saga_fn.definition.steps.transactions import READ_COMMITTED
 from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
@@ -55,7 +55,7 @@ _MOST_LOOKS: Final = 50
 """How often a write is tried in one transaction that sees the saga's row otherwise than others do."""
 _CONFLICTS: Final = ("40001", "40P01")
 """serialization_failure and deadlock_detected."""
-_CANCELLED: Final = "57014"
+_CANCELLED: Final = ("57014",)
 """query_canceled: the server's own watch over the step's time."""
 
 
@@ -136,13 +136,13 @@ class Transactional(msgspec.Struct, frozen=True):
         clock = msgspec.structs.replace(self.clock, connection=opened.connection)
         done = await run(self.saga, self.action, clock, self.observers)
         opened.leave()
+        if self.is_cut():
+            return None
         if is_failure(done.event):
             await asyncio.sleep(0)  # a connection that has just broken says so in the next turn of the loop
             if await opened.has_ended():
                 return self._failed(FailureKind.UNKNOWN, TransactionEndedError())
             return self._judged(done, opened)
-        if self.is_cut():
-            return None
         within = Within()
         self.take(msgspec.structs.replace(done, within=within))
         while True:
@@ -166,14 +166,13 @@ class Transactional(msgspec.Struct, frozen=True):
             return done
         if event.kind is FailureKind.BUSINESS_ERROR:
             return done
-        if _sqlstate(raised) in _CONFLICTS:
+        if _comes_from(raised, _says(_CONFLICTS)):
             return _Conflict(raised, counts=True)
-        if any(opened.is_outdated(each) for each in (raised, *causes(raised))):
+        if _comes_from(raised, opened.is_outdated):
             return _Conflict(raised, counts=True, failure=done)
-        is_timeout = isinstance(raised, TimeoutError) and any(
-            opened.was_cut(each) for each in (raised, *causes(raised))
-        )
-        if opened.is_broken or (event.kind is FailureKind.UNKNOWN and (is_timeout or _sqlstate(raised) == _CANCELLED)):
+        is_timeout = isinstance(raised, TimeoutError) and _comes_from(raised, opened.was_cut)
+        is_cancelled = is_timeout or _comes_from(raised, _says(_CANCELLED))
+        if opened.is_broken or (event.kind is FailureKind.UNKNOWN and is_cancelled):
             return msgspec.structs.replace(done, event=msgspec.structs.replace(event, kind=FailureKind.INTERRUPTED))
         return done
 
@@ -217,7 +216,7 @@ class Transactional(msgspec.Struct, frozen=True):
 
     def _refused(self, cause: Exception) -> _End:
         """The server has refused to commit: for another transaction's sake, or because of what the step has written."""
-        if _sqlstate(cause) in _CONFLICTS:
+        if _comes_from(cause, _says(_CONFLICTS)):
             return _Conflict(cause, counts=True)
         return self._failed(FailureKind.ERROR, cause)
 
@@ -302,7 +301,14 @@ class Transactional(msgspec.Struct, frozen=True):
             await backoff.pause()
 
 
-def _sqlstate(error: BaseException) -> str | None:
-    """The server's code, of the exception or of what it comes from; whichever driver has raised it."""
-    codes = (getattr(each, "sqlstate", None) for each in (error, *causes(error)))
-    return next((code for code in codes if isinstance(code, str)), None)
+def _comes_from(raised: BaseException, is_it: Callable[[BaseException], bool]) -> bool:
+    """Whether this is what the step has failed by, or what that was raised from.
+
+    An exception that was handled when it was raised does not count: by then the step may have been at another system's.
+    """
+    return any(is_it(each) for each in origins(raised))
+
+
+def _says(codes: Sequence[str]) -> Callable[[BaseException], bool]:
+    """Whether an exception has one of the server's codes; whichever driver has raised it."""
+    return lambda error: getattr(error, "sqlstate", None) in codes
