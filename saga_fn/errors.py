@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from saga_fn.snapshot import SagaSnapshot, StepFailure, StepSnapshot, Wait
 
 
+BEFORE_HINT: Final = "\nHINT: "
+"""Stands in a message between the fact and the mend."""
 _LONGEST_SHOWN: Final = 80
 _MOST_TOLD: Final = 3
 """Reasons for which a saga waits, of which it may have as many as steps."""
@@ -89,7 +91,7 @@ class SagaError(Exception):
     """The mend; None where there is nothing to advise."""
 
     def __init__(self, fact: str, *, hint: str | None = None) -> None:
-        super().__init__(fact if hint is None else f"{fact}\nHINT: {hint}")
+        super().__init__(fact if hint is None else f"{fact}{BEFORE_HINT}{hint}")
         self.fact = fact
         self.hint = hint
 

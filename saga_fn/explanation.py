@@ -54,11 +54,15 @@ class StandingReason:
     """Whether it is not over before the end of a pause, even if `until` has come."""
     transactional: bool = False
     """Whether the step runs in a transaction of the database, and touches nothing else."""
+    error: str | None = attrs.field(default=None, repr=False)
+    """The error's type and message where a value or a message of the step is at fault (`input_failed`, `output_lost`), or None."""
 
     @property
     def text(self) -> str:
         """The reason in words."""
         said = [_told(self)]
+        if self.error is not None:
+            said.append(self.error[:_LONGEST_ERROR])
         if self.may_have_run and self.cause is not Cause.DOUBT:
             said.append("it may have run")
         if self.failures:
@@ -285,8 +289,8 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
         "deploy a definition that computes the old input again; retry_step accepts the new one",
     ),
     ParkReason.OUTPUT_LOST: (
-        "it ran, and returned what cannot be stored",
-        "settle_done with the output that it gave, or undo it by hand and settle_undone",
+        "it ran, and its output, or a message that it publishes, cannot be kept",
+        "mend that, or deploy the topic's publisher, then retry_step; or settle_done, which loses messages; or settle_undone",
     ),
     ParkReason.PAYLOAD_UNREADABLE: (
         "the definition cannot decode a stored payload",
@@ -415,6 +419,8 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield "health names it no more"
         return
     yield _way(preview.course, course_behind(preview), preview.ends_as, is_whole=preview.is_whole)
+    if preview.verb in (Verb.SETTLE_DONE, Verb.SKIP_STEP):
+        yield "no message of the step is published"
     if preview.another_key:
         yield f"under another idempotency key: {_listed(preview.another_key)}"
     if preview.forgotten:

@@ -58,11 +58,12 @@ _ARGUMENT: Final = re.compile(
     rf"\b(?P<name>{'|'.join(sorted(set(_ARGUMENTS), key=len, reverse=True))})="
     r"(?:(?P<flag>True|False)|[A-Z]\w+\.(?P<member>[A-Z_]+)|(?P<value>[\w{}]+))?"
 )
-_LISTED: Final = re.compile(r'\bforget=(\[(?:"(?:[^"\\]|\\.)*"|[^\]"])*\])')
+_DATA: Final = re.compile(r"""(\bforget=\[(?:"(?:[^"\\]|\\.)*"|[^\]"])*\]|(?<!\w)'[^']*')""")
+"""A list of steps as JSON, and a text between single quotes."""
 _BARE: Final = re.compile(rf"\b(?P<name>{'|'.join(sorted({each for each in _ARGUMENTS if '_' in each}))})\b")
 _VERB: Final = re.compile(rf"\b({'|'.join(verb.value for verb in Verb if '_' in verb.value)})\b")
-_LEFT: Final = re.compile(r"('[^']*'|\w\([^()]*\))")
-"""Data, and calls of one who mends the program."""
+_LEFT: Final = re.compile(r"(\w\([^()]*\))")
+"""Calls of one who mends the program."""
 
 
 def in_commands(text: str) -> str:
@@ -71,9 +72,18 @@ def in_commands(text: str) -> str:
     >>> in_commands("see steps of SagaAdmin.get_saga; waits=WaitReason.PARKED, or retry_step")
     'see steps of saga-fn show ID; --waits parked, or retry-step'
     """
+    return "".join(_data(each) if place % 2 else _words(each) for place, each in enumerate(_DATA.split(text)))
+
+
+def _data(text: str) -> str:
+    """Data as it is; of a list of steps the option, with the list as a shell reads it."""
+    listed = text.removeprefix("forget=")
+    return text if listed == text else f"--forget {shlex.quote(text_of(parts_of(listed)))}"  # they stand there as JSON
+
+
+def _words(text: str) -> str:
     for call, command in _CALLS.items():
         text = text.replace(call, command)
-    text = _LISTED.sub(_as_list, text)
     return "".join(
         each if place % 2 else _VERB.sub(_as_command, _BARE.sub(_as_option, _ARGUMENT.sub(_as_option, each)))
         for place, each in enumerate(_LEFT.split(text))
@@ -102,10 +112,6 @@ def _as_option(found: re.Match[str]) -> str:
         return f"--{option} {member if option == 'status' else member.lower()}"
     value = said.get("value")
     return f"--{option} {value}" if value else f"--{option}"
-
-
-def _as_list(found: re.Match[str]) -> str:
-    return f"--forget {shlex.quote(text_of(parts_of(found[1])))}"  # the steps stand there as JSON
 
 
 class _InCommands(Spelling):

@@ -60,7 +60,7 @@ class ParkReason(enum.StrEnum):
     field cannot tell then whether it is still the same.
     """
     OUTPUT_LOST = "output_lost"
-    """It ran and returned something that cannot be stored."""
+    """It ran, and its output, or a message that it publishes, cannot be kept."""
     PAYLOAD_UNREADABLE = "payload_unreadable"
     """A stored payload cannot be decoded by the definition."""
     PLAN_CHANGED = "plan_changed"

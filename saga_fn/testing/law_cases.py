@@ -19,11 +19,12 @@ from saga_fn.testing.fakes import At
 if TYPE_CHECKING:
     from saga_fn.testing.world import World
 
-_CALLED: Final[dict[Phase, Called]] = {
+CALLED: Final[dict[Phase, Called]] = {
     "execute": Called.EXECUTE,
     "compensate": Called.UNDO,
     "probe": Called.PROBE,
 }
+"""By phase, the call as the core names it."""
 _CRASHES: Final[dict[At, tuple[Befalls, Called, str]]] = {
     "before": (Befalls.CRASH_BEFORE, Called.EXECUTE, "crash before"),
     "after": (Befalls.CRASH_AFTER, Called.EXECUTE, "crash after"),
@@ -85,7 +86,7 @@ class Twice:
     @property
     def fault(self) -> FaultAt:
         """As the core is told."""
-        return FaultAt(Befalls.TWICE, self.step, _CALLED[self.phase])
+        return FaultAt(Befalls.TWICE, self.step, CALLED[self.phase])
 
     @property
     def said(self) -> str:
@@ -115,7 +116,7 @@ class Late:
     @property
     def fault(self) -> FaultAt:
         """As the core is told."""
-        return FaultAt(Befalls.LATE if self.has_timeout else Befalls.TAKEN, self.step, _CALLED[self.phase])
+        return FaultAt(Befalls.LATE if self.has_timeout else Befalls.TAKEN, self.step, CALLED[self.phase])
 
     @property
     def said(self) -> str:
@@ -145,7 +146,7 @@ class Fails:
     @property
     def fault(self) -> FaultAt:
         """As the core is told."""
-        return FaultAt(Befalls.FAILS, self.step, _CALLED[self.phase], self.times, self.kind)
+        return FaultAt(Befalls.FAILS, self.step, CALLED[self.phase], self.times, self.kind)
 
     @property
     def said(self) -> str:

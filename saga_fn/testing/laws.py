@@ -16,6 +16,7 @@ from saga_fn.core.events import Event as Entry
 from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answers_in, foretell, refold, surprises
 from saga_fn.core.foretelling import Call as Called
 from saga_fn.core.ids import StepId, owner_of
+from saga_fn.core.plan import StepKind
 from saga_fn.definition import AnySaga, Done, Event, SagaDefinition
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.requests.outside_event import Delivery
@@ -24,7 +25,7 @@ from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
-from saga_fn.testing.law_cases import UNDISTURBED, Act, Lies, Scenario, YesIsALie, scenarios
+from saga_fn.testing.law_cases import CALLED, UNDISTURBED, Act, Lies, Scenario, YesIsALie, scenarios
 from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.world import World
@@ -65,17 +66,19 @@ class _OtherThingError(Exception):
 
 
 class LawNotJudgedError(SagaError, unittest.SkipTest):
-    """A case cannot be judged, for the saga does what cannot be foretold. pytest and unittest show it as skipped, with the reason."""
+    """A case cannot be judged: the saga does what cannot be foretold, or waits for an event that is not given.
+
+    pytest and unittest show it as skipped, with the reason.
+    """
 
     case: str
     """The case, in words."""
 
-    def __init__(self, case: str, fact: str) -> None:
+    def __init__(
+        self, case: str, fact: str, *, hint: str = "fakes that answer the same whenever they are called can be foretold"
+    ) -> None:
         self.case = case
-        super().__init__(
-            f"{case}: not judged, for {fact}",
-            hint="fakes that answer the same whenever they are called can be foretold",
-        )
+        super().__init__(f"{case}: not judged, for {fact}", hint=hint)
 
 
 @final
@@ -92,7 +95,8 @@ class LawCase:
         """Try it, in a World of its own.
 
         Returns:
-            Whether it applies. A fault that cannot come, as at a step that is never taken, is none.
+            Whether it applies. A fault that cannot come, as at a step that is never taken, is none. Where it cannot come because
+            the saga waits for an event that `events` does not give, the case is not judged.
 
         Raises:
             LawError: A law is broken.
@@ -154,7 +158,8 @@ def laws(
             what it sends.
         start: The initial data of the saga.
         events: For each event that the saga waits for, the event and its payload, and the correlation id if it has one. An event
-            that is not named never comes. Default: none.
+            that is not named never comes, and a case that needs a step behind its wait is not judged then: a test framework
+            shows it as skipped. Default: none.
 
     Returns:
         The cases, the undisturbed one first, each with a readable `id`.
@@ -222,6 +227,8 @@ class _Played:
     journal: tuple[Entry, ...]
     answers: Answers
     books: object
+    unsent: tuple[str, ...]
+    """The names of the events that it waited for, and that are not given."""
 
 
 @final
@@ -243,11 +250,11 @@ class _Trial:
         foretold = foretell(self.definition.plan, answers, scenario.faults)
         acts = _acts(scenario, usual)
         if acts is None:
-            return False
+            return _not_reached(scenario, usual)
         if not foretold.came:
             if self._may_end_otherwise(foretold, usual) and _has_called(usual, scenario):
                 raise LawNotJudgedError(scenario.id, "it cannot be foretold whether this befalls the saga")
-            return False
+            return _not_reached(scenario, usual)
         did: list[Move] = []
         doubt: str | None = None
         try:
@@ -273,7 +280,7 @@ class _Trial:
             raise LawError(scenario.id, fact, self._history(acts, did))
         if doubt is not None:
             raise LawNotJudgedError(scenario.id, doubt)
-        return True
+        return _has_befallen(played, scenario) or _not_reached(scenario, usual)
 
     def _may_end_otherwise(self, foretold: Foretold, usual: _Played) -> bool:
         """Whether the end hangs on what is not foretold: the order of answers, failures by chance, or a compensation that waits."""
@@ -320,7 +327,7 @@ class _Trial:
                 act.do(world)
             # The same id each time, which is in the idempotency keys that the fakes are given: so their books can be compared.
             run = await handle.start(self.start, idempotency_key=CASE_KEY)
-            await self._drive(world, run, scenario, did)
+            unsent = await self._drive(world, run, scenario, did)
             snapshot = await world.admin.get_saga(run.id)
             records = await world.orchestrator.engine.store.journal(run.id)
             journal = tuple(decode_event(each.event) for each in records)
@@ -332,11 +339,15 @@ class _Trial:
                 journal,
                 answers_in(journal),
                 None if books is None else copy.deepcopy(books()),
+                unsent,
             )
             return played, before
 
-    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario, did: list[Move]) -> None:
-        """Run the saga, and send it what it waits for."""
+    async def _drive(self, world: World, run: SagaRun[Any], scenario: Scenario, did: list[Move]) -> tuple[str, ...]:
+        """Run the saga, and send it what it waits for. Gives the names of the events that it waited for, and that are not given."""
+        given = {name for each in self.events for name in each[0].names}
+        waits = {each.step for each in self.definition.plan.steps if each.kind is StepKind.EVENT}
+        unsent: dict[str, None] = {}
         if scenario.events_come == "early" or scenario.loses_lease_at is not None:
             for early in range(len(self.events)):
                 await self._send(world, run, early, f"early {early}", did)
@@ -352,7 +363,10 @@ class _Trial:
             await world.run()
             seen = await run.snapshot()
             if seen.status.is_terminal:
-                return
+                break
+            for wait in seen.waiting_for:
+                if wait.step_id in waits and not given & set(wait.events):
+                    unsent.update(dict.fromkeys(wait.events))
             awaited = {name for wait in seen.waiting_for for name in wait.events}
             numbers = [at for at, each in enumerate(self.events) if awaited & set(each[0].names)]
             if not numbers or scenario.events_come == "never":
@@ -361,7 +375,8 @@ class _Trial:
             else:
                 await self._send_awaited(world, run, numbers, scenario, did)
             if (await run.snapshot()).revision == seen.revision:
-                return
+                break
+        return tuple(unsent)
 
     async def _send_awaited(
         self, world: World, run: SagaRun[Any], numbers: Sequence[int], scenario: Scenario, did: list[Move]
@@ -444,6 +459,24 @@ def _has_called(usual: _Played, scenario: Scenario) -> bool:
     return all(
         fault.step in (succeeded if fault.how is Befalls.CRASH_AFTER_COMMIT else called) for fault in scenario.faults
     )
+
+
+def _has_befallen(played: _Played, scenario: Scenario) -> bool:
+    """Whether each fault that befalls all calls of its kind has met one of them: those with a number are foretold."""
+    made = {(owner_of(StepId(each.step)), CALLED[each.phase]) for each in played.calls}
+    return all((fault.step, fault.call) in made for fault in scenario.faults if fault.times is None)
+
+
+def _not_reached(scenario: Scenario, usual: _Played) -> bool:
+    """False, for the case does not apply. Raises LawNotJudgedError if that is so because an event is not given."""
+    if usual.unsent and not _has_called(usual, scenario):
+        event = usual.unsent[0]
+        raise LawNotJudgedError(
+            scenario.id,
+            f"the saga waits for {' or '.join(map(shown, usual.unsent))} before that, and no such event is given",
+            hint=f"laws(..., events=[...]) with the event {shown(event)} and its payload",
+        )
+    return False
 
 
 def _named(found: Surprise) -> str:

@@ -14,6 +14,7 @@ from saga_fn import SagaAdmin, SagaFilter
 from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.cli.spelling import in_commands
 from saga_fn.core.verbs import Verb
+from saga_fn.engine.requests.operate import told_of_refusal
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_help import COMMANDS
 
@@ -102,6 +103,14 @@ def test_data_and_calls_of_a_program_stay_as_they_are() -> None:
     )
     assert in_commands('undo it: forget=["charge[3]", "ship"]. Then') == "undo it: --forget 'charge[3],ship'. Then"
     assert in_commands('forget=["a,b"]. Then') == """--forget '["a,b"]'. Then"""
+    assert (
+        in_commands('let it be: forget=["start_now", "get_saga"]. Then')
+        == "let it be: --forget start_now,get_saga. Then"
+    )
+    for name in ("start_now", "pause_saga", "get_saga", "retry_step"):
+        said, mend = map(in_commands, told_of_refusal(f'unnamed: ["{name}"]'))
+        assert f"what '{name}' has done" in said
+        assert f"--forget {name}." in mend
     assert in_commands("say oldest_first=True, or acknowledged=False") == "say --oldest-first, or --no-acknowledged"
 
 

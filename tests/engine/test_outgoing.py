@@ -822,6 +822,32 @@ async def test_a_message_that_cannot_be_stored_parks_its_saga_and_no_other(kind:
     assert broker.messages == []
 
 
+async def test_the_explanation_names_the_topic_without_a_publisher_and_the_verb_that_publishes(make: Make) -> None:
+    @step
+    async def tell(order: Order, ctx: StepContext) -> int:
+        ctx.publish("order.packed", order.number)
+        return order.number
+
+    @saga("order")
+    def misspelt(order: StepRef[Order]) -> StepRef[int]:
+        return tell(order)
+
+    async with make(publishers={"orders.*": Broker()}) as orchestrator:
+        run = await orchestrator.register(misspelt).start(Order(1))
+        _ = await parked(orchestrator, run)
+        said = await SagaAdmin(orchestrator).explain(run.id)
+    (reason,) = said.reasons
+    assert "or a message that it publishes, cannot be kept" in reason.text
+    assert reason.error == "PayloadError: topic 'order.packed' has no publisher in this process"
+    assert reason.error in reason.text
+    assert "deploy the topic's publisher, then retry_step" in (reason.mend or "")
+    for verb, loses in (("settle_done", True), ("skip_step", True), ("retry_step", False)):
+        preview = said.of(verb, "tell")
+        assert preview is not None
+        assert preview.is_legal, verb
+        assert ("no message of the step is published" in preview.text) is loses, preview.text
+
+
 async def test_a_message_that_a_probe_cannot_publish_parks_its_saga_though_the_probe_goes_on(make: Make) -> None:
     async def found(order: Order, ctx: StepContext) -> Done[int]:
         publish_and_go_on(ctx, "orders.ann\n")

@@ -25,7 +25,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.examples.branches import Journey, book
-from saga_fn.testing import LawCase, World, laws
+from saga_fn.testing import LawCase, LawNotJudgedError, World, laws
 
 TWICE = FixedRetry(max_attempts=2, delay=timedelta(seconds=1))
 
@@ -166,13 +166,14 @@ def cases(definition: SagaDefinition[Any, Any], data: object, **sent: Any) -> li
 
 ORDER = Order()
 PAID = (paid, Paid(), "order-1")
+WITHOUT_EVENT = cases(either, ORDER)
 EVERY = [
     *cases(in_doubt, ORDER),
     *cases(past_its_pivot, ORDER),
     *cases(never_done, ORDER),
     *cases(waits, ORDER, events=[PAID]),
     *cases(either, ORDER, events=[(refused, Paid())]),
-    *cases(either, ORDER),
+    *(each for each in WITHOUT_EVENT if "last" not in each.id),
     *cases(diamond, ORDER),
     *cases(cancelling, ORDER),
     *cases(sometimes, ORDER),
@@ -188,6 +189,14 @@ EVERY = [
 @pytest.mark.parametrize("case", EVERY)
 async def test_each_case_ends_as_the_core_says(case: LawCase) -> None:
     _ = await case.run()
+
+
+@pytest.mark.parametrize("case", [each for each in WITHOUT_EVENT if "last" in each.id])
+async def test_a_case_behind_a_wait_whose_event_is_not_given_is_not_judged(case: LawCase) -> None:
+    with pytest.raises(
+        LawNotJudgedError, match="waits for 'paid' or 'refused' before that, and no such event is given"
+    ):
+        _ = await case.run()
 
 
 def test_a_fault_that_cannot_come_is_told() -> None:

@@ -133,6 +133,22 @@ EVENTS = [(approval, Approval("ann"))]
 CASES = laws(order_saga, fakes, Order("7"), events=EVENTS)
 
 
+async def test_a_case_behind_a_wait_is_not_judged_and_not_passed_over_if_its_event_is_not_given() -> None:
+    judged: dict[str, bool] = {}
+    skipped: dict[str, LawNotJudgedError] = {}
+    for case in laws(order_saga, fakes, Order("7")):
+        try:
+            judged[case.id] = await case.run()
+        except LawNotJudgedError as error:
+            skipped[case.id] = error
+    assert {"undisturbed", "crash after reserve"} <= {*judged}
+    assert all(judged.values()), judged
+    assert {"crash after charge", "charge twice", "ship fails", "ship fails, and undo of reserve twice"} <= {*skipped}
+    assert "ship fails, and undo of reserve fails always" in skipped
+    assert all("the saga waits for 'approval'" in error.fact for error in skipped.values())
+    assert all("events=[" in (error.hint or "") for error in skipped.values())
+
+
 async def test_cases_may_run_at_the_same_time() -> None:
     assert all(await asyncio.gather(*(case.run() for case in CASES[:9])))
 

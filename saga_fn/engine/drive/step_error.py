@@ -11,6 +11,7 @@ from typing import Final, Literal, cast
 import msgspec
 from typing_extensions import override
 
+from saga_fn.errors import BEFORE_HINT
 from saga_fn.printable import name_of_type, printable, raw_message_of
 
 _LONGEST_MESSAGE: Final = 4096
@@ -73,6 +74,11 @@ class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
     def data(self) -> bytes | None:
         """The business error as JSON, if it was kept."""
         return bytes(self.error) or None
+
+    @property
+    def fact(self) -> str:
+        """Its type and message on one line, without the mend of an error of this library."""
+        return printable(f"{self.type}: {self.message.partition(BEFORE_HINT)[0]}", _LONGEST_MESSAGE)
 
     @property
     def types(self) -> str:

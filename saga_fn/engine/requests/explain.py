@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -47,6 +47,7 @@ _WORK_OF_ONE: Final = 60_000
 """Nor one course further than this: the other tasks of the process have their turn after each."""
 _LONGEST: Final = 400
 """Events of one course."""
+_ITS_ERROR_SAYS_WHY: Final = frozenset({ParkReason.INPUT_FAILED, ParkReason.OUTPUT_LOST})
 _ANYBODY: Final = UUID(int=0)
 UNREADABLE_STATE: Final = "state_unreadable"
 NO_PLAN: Final = "plan_missing"
@@ -65,6 +66,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         own = prospects(plan, state)
         await asyncio.sleep(0)
     is_free = row.owner is None and not known.pauses
+    entries = await engine.store.journal(row.id, after=max(0, row.rev - _LAST), last=row.rev, most=_LAST)
     return Explanation(
         saga_id=row.id,
         saga_name=row.name,
@@ -74,7 +76,8 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         status=row.status,
         pauses=known.pauses,
         reasons=tuple(
-            _public(each, is_paused=bool(known.pauses) and _is_held_back(each, row.now)) for each in _reasons(known)
+            _public(each, entries, is_paused=bool(known.pauses) and _is_held_back(each, row.now))
+            for each in _reasons(known)
         ),
         since=row.updated_at if state is None else time_of(state.at),
         until=row.due_at if is_free and row.due_at is not None and row.due_at > time_of(row.now) else None,
@@ -87,7 +90,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         is_whole=own_way is None or own_way.is_whole,
         ends_as=None if own_way is None else own_way.end,
         may_end_as=() if own is None else _ends(own),
-        last=await _last(engine, row),
+        last=tuple(map(_happened, entries)),
         verbs=tuple([each async for each in _verbs(engine, known, deed)]),
     )
 
@@ -130,7 +133,7 @@ def _reasons(known: _Known) -> Iterator[Reason]:
     yield from found
 
 
-def _public(reason: Reason, *, is_paused: bool) -> StandingReason:
+def _public(reason: Reason, entries: Sequence[JournalRecord], *, is_paused: bool) -> StandingReason:
     return StandingReason(
         cause=reason.cause,
         step_id=reason.step,
@@ -142,6 +145,7 @@ def _public(reason: Reason, *, is_paused: bool) -> StandingReason:
         may_have_run=reason.may_have_run,
         transactional=reason.transactional,
         is_paused=is_paused,
+        error=_error(reason, entries),
     )
 
 
@@ -186,9 +190,19 @@ def _left_over(known: _Known) -> tuple[LeftOver, ...]:
     return all_that_may_be_left(known.plan) if known.state is None else left_over(known.plan, known.state)
 
 
-async def _last(engine: SagaEngine, row: SagaRecord) -> tuple[Happened, ...]:
-    entries = await engine.store.journal(row.id, after=max(0, row.rev - _LAST), last=row.rev, most=_LAST)
-    return tuple(map(_happened, entries))
+def _error(reason: Reason, entries: Sequence[JournalRecord]) -> str | None:
+    """The error of the last attempt, where a person needs it to know which value or message is at fault."""
+    if reason.parked not in _ITS_ERROR_SAYS_WHY:
+        return None
+    for record in reversed(entries):
+        try:
+            event = decode_event(record.event)
+        except StoredDataError:
+            continue
+        step_error = step_error_of(event, record) if step_of(event) == reason.step else None
+        if step_error is not None:
+            return step_error.fact
+    return None
 
 
 def _happened(record: JournalRecord) -> Happened:

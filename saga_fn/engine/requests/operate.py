@@ -411,9 +411,10 @@ def told_of_refusal(refusal: str, status: SagaStatus | None = None) -> tuple[str
         return _OF_FAILED[kind]
     if kind == Refusal.UNNAMED:
         names = msgspec.json.decode(unnamed, type=list[str])
+        named = ", ".join(f"'{name}'" for name in names)
         listed = ", ".join(msgspec.json.encode(name).decode() for name in names)
         return (
-            f"would know nothing more of what {', '.join(names)} has done, or may have",
+            f"would know nothing more of what {named} has done, or may have",
             f"undo it by hand, or let it be: forget=[{listed}]. Then it runs again under another idempotency key.",
         )
     return _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
