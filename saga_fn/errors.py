@@ -359,7 +359,7 @@ class SagaCompensatedError(SagaNotCompletedError):
             snapshot=snapshot,
             error=error,
             failure=failure,
-            hint="nothing is left over, it can be started again; run.outcome() returns this end as a value",
+            hint="nothing is left over: start it again under another idempotency_key; run.outcome() returns this end as a value",
         )
 
 

@@ -21,13 +21,20 @@ _LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 async def worker(
-    app: Annotated[str, Parameter(help="module:orchestrator, or a function that makes it.")],
+    app: Annotated[
+        str | None, Parameter(help="module:orchestrator, or a function that makes it. Without it --app or SAGA_FN_APP.")
+    ] = None,
     /,
     *,
     log_level: Annotated[Level, Parameter(help="debug, info, warning or error.")] = "info",
     session: Given,
 ) -> Answer:
     """Work on sagas until SIGTERM or Ctrl-C, in the orchestrator's own database: another --dsn or SAGA_FN_DSN is refused."""
+    app = app or session.settings.app
+    if app is None:
+        raise BadInputError(
+            "no orchestrator is named", hint="saga-fn worker shop.main:orchestrator, or name it in SAGA_FN_APP"
+        )
     orchestrator = orchestrator_of(app)
     check_own_place(session.settings, orchestrator, app)
     known = [f"{each.name} v{each.version}" for each in orchestrator.engine.registry.all]

@@ -19,7 +19,7 @@ def check_transactions(definition: AnySaga, store: Store, lease: timedelta) -> N
         if store.transactions is None:
             raise SagaDefinitionError(
                 f"step {shown(step_id)} is transactional, and a {type(store).__name__} has no transactions for steps",
-                hint="use PostgreSQL; in tests a server of saga_fn.embedded will do",
+                hint="use PostgreSQL; in tests a World, with a fake of the step, or a server of saga_fn.embedded will do",
             )
         try:
             store.transactions.check_room()

@@ -164,7 +164,8 @@ class ForbiddenEndError(SagaError, AssertionError):
         self.found = found
         super().__init__(
             f"saga {shown(name)} may come to {len(found)} forbidden end{'s' if len(found) > 1 else ''}; the nearest is\n{found[0]}",
-            hint="change the definition, as by a compensation, a pivot or another order; or the law, if that end is right",
+            hint="change the definition, as by a compensation, a pivot or another order; for a step that may have run, as by a probe, "
+            "or a compensation that takes `| None` for its output; or change the law, if that end is right",
         )
 
 

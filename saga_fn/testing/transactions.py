@@ -24,7 +24,7 @@ class NoConnection:
             raise AttributeError(name)
         raise WorldError(
             f"a transactional step has asked for connection.{name}, and a World has no database",
-            hint="fake the step: world.fake(book, lambda order: None)",
+            hint="fake the step: world.fake(book, returns=...), with an output of its type",
         )
 
 

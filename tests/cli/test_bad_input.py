@@ -116,6 +116,20 @@ async def test_a_worker_is_given_no_other_place_than_its_own(
     assert "leave --dsn" in told.err
 
 
+async def test_a_worker_takes_the_orchestrator_of_the_settings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAGA_FN_APP", raising=False)
+    unnamed = await cli("worker")
+    assert one_line_with_a_mend(unnamed), unnamed
+    assert "no orchestrator is named" in unnamed.err
+    by_option = await cli("worker", "--app", "tests.cli.shop_app:empty")
+    monkeypatch.setenv("SAGA_FN_APP", "tests.cli.shop_app:looking_only")
+    by_variable = await cli("worker")
+    before_it = await cli("worker", "tests.cli.shop_app:empty")
+    for told, name in ((by_option, "empty"), (by_variable, "looking_only"), (before_it, "empty")):
+        assert one_line_with_a_mend(told), told
+        assert f"tests.cli.shop_app:{name}" in told.err
+
+
 @pytest.mark.parametrize("given_dsn", [NOWHERE, "", "mysql://x", "not a dsn", "postgresql://localhost:99999/x"])
 async def test_a_wrong_dsn_is_told(given_dsn: str, cli: Cli) -> None:
     for command in ("list", "doctor", "migrate", "pauses"):
