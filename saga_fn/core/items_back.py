@@ -93,7 +93,6 @@ def _moved(state: SagaState, at: Moment, steps: list[StepState]) -> SagaState:
         tuple(steps),
         state.events,
         state.latest_event_seq,
-        begins_at=state.begins_at,
         deadline=state.deadline,
         buffered=state.buffered,
         plan=state.plan,

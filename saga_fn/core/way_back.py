@@ -124,6 +124,5 @@ def _moved(state: SagaState, at: Moment, goal: Goal, steps: list[StepState]) -> 
         tuple(steps),
         state.events,
         state.latest_event_seq,
-        begins_at=state.begins_at,
         plan=state.plan,
     )

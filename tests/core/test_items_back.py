@@ -131,7 +131,7 @@ def test_what_the_list_was_built_upon_waits_for_it() -> None:
     ids=["within a time", "with a deadline"],
 )
 def test_budgets_and_deadlines_go_with_the_saga(plan: Plan) -> None:
-    state = replace(of_five(plan), deadline=Moment(99), begins_at=Moment(1), latest_event_seq=3, events=(3,))
+    state = replace(of_five(plan), deadline=Moment(99), latest_event_seq=3, events=(3,))
     assert in_short(plan, state, undone(2))
 
 

@@ -200,6 +200,8 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    # A full journal ends what is tried again after a failure, and nothing else.
+    edge(state(Running(A, ONCE), rev=FULL - 1), TICK, state(Running(A, ONCE), rev=FULL)),
     # What is given up while the saga turns back, or goes on by a plan that fits.
     edge(
         state(parked(A)), TICK, moved(state(FailedForGood(A, ONCE), goal=Goal.FAILED, rev=4), writes=(Release(None),))
