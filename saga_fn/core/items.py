@@ -1,8 +1,8 @@
 """The straight way through the items of a fan-out, in short: what `transition` answers while nothing goes wrong in the saga.
 
 An item is done, and the next one takes its place: nearly every event of a saga with a long list is that. As with a chain
-(`chain.py`) these functions give exactly what the general rules would, or None where they do not know. None of them goes from
-item to item: the place of an item follows from its number.
+(`chain.py`) these functions give exactly what the general rules would, or None where they do not know. With one
+list in the saga none of them goes from item to item: the place of an item follows from its number.
 """
 
 from __future__ import annotations

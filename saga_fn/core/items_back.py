@@ -1,6 +1,6 @@
 """The way back through the items of a fan-out, in short: one is undone, and the undo of the next takes its place.
 
-As in `items.py` the answers are those of the general rules, or None, and nothing goes from item to item.
+As in `items.py` the answers are those of the general rules, or None. With one list in the saga nothing goes from item to item.
 """
 
 from __future__ import annotations

@@ -419,8 +419,8 @@ def execution_of(step: Running | Undoing | Probing) -> int:
 class Rest(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Those steps of a saga that have not succeeded: a few, though a list may have hundreds of items.
 
-    The caller that goes from state to state takes it along, so that no event goes from item to item. It follows from the state, so
-    two answers that differ in it alone are equal.
+    The caller that goes from state to state takes it along, so that no event of a saga with one list goes from item to item.
+    It follows from the state, so two answers that differ in it alone are equal, also where one has none (None).
     """
 
     of: tuple[StepState, ...]
@@ -429,11 +429,11 @@ class Rest(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     @override
     def __eq__(self, other: object) -> bool:
-        return True
+        return other is None or type(other) is Rest
 
     @override
     def __hash__(self) -> int:
-        return 0
+        return hash(None)
 
 
 def rest_of(steps: tuple[StepState, ...], known: Rest | None = None) -> tuple[StepState, ...]:

@@ -168,9 +168,8 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
         return Failure(refused)
     # A saga that is handed back is left as it is, for its next owner to settle.
     needs = () if type(event) is HandedBack else _apply_consequences(fold)
-    if (
-        fold.begins_at and fold.steps
-    ):  # parked, or named by a person, in a pause: it has begun, and nothing moves that any more
+    # Parked, or named by a person, in a pause: it has begun, and nothing moves that any more.
+    if fold.begins_at and fold.steps:
         fold.begins_at = Moment(0)
     if fold.pause is not None:
         pauses.begun(fold)

@@ -19,6 +19,7 @@ import msgspec
 from saga_fn import steady
 from saga_fn.core.effects import Action
 from saga_fn.core.ids import Moment
+from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
 from saga_fn.engine.commit.sends import Sends
@@ -156,8 +157,8 @@ class SagaEngine:
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.on_awaited: Callable[[UUID], None] | None = None
         """Told of the saga when somebody begins to wait for its end, from the next life on."""
-        self.asked: dict[UUID, UUID] = {}
-        """The verbs whose answers somebody waits for, by the ids of their messages, and the sagas whose owners have to give them."""
+        self.asked: dict[AnswerWait, UUID] = {}
+        """The calls that wait for the answer to a verb, and the ids of their messages."""
         self.on_asked: Callable[[], None] = _nothing
         """Told when somebody begins to wait for such an answer."""
         self.begin_life()

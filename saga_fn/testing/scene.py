@@ -12,6 +12,7 @@ from uuid import UUID
 
 from saga_fn.core.event_kinds import Phase as CorePhase
 from saga_fn.definition import AnySaga, SagaDefinition
+from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.errors import shown
 from saga_fn.observe import AttemptSucceeded, Fact, SagaClaimed, SagaEnded, SagaParked
 from saga_fn.orchestrator import SagaOrchestrator
@@ -358,14 +359,16 @@ class Scene:
         self.open()
         self.clock.wake()
 
-    def _unanswered(self) -> bool:
-        """Whether an answer is awaited that is not there yet."""
-        return any(
-            at_once(self.store.read_answer(saga_id, verb, to_verb=True)) is None
-            and (row := self.row(saga_id)) is not None
+    def _unanswered(self) -> list[tuple[AnswerWait, SagaRecord]]:
+        """The waits for answers that are not there yet, and how their sagas stand."""
+        return [
+            (wait, row)
+            for wait, verb in self.front.engine.asked.items()
+            if not wait.is_over
+            and at_once(self.store.read_answer(wait.saga_id, verb, to_verb=True)) is None
+            and (row := self.row(wait.saga_id)) is not None
             and row.ended_at is None
-            for verb, saga_id in self.front.engine.asked.items()
-        )
+        ]
 
     async def _drive_for_an_answer(self) -> None:
         """Go on until it is there, and no further: what stands still where the test has stopped it goes on standing."""
@@ -375,13 +378,37 @@ class Scene:
             return True if self._driving or ends.awaited or not self._unanswered() else None
 
         try:
-            _ = await self._drive(goal, None, past_waits=False)
+            if await self._drive(goal, None, past_waits=False) is None:
+                await self._drive_to_the_end_of_patience(goal)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - the next one who drives the World raises it, or its end
-            self._failure = self._failure or error
+        except BaseException as error:  # noqa: BLE001 - whoever awaits an answer is to hear it, as of an end
+            self._fail_others(error)
+            return
         if ends.awaited:
             self.clock.wake()
+
+    async def _drive_to_the_end_of_patience(self, goal: Callable[[], bool | None]) -> None:
+        """Let the time pass for which a verb waits, where the saga's owner is dead and nobody may claim it: its name is paused.
+
+        A verb takes care itself of a saga without an owner.
+        """
+        owned = [wait for wait, row in self._unanswered() if row.owner is not None]
+        if not owned:
+            return
+        first = min(owned, key=lambda wait: wait.patience)
+        limit = self.clock.time.monotonic() + first.patience
+        if await self._drive(goal, limit, past_waits=False) is None:
+            self.clock.move_to(limit)
+            first.give_up()
+
+    def _fail_others(self, error: BaseException) -> None:
+        """Tell whoever awaits an end, or an answer: nobody drives the World for them any more."""
+        self._failure = self._failure or error
+        for saga_id in self.front.engine.ends.awaited:
+            self.front.engine.ends.heard(saga_id, error)
+        for wait in self.front.engine.asked:
+            wait.failure = error
 
     async def _drive_for_others(self) -> None:
         ends = self.front.engine.ends
@@ -391,9 +418,7 @@ class Scene:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whoever awaits an end is to hear it: pytest.fail() raises no Exception
-            self._failure = self._failure or error
-            for saga_id in ends.awaited:
-                ends.heard(saga_id, error)
+            self._fail_others(error)
             return
         if over is None:
             for saga_id in ends.awaited:

@@ -323,6 +323,11 @@ def test_answers_that_differ_in_what_is_known_alone_are_equal() -> None:
     steps = fanned(ALONE, 4, 0, 1).state.steps
     assert Rest(steps, rest_of(steps)) == Rest((), ())
     assert len({Rest(steps, rest_of(steps)), Rest((), ())}) == 1
+    assert Rest((), ()) != (), "it is equal to its like, and to none"
+    answer = Transition(fanned(ALONE, 4, 0, 1).state, (), (), ())
+    answers = [replace(answer, rest=rest) for rest in (None, Rest((), ()), Rest(steps, rest_of(steps)))]
+    assert all(one == other for one in answers for other in answers)
+    assert len(set(answers)) == 1, "equal answers have equal hashes"
 
 
 def test_a_deadline_and_what_is_kept_for_later_go_with_the_saga() -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
 from saga_fn import Completed, SagaBuilder, SagaDefinition, step
+from saga_fn.core.ids import PlanId
+from saga_fn.core.plan import Plan
+from saga_fn.engine.observe.of_sagas import ReadElsewhere, SagaParked, SagaSetAside
+from saga_fn.store.records import Standing
+from tests.support.observed import Observed
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
@@ -100,3 +107,45 @@ async def test_a_step_inserted_behind_a_live_saga_parks_it_and_two_versions_live
         of_the_old = [key.split(":")[1] for key in shop.keys if key.startswith(str(run.id))]
         assert of_the_old == ["reserve", "charge", "charge", "ship"]
         assert [(await one.snapshot()).version for one in (again, fresh)] == [1, 2]
+
+
+@pytest.mark.parametrize("missed", ["the plan", "the saga, too", pytest.param("for good", marks=pytest.mark.raw_rows)])
+async def test_a_saga_whose_plan_may_have_been_asked_of_another_server_is_claimed_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch, missed: str
+) -> None:
+    """As in a failover, when some connections lead to the old server still: it lacks the plan, or also the claim."""
+    shop = Shop(hold=asyncio.Event())
+    async with make(stop_timeout=BRIEFLY) as before:
+        await before.register("shop", chain(shop, "reserve", "charge", "ship")).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        kind = type(before.engine.store)
+    plan, standing = kind.plan, kind.standing
+    looks: list[str] = []
+
+    async def plan_there(store: Any, plan_id: PlanId, **given: Any) -> Plan | None:
+        looks.append("plan")
+        return None if missed == "for good" or len(looks) == 1 else await plan(store, plan_id, **given)
+
+    async def standing_there(store: Any, saga_id: UUID, seq: int) -> Standing | None:
+        looks.append("saga")
+        return None if missed == "the saga, too" and len(looks) == 2 else await standing(store, saga_id, seq)
+
+    async with make(lease=timedelta(seconds=1)) as after:
+        told = Observed(after)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(kind, "plan", plan_there)
+            elsewhere.setattr(kind, "standing", standing_there)
+            after.register("shop", chain(shop, "check", "reserve", "charge", "ship"))
+            if missed == "for good":
+                assert "was the table saga_plan emptied?" in str((await told.until(SagaSetAside)).error)
+            else:
+                assert (await told.until(SagaParked)).reason == "plan_changed"
+        assert len(told.all(ReadElsewhere)) == (missed != "for good")
+    assert (
+        looks
+        == {
+            "the plan": ["plan", "saga", "plan", "plan"],
+            "the saga, too": ["plan", "saga", "plan"],
+            "for good": ["plan", "saga", "plan"],
+        }[missed]
+    )

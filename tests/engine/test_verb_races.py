@@ -33,11 +33,16 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.effects import Refusal
+from saga_fn.core.verbs import Verb
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests import operate
+from saga_fn.engine.requests.deeds import Act, Deed
+from saga_fn.engine.requests.records import NOT_ANSWERED
 from tests.engine.interrupted import Interrupted
-from tests.support.shop import Done, Order, Shop, ShopError, make_saga
+from tests.support.crash import born, dies
+from tests.support.shop import Counted, Done, Order, Shop, ShopError, make_saga, one_step
 from tests.support.stores import Make
-from tests.support.until import SOON
+from tests.support.until import SOON, until
 
 HOUR: Final = timedelta(hours=1)
 RARELY: Final = FixedRetry(max_attempts=9, delay=HOUR)
@@ -406,3 +411,37 @@ async def test_a_saga_whose_row_is_written_while_its_process_learns_of_a_pause_b
         for each in (run, late):
             assert await each.result(SOON) == Done("ship")
         assert sorted(shop.begun) == sorted(2 * ["reserve", "charge", "ship"])
+
+
+async def test_two_calls_that_wait_for_the_answer_to_one_act_each_end_by_themselves(make: Make) -> None:
+    """As of two runners of one operation, whose lease has run out in the middle of a batch."""
+    counted = Counted(seconds=None)
+    first = await born(make(lease=LONG))
+    run = await first.register("one", one_step(counted.work)).start(Order("1"))
+    await until(lambda: len(counted.begun) == 1)
+    await dies(first)
+    async with make(lease=LONG) as second:
+        second.register("one", one_step(Counted().work))
+        act = Act(Deed(Verb.CANCEL), None, None)
+        calls = [operate.apply(second.engine, run.id, act, patience=0.2) for _ in range(2)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [getattr(each, "refusal", each) for each in outcomes] == [NOT_ANSWERED] * 2
+        assert not second.engine.asked
+
+
+async def test_a_call_that_nobody_can_be_told_of_leaves_no_wait_behind(make: Make) -> None:
+    counted = Counted(seconds=None)
+    first = await born(make(lease=LONG))
+    run = await first.register("one", one_step(counted.work)).start(Order("1"))
+    await until(lambda: len(counted.begun) == 1)
+    await dies(first)
+    async with make(lease=LONG) as second:
+        second.register("one", one_step(Counted().work))
+        second.engine.on_asked = refuse
+        with pytest.raises(ZeroDivisionError):
+            await operate.apply(second.engine, run.id, Act(Deed(Verb.CANCEL), None, None))
+        assert not second.engine.asked
+
+
+def refuse() -> None:
+    raise ZeroDivisionError

@@ -34,7 +34,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.testing import World, WorldError, processes
-from tests.support.until import until
+from tests.support.until import SOON, until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -540,6 +540,41 @@ async def test_a_verb_after_a_crash_waits_for_the_lease_by_the_clock_of_the_worl
         assert START + timedelta(seconds=15) <= world.now <= START + timedelta(seconds=20)
         if verb == "cancel":
             assert (await world.until(run)).status is SagaStatus.COMPENSATED
+
+
+async def test_a_verb_gives_up_by_the_clock_of_the_world_where_nobody_may_take_the_saga_over() -> None:
+    async with World(start=START) as world:
+        run = await world.register(shop).start(Order())
+        world.crash(reserve, at="after_commit")
+        await world.advance(timedelta(seconds=1))
+        await world.admin.pause("shop")
+        async with asyncio.timeout(SOON):
+            with pytest.raises(SagaStateError, match="did not answer within 60 s"):
+                await world.admin.cancel(run.id)
+        assert world.now == START + timedelta(seconds=61)
+        assert world.called == ("reserve",)
+        await world.admin.resume("shop")
+        assert (await world.until(run)).status is SagaStatus.COMPENSATED, "the request stands"
+
+
+async def test_whoever_awaits_the_answer_to_a_verb_hears_of_a_call_that_never_returns() -> None:
+    async def hangs(order: Order) -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await given_up.wait()
+        return "at last"
+
+    given_up = asyncio.Event()
+    async with World(start=START, patience=timedelta(milliseconds=50)) as world:
+        orders = world.register(shop)
+        run = await orders.start(Order())
+        world.crash(reserve, at="after_commit")
+        await world.advance(timedelta(seconds=1))
+        world.fake(reserve, hangs)
+        await orders.start(Order("2"))
+        async with asyncio.timeout(SOON):
+            with pytest.raises(WorldError, match=r"reserve was called 0.05 seconds ago"):
+                await world.admin.cancel(run.id)
+        given_up.set()
 
 
 async def test_a_crash_takes_a_lease_to_be_noticed() -> None:

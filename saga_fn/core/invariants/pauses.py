@@ -110,9 +110,8 @@ def _is_known(edge: Edge, was: StepState | None, now: _Awaits) -> bool:
     if _awaits(was) and now.set_at == was.set_at and _awaited(was) == _awaited(now):
         return True
     is_held_up = type(edge.event) is ResumeRequested or edge.before.begins_at > 0
-    is_again = type(was) is Retrying and isinstance(
-        now, Waiting | Sleeping
-    )  # a person has had it begun again, in a pause
+    # A person has had it begun again, in a pause.
+    is_again = type(was) is Retrying and isinstance(now, Waiting | Sleeping)
     begins = is_held_up and (was is None or type(was) is Rewound or is_again)
     if type(edge.event) in _OF_PAUSES and not begins:
         return _awaits(was) and now.set_at == was.set_at

@@ -6,9 +6,11 @@ state and its journal stay as they are, for a person to look at, and no worker c
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from saga_fn.core.flaws import misfit_in
+from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, ended_as
 from saga_fn.core.state import ParkReason, SagaState
@@ -19,6 +21,9 @@ from saga_fn.printable import name_of_type
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import decode_state
+
+_FIRST: Final = 1
+"""The number of the journal entry that every saga has."""
 
 
 def usable_state(plan: Plan | None, data: bytes, rev: int, *, ended: SagaStatus | None) -> SagaState:
@@ -58,13 +63,25 @@ def missing_entry(error: KeyError) -> StoredDataError:
     return StoredDataError("journal entry", f"one that the state names is not there: {error.args[-1:]}")
 
 
-async def read_elsewhere(store: Store, saga_id: UUID, token: UUID, missing: int) -> bool:
-    """Whether the entry was missing because another server was asked for it than for the saga, as in a failover.
+async def entry_may_be_there(store: Store, saga_id: UUID, token: UUID, seq: int) -> bool:
+    """Whether the journal entry that was not found may be there: as in a failover, when another server was asked for the saga.
 
     It is missing for good only where one snapshot has the claim, and lacks the entry.
     """
     try:
-        found = await store.standing(saga_id, missing)
+        found = await store.standing(saga_id, seq)
     except StoreError:
         return True
     return found is None or found.token != token or found.writer is not None
+
+
+async def plan_may_be_there(store: Store, saga_id: UUID, token: UUID, plan: PlanId) -> bool:
+    """The same of a plan that was not found.
+
+    It is missing for good only where a server has the claim, and the plan is not found a second time.
+    """
+    try:
+        found = await store.standing(saga_id, _FIRST)
+        return found is None or found.token != token or await store.plan(plan) is not None
+    except StoreError:
+        return True

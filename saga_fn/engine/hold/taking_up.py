@@ -22,7 +22,7 @@ from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.message import judge
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, read_elsewhere, set_aside
+from saga_fn.engine.drive.set_aside import concerns_one, entry_may_be_there, missing_entry, plan_may_be_there, set_aside
 from saga_fn.engine.hold.kept_definitions import KeptDefinitions
 from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
@@ -120,16 +120,19 @@ class TakingUp:
     async def _not_driven(
         self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], error: Exception
     ) -> None:
-        """Park the saga; or leave it for a lease, if its journal was read from another server than its row."""
+        """Park the saga; or leave it for a lease, if its journal may have been read from another server than its row."""
         missing = next((seq for seq in entries_needed(state) if (claim.id, seq) not in recorded), None)
-        if missing is not None and await read_elsewhere(self._store, claim.id, claim.token, missing):
-            self._observers.tell(ReadElsewhere(claim.id))
-            with contextlib.suppress(StoreError):  # then its lease runs out
-                held = {claim.id: claim.token}
-                await self._store.release(shard_of(claim.id, self._store.shards), held, pause=self._options.lease)
+        if missing is not None and await entry_may_be_there(self._store, claim.id, claim.token, missing):
+            await self._leave_for_a_lease(claim)
             return
         fault = missing_entry(error) if isinstance(error, KeyError) else error
         await set_aside(self._store, self._observers, claim.id, claim.token, fault)
+
+    async def _leave_for_a_lease(self, claim: ClaimedSaga) -> None:
+        self._observers.tell(ReadElsewhere(claim.id))
+        with contextlib.suppress(StoreError):  # then its lease runs out
+            held = {claim.id: claim.token}
+            await self._store.release(shard_of(claim.id, self._store.shards), held, pause=self._options.lease)
 
     async def _recorded(
         self, shard: int, group: Sequence[tuple[ClaimedSaga, SagaState]]
@@ -210,7 +213,8 @@ class TakingUp:
     async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:
         """The events of a claim: that the saga was resumed, and if its plan is another one now, that too.
 
-        None if the saga was handed back instead: its state fits the plan of another process, or may do so.
+        None if the saga was handed back instead: its state fits the plan of another process, or may do so; or that plan
+        may have been asked of another server.
         """
         resumed = first_events(claim.now, takeover=claim.takeover, isolated=False)
         if claim.plan == saga.plan.id and not parked_by_plan(state):
@@ -227,6 +231,9 @@ class TakingUp:
             return None
         old = await self._store.plan(claim.plan)
         if old is None:
+            if await plan_may_be_there(self._store, claim.id, claim.token, claim.plan):
+                await self._leave_for_a_lease(claim)
+                return None
             raise StoredDataError("plan", "it is not there; was the table saga_plan emptied?")
         saga.plan = old
         fault = misfit_of(decision.failure(), saga.registered)

@@ -423,13 +423,16 @@ class SagaNotSetAside(FactBase, frozen=True):
 
 
 class ReadElsewhere(FactBase, frozen=True):
-    """The saga's journal was read from another server than its row, as in a failover: it is claimed again after a lease."""
+    """The saga could not be read together with its journal or its plan: it is claimed again after a lease.
+
+    As in a failover, when some connections lead to the old server still.
+    """
 
     saga_id: UUID
 
     @override
     def _line(self) -> Line:
-        text = "saga %s and its journal were read from different servers; it is claimed again later"
+        text = "saga %s could not be read together with its journal or its plan; it is claimed again later"
         return Line(logging.WARNING, text, (self.saga_id,), only_id(self.saga_id))
 
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 
-from saga_fn import steady
 from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
@@ -23,6 +22,7 @@ from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.core.verbs import Verb
+from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
@@ -201,10 +201,10 @@ async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float 
 
 async def ask_of(engine: SagaEngine, saga_id: UUID, act: Act | Moving, patience: float) -> None:
     """Have an act folded, whoever owns the saga; raises as `apply`."""
-    give_up = steady.now() + patience
-    while steady.now() < give_up:
+    wait = AnswerWait(saga_id, patience)
+    while wait.goes_on():
         row = await read_row(engine, saga_id)
-        if await _applied(engine, row, act, give_up):
+        if await _applied(engine, row, act, wait):
             return
         await asyncio.sleep(_SHORTLY)
     raise SagaStateError(
@@ -215,7 +215,7 @@ async def ask_of(engine: SagaEngine, saga_id: UUID, act: Act | Moving, patience:
     )
 
 
-async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, give_up: float) -> bool:
+async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, wait: AnswerWait) -> bool:
     """Whether the verb was applied to the saga as it was read; False if that is another by now."""
     make: Callable[[UnownedSaga], Incoming] = act.incoming
     stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
@@ -224,7 +224,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, give_
     item = make(await read_unowned(engine, row))
     by_force = is_by_force(item.event)
     if row.leased and not by_force:
-        return await _by_message(engine, row.id, msgspec.structs.replace(message_of(item), id=act.id), give_up)
+        return await _by_message(engine, msgspec.structs.replace(message_of(item), id=act.id), wait)
     try:
         done = await change(engine, row, make, by_force=by_force, writer=act.id)
     except RowRejectedError as error:
@@ -365,23 +365,24 @@ async def read_row(engine: SagaEngine, saga_id: UUID, connection: CallerConnecti
     return row
 
 
-async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, give_up: float) -> bool:
+async def _by_message(engine: SagaEngine, message: InboxMessage, wait: AnswerWait) -> bool:
     """Leave a message and wait for its answer. False if the saga ended meanwhile: then look again."""
-    if await engine.store.send(saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
+    if await engine.store.send(wait.saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
         return False
-    engine.notify_processes(saga_id)
-    engine.asked[message.id] = saga_id
-    engine.on_asked()
+    engine.notify_processes(wait.saga_id)
+    engine.asked[wait] = message.id
     try:
-        return await _answered(engine, saga_id, message, give_up)
+        engine.on_asked()
+        return await _answered(engine, message, wait)
     finally:
-        del engine.asked[message.id]
+        del engine.asked[wait]
 
 
-async def _answered(engine: SagaEngine, saga_id: UUID, message: InboxMessage, give_up: float) -> bool:
+async def _answered(engine: SagaEngine, message: InboxMessage, wait: AnswerWait) -> bool:
+    saga_id = wait.saga_id
     backoff = Backoff(0.005, 0.25)
     is_left = False
-    while steady.now() < give_up:
+    while wait.goes_on():
         answer = await engine.store.read_answer(saga_id, message.id, to_verb=True)
         if answer == Answer.APPLIED:
             return True
