@@ -206,7 +206,7 @@ async def test_a_step_that_ends_nothing_is_repeated_however_long_the_server_was_
                 if how == "a prepared case":
                     prepared = await ctx.connection.prepare("SELECT CASE WHEN true THEN 1 END")
                     assert await prepared.fetchval() == 1
-                wire.lose("answer", b"/* mine */")
+                wire.lose("request", b"/* mine */")
                 try:
                     await ctx.connection.execute(statement)
                 finally:
