@@ -43,6 +43,8 @@ class LentConnection(PoolConnectionProxy):
         """Whether such a statement was sent, and has not been answered."""
         self.may_have_rolled_back = False
         """Whether a statement was sent that may roll the transaction back, or one that was in none."""
+        self._task: asyncio.Task[object] | None = asyncio.current_task()
+        """The step's own."""
         self.is_retyped = False
         """Whether the way in which it writes or reads a type was changed."""
         self.cut_by: BaseException | None = None
@@ -107,8 +109,14 @@ class LentConnection(PoolConnectionProxy):
         except asyncpg.PostgresError as error:
             self.is_in_doubt = before or (self.is_in_doubt and not is_answered(error))
             raise
-        except (TimeoutError, asyncio.CancelledError) as error:
+        except TimeoutError as error:
             self.cut_by = error
+            raise
+        except asyncio.CancelledError as error:
+            if (
+                asyncio.current_task() is self._task
+            ):  # a task beside it may call another system, which the limit cuts short too
+                self.cut_by = error
             raise
         self.is_in_doubt = before
         return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -30,6 +31,8 @@ from tests.support.until import SOON, suspended
 from tests.support.wire import wired
 
 TWICE = FixedRetry(max_attempts=2)
+wait_for_waits_itself = sys.version_info >= (3, 12)
+"""Whether `asyncio.wait_for` awaits in the task that calls it. Before, it begins another."""
 STANDS = "INSERT INTO shop.entry VALUES ('stands')"
 
 
@@ -302,7 +305,9 @@ async def test_a_step_that_goes_on_though_it_was_cut_short_keeps_no_connection(
     assert await lines(rows) == ["stands"]
 
 
-@pytest.mark.parametrize("how", ["its timeout=", "wait_for", "asyncio.timeout", "the pool's"])
+@pytest.mark.parametrize(
+    "how", ["its timeout=", *(["wait_for"] if wait_for_waits_itself else []), "asyncio.timeout", "the pool's"]
+)
 async def test_a_time_limit_of_a_statement_is_no_doubt(
     how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -405,6 +410,29 @@ async def test_another_system_that_does_not_answer_leaves_its_outcome_open_whate
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
     assert asked == 1
+
+
+@pytest.mark.parametrize("how", ["gather", *([] if wait_for_waits_itself else ["wait_for"])])
+async def test_a_time_limit_of_a_task_beside_the_steps_own_leaves_its_outcome_open(
+    how: str, dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    calls, slow = 0, "SELECT pg_sleep(3600)"
+
+    @step(transactional=True, unknown_retry_policy=TWICE)
+    async def both(inp: Order, ctx: TransactionalContext) -> Done:
+        nonlocal calls
+        calls += 1
+        if how == "gather":
+            async with asyncio.timeout(0.1):
+                await asyncio.gather(ctx.connection.fetch(slow), asyncio.Event().wait())
+        await asyncio.wait_for(ctx.connection.fetch(slow), 0.1)
+        return Done("both")
+
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register("shop", of(both)).start(Order("o1"))
+        await suspended(run)
+        assert (await run.snapshot()).parked == "outcome_unknown"
+    assert calls == 1
 
 
 @pytest.mark.parametrize("how", ["a conflict", "a deadlock", "a statement that was forgotten"])
