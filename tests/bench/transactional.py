@@ -99,7 +99,7 @@ async def run(server: EmbeddedPostgres, report: Report, *, rounds: int) -> None:
 
 
 async def _rows_of(pool: asyncpg.Pool[asyncpg.Record], saga: UUID) -> _Rows:
-    """What a commit in the middle of this saga has written."""
+    """The row and the event that a commit in the middle of this saga has written."""
     found = await pool.fetchrow(
         """SELECT s.plan, s.state, j.event, j.payload
         FROM saga_fn.saga AS s JOIN saga_fn.saga_journal AS j ON j.saga_id = s.id
