@@ -470,15 +470,20 @@ WINDOWS = [(PostgresSentEvents, "claim"), (PostgresStore, "send"), (PostgresSent
 async def test_a_saga_that_is_given_up_at_that_moment_misses_no_event(
     any_dsn: str, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
 ) -> None:
-    """Its owner is another process, and begins to wait before each statement with which this one hands the event over."""
+    """Its owner is another process, and lets go of it before each statement with which this one hands the event over."""
     connection = await connect()
     gate = asyncio.Event()
-    async with running(any_dsn, Shop(hold=gate)) as (_, sagas), running(any_dsn, concurrency=0) as (sender, _):
+    shop = Shop(hold=gate, held="reserve")
+    async with running(any_dsn, shop) as (_, sagas), running(any_dsn, concurrency=0) as (sender, _):
         run = await sagas.start(Order("1"))
+        await until(lambda: shop.begun == ["reserve"])
 
         async def given_up() -> None:
             gate.set()
-            await suspended(run)
+            if name == "remove":  # it has the event already, and does not wait
+                await run.result(SOON)
+            else:
+                await suspended(run)
 
         at = At(monkeypatch, kind, name, given_up)
         async with connection.transaction():

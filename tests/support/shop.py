@@ -37,12 +37,16 @@ class ShopError(Exception):
 
 @attrs.define
 class Shop:
-    """What the steps did, and how they shall behave. `fails` says how often a step raises before it succeeds."""
+    """What the steps did, and how they shall behave. `fails` says how often a step raises before it succeeds.
+
+    The step `held` waits for `hold` whenever it runs.
+    """
 
     done: list[str] = attrs.field(factory=list)
     keys: list[str] = attrs.field(factory=list)
     fails: dict[str, int] = attrs.field(factory=dict)
     hold: asyncio.Event | None = None
+    held: str = "charge"
     returns: Callable[[str], object] = Done
 
     async def _do(self, what: str, key: str) -> Done:
@@ -50,7 +54,7 @@ class Shop:
         if self.fails.get(what, 0) > 0:
             self.fails[what] -= 1
             raise ShopError(f"{what} failed")
-        if what == "charge" and self.hold is not None:
+        if what == self.held and self.hold is not None:
             await self.hold.wait()
         self.done.append(what)
         return cast("Done", self.returns(what))  # a wrong type is what some tests want
