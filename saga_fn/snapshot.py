@@ -177,6 +177,29 @@ class SagaPage(msgspec.Struct, frozen=True):
     """The sagas, in the order of the list."""
     next: str | None
     """The `after=` of the next page of the same filter; None if this page is the last."""
+    pauses: tuple[Pause, ...] = ()
+    """The pauses of everything and of the names that the filter asks for, the oldest first. Nothing of their sagas begins.
+
+    A pause of a saga by itself is not among them: its row has it in `waits`.
+    """
+
+    def holding(self, row: SagaRow) -> tuple[Pause, ...]:
+        """Tell which of `pauses` hold a saga of this page.
+
+        Args:
+            row: The saga.
+
+        Returns:
+            Those of its name and of everything. One that has ended is held by none.
+
+        Example::
+
+            page = await admin.list(SagaFilter(active=True))
+            held = [row.id for row in page.rows if page.holding(row)]
+        """
+        if row.ended_at is not None:
+            return ()
+        return tuple(pause for pause in self.pauses if pause.saga_name in (None, row.saga_name))
 
 
 class SagasOfKey(msgspec.Struct, frozen=True):

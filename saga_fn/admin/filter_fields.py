@@ -42,7 +42,7 @@ FILTER_FIELDS: Final = (
     TextField(
         "waits",
         FieldKind.CHOICES,
-        "Why they wait; of several with commas between, for all of them at once.",
+        "Why they wait; of several with commas between, for all of them at once. paused: those that are paused by themselves.",
         choices=tuple(_WAITS),
     ),
     TextField("parked", FieldKind.CHOICE, "Parked for this reason.", choices=tuple(ParkReason)),

@@ -12,6 +12,7 @@ from saga_fn.arguments import check_target, check_whole
 from saga_fn.codec.searchable import all_of
 from saga_fn.definition import HasValue
 from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.views.pauses import pause_of
 from saga_fn.engine.views.snapshots import admin_snapshot_of, values_in
 from saga_fn.errors import PayloadError, shown
 from saga_fn.listing import MOST_ROWS, SagaFilter, cursor_of, listing_of
@@ -73,7 +74,7 @@ class AdminLists(AdminBase):
                 sagas that have ended, and for a business key. Default: False.
 
         Returns:
-            The page.
+            The page, with the pauses that hold its sagas.
 
         Raises:
             PayloadError: An argument is not what it has to be, no index serves the filter, or `after` is of another filter.
@@ -87,8 +88,12 @@ class AdminLists(AdminBase):
         check_whole("limit", limit, least=1, most=MOST_ROWS)
         page = await self._page(wanted, after=after, limit=limit, oldest_first=oldest_first)
         texts = await self._engine.store.lists.attributes([row.id for row in page.rows]) if page.rows else {}
+        name = None if wanted is None else wanted.saga_name
+        pauses = [pause_of(each) for each in await self._engine.store.pauses.read() if name is None or each.holds(name)]
         return msgspec.structs.replace(
-            page, rows=tuple(msgspec.structs.replace(row, attributes=values_in(texts[row.id])) for row in page.rows)
+            page,
+            rows=tuple(msgspec.structs.replace(row, attributes=values_in(texts[row.id])) for row in page.rows),
+            pauses=tuple(pauses),
         )
 
     async def list_all(

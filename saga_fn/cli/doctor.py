@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Final
@@ -15,10 +15,11 @@ from saga_fn.cli.answers import Answer, Part, Table, lines
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.place import dsn_of, opened, orchestrator_of, place_in_words, schema_of
 from saga_fn.cli.session import Given
-from saga_fn.cli.spelling import in_commands
+from saga_fn.cli.spelling import IN_COMMANDS, in_commands
+from saga_fn.cli.texts import pause_in_words
 from saga_fn.engine.health import CLOCKS_AGREE
 from saga_fn.errors import SchemaMissingError
-from saga_fn.snapshot import Attention, AttentionKind
+from saga_fn.snapshot import Attention, AttentionKind, Pause
 from saga_fn.store.examination import Examination, examine
 from saga_fn.store.rights import RoleKind, named, needs
 
@@ -59,8 +60,9 @@ async def doctor(*, session: Given) -> Answer:
     checks = list(checks_of(seen, schema=schema, where=place_in_words(dsn)))
     if seen.schema_error is None and not seen.lacking.intersection(needs(RoleKind.VIEWER)):
         async with opened(settings) as place:
-            health = await place.orchestrator.health()
+            health, pauses = await place.orchestrator.health(), await place.admin.pauses()
         checks += findings_of(health.attention, health.problems)
+        checks += pauses_of(pauses, health.attention)
     is_wrong = any(each.verdict is Verdict.WRONG for each in checks)
     return Answer(checks, parts_of(checks), ExitCode.FOUND if is_wrong else ExitCode.DONE)
 
@@ -201,6 +203,14 @@ def in_bytes(number: int) -> str:
             return f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def pauses_of(pauses: Iterable[Pause], attention: Iterable[Attention]) -> Iterator[Check]:
+    """The pauses of names and of everything that are no finding yet, because they have not lasted for an hour."""
+    named = {each.saga_name for each in attention if each.kind is AttentionKind.PAUSED and not each.sagas}
+    for pause in pauses:
+        if pause.saga_name not in named:
+            yield Check(AttentionKind.PAUSED.value, Verdict.NOTE, pause_in_words(pause), IN_COMMANDS.resume(pause))
 
 
 MENDS: Final[Mapping[AttentionKind, str]] = {

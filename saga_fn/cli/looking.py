@@ -19,13 +19,13 @@ from saga_fn.cli.options import Texts
 from saga_fn.cli.place import Place, orchestrator_of
 from saga_fn.cli.session import Given, Session, flag
 from saga_fn.cli.spelling import IN_COMMANDS
-from saga_fn.cli.texts import of_rows, of_saga, of_stats, saga_without
+from saga_fn.cli.texts import of_page, of_rows, of_saga, of_stats, saga_without
 from saga_fn.definition import AnySaga
 from saga_fn.diagram import timeline as draw_timeline
 from saga_fn.errors import SagaNotFoundError, shown
 from saga_fn.explanation import Explanation, lines_of
 from saga_fn.listing import MOST_ROWS, SagaFilter
-from saga_fn.snapshot import HistoryEntry, SagaCount, SagaRow
+from saga_fn.snapshot import HistoryEntry, SagaCount
 
 _NEEDS_APP: Final = (
     "The definition is not known here: a verb that gives a value needs it, by --app module:orchestrator."
@@ -55,24 +55,24 @@ async def list_sagas(
             await _write_all(place, chosen, oldest_first=oldest_first, session=session)
             return None
         page = await place.admin.list(chosen, limit=limit, after=after, oldest_first=oldest_first)
-    if not page.rows:
-        return Answer(page, (lines("No saga is found."),))
     more = () if page.next is None else (lines(f"There are more: --after {page.next}"),)
-    return Answer(page, (of_rows(page.rows), *more))
+    return Answer(page, (*of_page(page), *more))
 
 
 async def _write_all(place: Place, chosen: SagaFilter, *, oldest_first: bool, session: Given) -> None:
-    found: list[SagaRow] = []
-    async for row in place.admin.list_all(chosen, oldest_first=oldest_first):
+    after: str | None = None
+    while True:
+        page = await place.admin.list(chosen, limit=MOST_ROWS, after=after, oldest_first=oldest_first)
         if session.output.as_json:
-            session.output.write(json_of(row))
-            continue
-        found.append(row)
-        if len(found) == MOST_ROWS:  # as much as is laid out at a time
-            session.output.parts((of_rows(found),))
-            found.clear()
-    if found:
-        session.output.parts((of_rows(found),))
+            for row in page.rows:
+                session.output.write(json_of(row))
+        elif page.next is None:
+            session.output.parts(of_page(page))
+        else:
+            session.output.parts((of_rows(page),))
+        after = page.next
+        if after is None:
+            return
 
 
 async def show(

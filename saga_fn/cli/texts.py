@@ -20,6 +20,7 @@ from saga_fn.snapshot import (
     Pruned,
     SagaAdminSnapshot,
     SagaCount,
+    SagaPage,
     SagaRow,
     StepSnapshot,
     UnsentMessage,
@@ -30,14 +31,23 @@ _ID: Final = "saga"
 _ROW: Final = (_ID, "name", "v", "status", "why", "step", "error", "key", "started", "changed")
 
 
-def of_rows(rows: Iterable[SagaRow]) -> Table:
-    """Sagas as a list has them."""
-    return Table(_ROW, tuple(_row(each) for each in rows))
+def of_page(page: SagaPage) -> tuple[Part, ...]:
+    """Sagas as a list has them, and the pauses that hold some of them."""
+    table = of_rows(page) if page.rows else lines("No saga is found.")
+    if not page.pauses:
+        return (table,)
+    return (table, lines(*(f"Paused: {pause_in_words(each)}." for each in page.pauses)))
 
 
-def _row(row: SagaRow) -> tuple[str, ...]:
-    why = ", ".join(filter(None, (row.parked, "paused" if row.parked and WaitReason.PAUSED in row.waits else "")))
-    why = why or text_of(row.waits)
+def of_rows(page: SagaPage) -> Table:
+    """The rows of a page."""
+    return Table(_ROW, tuple(_row(each, is_held=bool(page.holding(each))) for each in page.rows))
+
+
+def _row(row: SagaRow, *, is_held: bool) -> tuple[str, ...]:
+    is_paused = is_held or WaitReason.PAUSED in row.waits
+    waits = row.parked or text_of(row.waits & ~WaitReason.PAUSED)
+    why = ", ".join(filter(None, (waits, "paused" if is_paused else "")))
     texts = (row.id, row.saga_name, row.version, row.status, why, row.problem_step, row.last_error, row.aggregation_id)
     return (*map(text_of, texts), text_of(row.created_at), text_of(row.updated_at))
 
@@ -56,7 +66,7 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
                 ("at step", saga.current_step_id),
                 ("last error", saga.last_error),
                 ("unreadable", saga.unreadable),
-                ("paused since", saga.paused_since),
+                ("paused", "; ".join(map(pause_in_words, saga.pauses)) or None),
                 ("acknowledged", saga.acknowledged or None),
                 ("begins at", saga.begins_at),
                 ("rolls back at", saga.rolls_back_at),
@@ -156,17 +166,17 @@ def of_bulk(told: BulkPreview, named: str, *, where: str) -> tuple[Part, ...]:
             ("sagas", told.sagas),
             ("would accept it", None if looked_at is None else f"{told.accepted:,} {looked_at}"),
             ("would refuse it", refusals or None),
-            ("paused", "; ".join(map(_paused, told.pauses)) or None),
+            ("paused", "; ".join(map(pause_in_words, told.pauses)) or None),
         ),
     )
     return (found, Table((_ID, "name", "status", "answer"), samples, "Some of them")) if samples else (found,)
 
 
-def _paused(pause: Pause) -> str:
+def pause_in_words(pause: Pause) -> str:
     """A pause that holds what a verb lets begin."""
     by = "" if pause.actor is None else f" by {pause.actor}"
     why = "" if pause.reason is None else f": {pause.reason}"
-    whose = "everything" if pause.saga_name is None else pause.saga_name
+    whose = "everything" if pause.saga_name is None else pause.saga_name if pause.saga_id is None else "this saga"
     return f"{whose}, since {text_of(pause.since)}{by}{why}; nothing begins before that pause ends"
 
 
@@ -239,8 +249,20 @@ def of_attention(findings: Iterable[Attention], problems: Iterable[str] = ()) ->
 
 
 _STATS: Final[tuple[str, ...]] = (
-    *("name", "v", "running", "undoing", "retrying", "sleeping", "waiting", "parked", "paused", "failed", "overdue"),
-    *("oldest due", "processes", "ended in the last hour", ""),
+    *(
+        "name",
+        "v",
+        "running",
+        "undoing",
+        "retrying",
+        "sleeping",
+        "waiting",
+        "parked",
+        "paused alone",
+        "failed",
+        "overdue",
+    ),
+    *("oldest due", "processes", "ended in the last hour", "state"),
 )
 
 

@@ -24,7 +24,7 @@ from saga_fn.cli.place import Place
 from saga_fn.cli.session import Given, Session
 from saga_fn.cli.texts import entry_data, entry_line, of_attention, of_operations, of_pauses, of_rows
 from saga_fn.listing import MOST_ROWS, SagaFilter
-from saga_fn.snapshot import Attention, Operation, OperationState, Pause, SagaCount, SagaRow
+from saga_fn.snapshot import Attention, Operation, OperationState, Pause, SagaCount, SagaPage, SagaRow
 
 _ROWS = 10
 
@@ -122,4 +122,4 @@ def _parts(place: Place, seen: Seen) -> tuple[Part, ...]:
         parts += of_pauses(seen.pauses, seen.alone)
     if seen.operations:
         parts.append(of_operations(seen.operations))
-    return (*parts, of_rows(seen.newest))
+    return (*parts, of_rows(SagaPage(seen.newest, None, seen.pauses)))

@@ -188,7 +188,9 @@ class SagaEngine:
             lambda shard, asked: self.store.fates(shard, asked)  # noqa: PLW0108 - as above
         )
         """The looks for the answers to events, by their sagas and ids, where others give them."""
-        self.pauses: Pauses = Pauses(self.store, self.held, lease=self.options.lease.total_seconds())
+        self.pauses: Pauses = Pauses(
+            self.store, self.registry, self.held, self.observers, lease=self.options.lease.total_seconds()
+        )
         """The names that are paused."""
         self._leases = LeaseKeeper(
             self.store,

@@ -203,9 +203,9 @@ async def test_a_refusal_of_one_of_many_is_told(cli: Cli, seeded: Seeded) -> Non
 
 async def test_one_saga_is_paused_and_resumed(cli: Cli, seeded: Seeded) -> None:
     assert (await cli("pause-saga", seeded.retrying, "--yes", "--dsn", seeded.dsn)).code == 0
-    assert "paused since" in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
+    assert "this saga, since" in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
     assert (await cli("resume-saga", seeded.retrying, "--yes", "--dsn", seeded.dsn)).code == 0
-    assert "paused since" not in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
+    assert "this saga, since" not in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
 
 
 async def test_a_filter_that_finds_all_has_to_be_meant(cli: Cli, dsn: str) -> None:
@@ -320,6 +320,38 @@ async def test_the_end_of_a_pause_moves_timers_where_that_is_asked(cli: Cli, see
         await cli("pause", whose, "--yes", "--dsn", seeded.dsn)
         assert (await cli("resume", whose, "--extend", "--yes", "--dsn", seeded.dsn)).code == 0
         assert before < (before := await wakes_at())
+
+
+async def test_each_look_at_a_saga_says_that_its_name_is_paused(cli: Cli, seeded: Seeded) -> None:
+    seen = await cli("list", "--dsn", seeded.dsn)
+    assert "aused" not in seen.out
+    await cli("pause", "billing", "--reason", "OPS-12", "--by", "ann", "--yes", "--dsn", seeded.dsn)
+    told = " by ann: OPS-12; nothing begins before that pause ends"
+    seen = await cli("list", "--dsn", seeded.dsn)
+    rows = {
+        each: line for line in seen.out.splitlines() for each in (seeded.retrying, seeded.ended) if str(each) in line
+    }
+    assert "retry, paused " in rows[seeded.retrying]
+    assert "paused" not in rows[seeded.ended], "nothing holds what has ended"
+    assert f"{told}." in seen.out
+    of_its_own = await cli("list", "--waits", "paused", "--dsn", seeded.dsn)
+    assert "No saga is found." in of_its_own.out, "that finds those that are paused by themselves"
+    assert f"{told}." in of_its_own.out
+    assert f"{told}." in (await cli("list", "--all", "--dsn", seeded.dsn)).out
+    assert "aused" not in (await cli("list", "--name", "shipping", "--dsn", seeded.dsn)).out
+    assert [each["saga_name"] for each in (await cli("list", "--json", "--dsn", seeded.dsn)).data["pauses"]] == [
+        "billing"
+    ]
+    assert told in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
+    assert "aused" not in (await cli("show", seeded.ended, "--dsn", seeded.dsn)).out.split("Journal")[0]
+    mend = "paused: saga-fn resume billing"
+    assert mend in (await cli("doctor", "--dsn", seeded.dsn)).out
+    [*_, row] = [
+        line for line in (await cli("stats", "--dsn", seeded.dsn)).out.splitlines() if line.startswith("billing")
+    ]
+    assert row.endswith(" paused")
+    await cli("resume", "billing", "--yes", "--dsn", seeded.dsn)
+    assert mend not in (await cli("doctor", "--dsn", seeded.dsn)).out
 
 
 async def test_a_preview_of_many_says_that_they_are_paused(cli: Cli, seeded: Seeded) -> None:

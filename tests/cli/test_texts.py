@@ -26,7 +26,7 @@ from saga_fn import (
 from saga_fn.cli import texts
 from saga_fn.cli.answers import Part
 from saga_fn.cli.layout import laid_out
-from saga_fn.snapshot import BulkSample, HistoryEntry, HistoryStatus
+from saga_fn.snapshot import BulkSample, HistoryEntry, HistoryStatus, SagaPage
 from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
 from tests.cli.conftest import Seeded
 from tests.cli.shop_app import ESCAPES
@@ -110,12 +110,34 @@ HEADS = (
 )
 CASES: list[tuple[tuple[Part, ...], list[str]]] = [
     (
-        (texts.of_rows([ROW]),),
+        texts.of_page(SagaPage((ROW,), None)),
         [
             HEADS,
             f"{ID}  shipping  2  SUSPENDED  past_pivot  print_label  KeyError  order-7  2026-11-29 12:00:00  2026-11-29 13:00:00",
         ],
     ),
+    (
+        texts.of_page(
+            SagaPage((ROW,), "next", (Pause("shipping", NOON, "ann", "OPS-12"), Pause("other", NOON, None, None)))
+        ),
+        [
+            HEADS.replace("why     ", "why             "),
+            (
+                f"{ID}  shipping  2  SUSPENDED  past_pivot, paused  print_label  KeyError  order-7  2026-11-29 12:00:00  "
+                "2026-11-29 13:00:00"
+            ),
+            "Paused: shipping, since 2026-11-29 12:00:00 by ann: OPS-12; nothing begins before that pause ends.",
+            "Paused: other, since 2026-11-29 12:00:00; nothing begins before that pause ends.",
+        ],
+    ),
+    (
+        texts.of_page(SagaPage((), None, (Pause(None, NOON, None, None),))),
+        [
+            "No saga is found.",
+            "Paused: everything, since 2026-11-29 12:00:00; nothing begins before that pause ends.",
+        ],
+    ),
+    (texts.of_page(SagaPage((), None)), ["No saga is found."]),
     (
         texts.of_operation(OPERATION),
         [
@@ -191,11 +213,11 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         texts.of_stats(SagaStats(NOON, (STATS,)), [WorkingProcess(ID, "host", NOON, (("shipping", 2),))]),
         [
             (
-                "name      v  running  undoing  retrying  sleeping  waiting  parked  paused  failed  overdue  "
-                "oldest due           processes  ended in the last hour"
+                "name      v  running  undoing  retrying  sleeping  waiting  parked  paused alone  failed  overdue  "
+                "oldest due           processes  ended in the last hour   state"
             ),
             (
-                "shipping  2  10,000+  0        0         0         0        3       2       0       1        "
+                "shipping  2  10,000+  0        0         0         0        3       2             0       1        "
                 "2026-11-29 12:00:00  0          12+ COMPLETED, 1 FAILED  unowned"
             ),
             "",

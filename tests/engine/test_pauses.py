@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from datetime import timedelta
 
 import pytest
@@ -72,6 +74,52 @@ async def test_a_preview_of_many_names_the_pauses_that_hold_them(make: Make) -> 
             for wanted in (SagaFilter(saga_name="other"), SagaFilter())
         ]
         assert found == [[None], ["shop", None]]
+
+
+async def test_a_page_of_a_list_has_the_pauses_that_hold_its_sagas(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        shop = orchestrator.register("shop", make_saga(Shop()))
+        other = orchestrator.register("other", make_saga(Shop()))
+        aborted = await other.start(Order("1"))
+        await admin.abort(aborted.id)
+        await other.start(Order("2"))
+        await shop.start(Order("3"))
+        await admin.pause("other")
+        page = await admin.list()
+        assert [each.saga_name for each in page.pauses] == ["other"]
+        held = {(row.saga_name, row.status.is_terminal): bool(page.holding(row)) for row in page.rows}
+        assert held == {("other", True): False, ("other", False): True, ("shop", False): False}
+        assert (await admin.list(SagaFilter(saga_name="shop"))).pauses == ()
+        await admin.pause_all()
+        page = await admin.list(SagaFilter(saga_name="shop"))
+        assert [[each.saga_name for each in page.holding(row)] for row in page.rows] == [[None]]
+        assert [each.saga_name for each in (await admin.list(SagaFilter(saga_name="nobody"))).pauses] == [None]
+
+
+async def test_a_process_says_once_that_what_it_works_on_is_paused_and_that_it_is_no_more(
+    memory: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "saga_fn.process")
+    orchestrator = SagaOrchestrator(memory)
+    orchestrator.register("shop", make_saga(Shop()))
+    admin = SagaAdmin(orchestrator, actor="ann@shop")
+    for _ in range(2):
+        await admin.pause("shop", reason="a secret")
+    await admin.pause("nobody")
+    await admin.pause_all()
+    await admin.resume("shop")
+    await admin.pause("shop")
+    await admin.resume_all()
+    lines = [re.sub(r"since \S+ \S+ UTC", "since then", each.getMessage()) for each in caplog.records]
+    begins = " are paused since then, by ann@shop: nothing of them begins before the end of that pause"
+    assert lines == [
+        f"the sagas named 'shop'{begins}",
+        f"all sagas{begins}",
+        "the pause of the sagas named 'shop' has ended",
+        f"the sagas named 'shop'{begins}",
+        "the pause of all sagas has ended",
+    ]
 
 
 async def test_what_runs_comes_to_its_end_and_nothing_follows_in_another_process(make: Make) -> None:

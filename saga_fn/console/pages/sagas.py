@@ -68,13 +68,8 @@ async def sagas(context: Context) -> Page:
         else h.a(".button", href=context.to("sagas", **given, **order, after=page.next), rel="next")["Next page"],
         _many(context, given),
     ]
-    pauses = [
-        each
-        for each in await context.admin.pauses()
-        if each.saga_name is None or wanted.saga_name in (None, each.saga_name)
-    ]
     live: list[Node] = [
-        paused.boxes(pauses),
+        paused.boxes(page.pauses),
         html.table(html.ROW_HEADS, [html.row_cells(context, row) for row in page.rows], empty="No saga is found."),
         h.p(".row")[turn],
     ]

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from saga_fn import steady
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import NamePaused, NameResumed
+from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import PauseRecord
@@ -21,8 +25,14 @@ from saga_fn.store.records import PauseRecord
 class Pauses:
     """The pauses that were found at the last look. The sagas in `held` that are paused are told by it."""
 
-    def __init__(self, store: Store, held: Mapping[UUID, Interpreter], *, lease: float) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, held: Mapping[UUID, Interpreter], observers: Observers, *, lease: float
+    ) -> None:
         """`lease`: in seconds. A lease is renewed when half of it is spent."""
+        self._registry = registry
+        self._observers = observers
+        self._told: dict[str, datetime] = {}
+        """The pauses that the log has told of, by name: each since when."""
         self._store = store
         self._held = held
         self._every = lease / 4
@@ -53,10 +63,24 @@ class Pauses:
         asked = steady.now()
         self._found = await self._store.pauses.read()
         self._looked = asked
+        self._tell_of_names()
         if not self._found:
             return
         for interpreter in list(self._held.values()):
             self.tell(interpreter)
+
+    def _tell_of_names(self) -> None:
+        """Say which pauses have come and gone since the last look, of what this process works on."""
+        mine = {"", *self._registry.names}
+        found = {pause.name: pause for pause in self._found if pause.name in mine}
+        for name, since in list(self._told.items()):
+            if name not in found or found[name].since != since:
+                del self._told[name]
+                self._observers.tell(NameResumed(name))
+        for name, pause in found.items():
+            if name not in self._told:
+                self._told[name] = pause.since
+                self._observers.tell(NamePaused(name, pause.since, pause.actor))
 
     def tell(self, interpreter: Interpreter) -> None:
         """Let a saga go no further if it is paused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -212,6 +212,38 @@ class WorksOn(FactBase, frozen=True):
             return Line(logging.INFO, text, logger=PROCESS)
         told = ", ".join(f"{name} v{version}" for name, version in self.definitions)
         return Line(logging.INFO, "works on %s", (told,), logger=PROCESS)
+
+
+class NamePaused(FactBase, frozen=True):
+    """This process has seen a pause of a name that it works on, or of everything."""
+
+    name: str
+    """The name; empty for everything."""
+    since: datetime
+    actor: str | None
+
+    @override
+    def _line(self) -> Line:
+        text = "%s are paused since %s UTC%s: nothing of them begins before the end of that pause"
+        by = "" if self.actor is None else f", by {self.actor}"
+        args = (_sagas_of(self.name), f"{self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S}", by)
+        return Line(logging.INFO, text, args, {"saga_name": self.name or None}, logger=PROCESS)
+
+
+class NameResumed(FactBase, frozen=True):
+    """This process has seen that such a pause has ended."""
+
+    name: str
+    """The name; empty for everything."""
+
+    @override
+    def _line(self) -> Line:
+        extra: dict[str, object] = {"saga_name": self.name or None}
+        return Line(logging.INFO, "the pause of %s has ended", (_sagas_of(self.name),), extra, logger=PROCESS)
+
+
+def _sagas_of(name: str) -> str:
+    return f"the sagas named {shown(name)}" if name else "all sagas"
 
 
 class NotOnRoster(FactBase, frozen=True):
@@ -533,6 +565,8 @@ ProcessFact: TypeAlias = (
     | RenewalFailed
     | SuspectsWait
     | WorksOn
+    | NamePaused
+    | NameResumed
     | NotOnRoster
     | NotOffRoster
     | VersionUnowned
