@@ -10,6 +10,7 @@ import pytest
 from saga_fn import Completed, FixedRetry, MemoryStore, SagaError, SagaOrchestrator, SagaStatus, StoreError
 from saga_fn.store import Store
 from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.protocol import lacking_in
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 from tests.typing.right.store import CountingStore
@@ -62,11 +63,41 @@ class Without:
         return getattr(self._inner, name)
 
 
+class WithPart(Without):
+    """A store of which one part lacks a few methods."""
+
+    def __init__(self, inner: Store, part: str, *lacks: str) -> None:
+        super().__init__(inner)
+        setattr(self, part, Without(getattr(inner, part), *lacks))
+
+
+@pytest.mark.parametrize(
+    "part, member",
+    [
+        ("kept_events", "keep"),
+        ("sent_events", "claim"),
+        ("processes", "note"),
+        ("operations", "claim"),
+        ("pauses", "add"),
+        ("lists", "page"),
+        ("deletion", "begin"),
+        ("outgoing", "claim"),
+        ("transactions", "open"),
+    ],
+)
+def test_each_part_of_a_store_is_looked_at(part: str, member: str) -> None:
+    store = PostgresStore("postgresql://nowhere/nothing")
+    assert lacking_in(store) == []
+    assert lacking_in(WithPart(store, part, member)) == [f"{part}.{member}"]
+
+
 def test_a_store_that_lacks_something_is_refused_and_that_is_named() -> None:
     lacking = cast("Store", Without(MemoryStore(), "renew", "jump_to"))
     with pytest.raises(StoreError, match=r"a Without is no store: it lacks jump_to, renew\nHINT: saga_fn.store.Store"):
         SagaOrchestrator(lacking)
     with pytest.raises(StoreError, match=r"it lacks processes, processes\.note, "):
         SagaOrchestrator(cast("Store", Without(MemoryStore(), "processes")))
+    with pytest.raises(StoreError, match=r"it lacks operations\.claim\n"):
+        SagaOrchestrator(cast("Store", WithPart(MemoryStore(), "operations", "claim")))
     with pytest.raises(StoreError, match="a DSN, a pool or a store"):
         SagaOrchestrator(cast("Store", 7))

@@ -1,7 +1,7 @@
 """The core decides, the engine carries out: held by what the other rooms may name.
 
 What a saga's state, status or wait reason means is said in `core/`, shown by `engine/views/`, and mirrored by
-`store/records.py`. Elsewhere such values are only handed on. What a kind of event means is said in `core/` alike.
+`store/records`. Elsewhere such values are only handed on. What a kind of event means is said in `core/` alike.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAY_NAME_STATES: Final = {
     "core": "it decides",
     "diagram": "it draws for people what a state, a status or a step's past looks like",
     "engine/views": "it says for people what a saga's state is",
-    "store/records.py": "it mirrors the core's projection, as rows have it",
+    "store/records": "it mirrors the core's projection, as rows have it",
 }
 MAY_ASK_FOR_KINDS: Final = {
     "core": "it decides",
