@@ -114,9 +114,17 @@ class PayloadType(Generic[T]):
 
         Raises PayloadError for a value of another type, and for one that would not come back equal.
         """
+        return self.proved(value)[0]
+
+    def proved(self, value: object) -> tuple[bytes, T]:
+        """The bytes of `value`, and the value as it comes back from them. Raises PayloadError as `encode` does.
+
+        >>> PayloadType.of(tuple[int, ...]).proved((1, 2))
+        (b'[1,2]', (1, 2))
+        """
         try:
             data = self._written(value)
-            back: object = self._decode(data)
+            back: T = self._decode(data)
             equal = True if back == value else same(back, value)
             flaw = first_flaw(value) if equal and self._traits.can_hide_flaws else None
         except _ENDS:
@@ -128,7 +136,7 @@ class PayloadType(Generic[T]):
             raise flaw.as_error(self.name)
         if not equal:
             raise self._refusal(value, back)
-        return data
+        return data, back
 
     def decode(self, data: bytes) -> T:
         """The value that was stored as `data`.

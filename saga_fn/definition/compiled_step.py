@@ -73,8 +73,13 @@ class CompiledStep(msgspec.Struct, frozen=True):
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
     publishes: tuple[Outgoing, ...] = ()
     """The messages that its success publishes."""
-    input_cannot_fail: bool = False
-    """Its input is what a step before it, or the caller, has given, of the same type: nothing is computed or decided."""
+    given_by: StepId | None = None
+    """The step before it whose output is its input as it is, of the same type, or the caller (INITIAL); None if it is computed."""
+
+    @property
+    def input_cannot_fail(self) -> bool:
+        """Whether its input is what a step before it, or the caller, has given: nothing is computed or decided."""
+        return self.given_by is not None and self.when is None and not self.fans_out
 
     def given_for(self, step: StepId) -> AnyType:
         """The type of what a person gives in place of running the step: of all of a fan-out, or of that item of it."""
@@ -82,9 +87,9 @@ class CompiledStep(msgspec.Struct, frozen=True):
 
 
 def compile_step(
-    step_id: StepId, parts: StepParts, options: StepOptions, map_input: InputMap, *, is_given: bool
+    step_id: StepId, parts: StepParts, options: StepOptions, map_input: InputMap, *, given_by: StepId | None
 ) -> CompiledStep:
-    """A step as the engine runs it; `is_given`: its input is another's output of the same type, as it is.
+    """A step as the engine runs it; `given_by`: the step whose output is its input as it is, of the same type.
 
     Raises SagaDefinitionError for options that contradict each other.
     """
@@ -121,7 +126,7 @@ def compile_step(
         undo_isolation=isolation if parts.undo_transactional else None,
         fans_out=bool(parts.concurrency),
         publishes=check_publishes("publishes", options.get("publishes", ())),
-        input_cannot_fail=is_given and parts.when is None and not parts.concurrency,
+        given_by=given_by,
     )
 
 

@@ -92,15 +92,16 @@ class Wiring(WaitingBuilder[D]):
         if (event := chosen.get("compensation_waits_for")) is not None:
             self.expect(event)
         follows = self._follows(step_id, refs, after)
-        is_given = False
+        given_by: StepId | None = None
         if using is None:
             sources = self._sources(refs or (self.initial,))
             map_input = pass_through(step_id, parts.taken_type, sources)
-            is_given = sources[0].gives.tp == parts.taken_type
+            if sources[0].gives.tp == parts.taken_type:
+                given_by = sources[0].ref.step_id
         else:
             map_input = self._mapped(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
         self._captures.extend(Captured.of(f"{what} of step {shown(step_id)}", fn) for what, fn in parts.functions)
-        compiled = compile_step(step_id, parts, chosen, map_input, is_given=is_given)
+        compiled = compile_step(step_id, parts, chosen, map_input, given_by=given_by)
         return self._add(plan_step(step_id, parts, chosen, follows), compiled)
 
     @override

@@ -33,7 +33,6 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.printable import name_of_type
-from saga_fn.store.records import Recorded
 
 _PHASE: Final[Mapping[type[RunStep | RunCompensation | RunProbe], Phase]] = {
     RunStep: Phase.EXECUTE,
@@ -94,7 +93,7 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
     if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
-        output = saga.encoded("the output", action.step, binding.output_type.encode, value)
+        output = saga.encoded("the output", action.step, binding.output_type, value)
     except PayloadError as error:
         return with_input(saga, action, output_lost(clock, action, error))
     drafts = () if said is None else tuple(said.drafts)
@@ -103,9 +102,9 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         if isinstance(together, BaseException):
             return with_input(saga, action, output_lost(clock, action, together))
         drafts = together
-    saga.record(action.step, Recorded(given.data, output, own=True))
+    saga.returned(action.step, binding, given, output)
     event = StepSucceeded(clock.now(), action.step, action.attempt)
-    return Incoming(event, given.data if given.same_as is None else None, output, None, given.same_as, None, drafts)
+    return Incoming(event, given.data if given.same_as is None else None, output[0], None, given.same_as, None, drafts)
 
 
 async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock, observers: Observers) -> Incoming:
@@ -168,17 +167,17 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         return output_lost(clock, action, said.refused)
     found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
-        output = saga.encoded("the output", action.step, binding.output_type.encode, found)
+        output = saga.encoded("the output", action.step, binding.output_type, found)
     except PayloadError as error:
         return output_lost(clock, action, error)
     drafts = _with_declared(saga, binding, found, () if said is None else tuple(said.drafts))
     if isinstance(drafts, BaseException):
         return output_lost(clock, action, drafts)
-    saga.record(action.step, Recorded(given.data, output, own=True))
+    saga.returned(action.step, binding, given, output)
     return Incoming(
         ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
         input=given.data if given.same_as is None else None,
-        payload=output,
+        payload=output[0],
         input_of=given.same_as,
         outgoing=drafts,
     )

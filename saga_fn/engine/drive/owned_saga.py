@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, cast, final
@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import TypeIs, override
 
 from saga_fn.arguments import check_size
+from saga_fn.codec import AnyType
 from saga_fn.codec.carrier import carrier_in
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import output_given
@@ -103,6 +104,8 @@ class OwnedSaga(msgspec.Struct, eq=False):
     trace_carrier: bytes | None = None
     own: bool = False
     """Whether this process has started it: it has encoded `initial`, by the types that it has now."""
+    initial_value: object = None
+    """The initial data, once they are decoded, if nobody can change them in place."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
     changed: Moment = _LONG_AGO
@@ -132,8 +135,10 @@ class OwnedSaga(msgspec.Struct, eq=False):
     """An input has become other bytes: whether it is another, only the journal tells."""
     published: dict[str, Collected] | None = None
     """The messages that its executions have published so far, by execution; None while there are none."""
-    _initial_data: object = None
     _outputs: dict[StepId, object] = msgspec.field(default_factory=dict)
+    _digested: bytes = b""
+    """The bytes of the input whose fingerprint is `_digest`: in a chain the next one has often the same."""
+    _digest: Digest = NO_DIGEST
 
     @property
     def identity(self) -> SagaIdentity:
@@ -210,6 +215,15 @@ class OwnedSaga(msgspec.Struct, eq=False):
         self.results[step] = recorded
         self._outputs.pop(step, None)
 
+    def returned(self, step: StepId, binding: CompiledStep, given: BoundInput, output: tuple[bytes, object]) -> None:
+        """Remember what a step, or an item, was given and has returned here: its bytes, and the value that comes back from them."""
+        data, value = output
+        self.results[step] = Recorded(given.data, data, own=True)
+        if binding.result_type is binding.output_type and binding.output_type.unchangeable:
+            self._outputs[step] = value
+        else:
+            self._outputs.pop(step, None)
+
     def forget_outputs(self) -> None:
         """Read the outputs anew when they are needed: a step may get another."""
         self._outputs.clear()
@@ -264,7 +278,10 @@ class OwnedSaga(msgspec.Struct, eq=False):
                 if before != NO_DIGEST:
                     self.differing[step] = True
                 return Declined(step), None
-            data = self.encoded("the input", step, binding.input_type.encode, value)
+            data = self._given(state, binding)
+            # What an older build has written may have been written anew for an attempt before, by an input map.
+            if data is None or before not in (NO_DIGEST, self._digest_of(data)):
+                data, _ = self.encoded("the input", step, binding.input_type, value)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             ending = program_end(error)
             if ending is not None:
@@ -272,7 +289,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
             return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), StepError.of(
                 error, step=step
             )
-        digest = digest_of(data)
+        digest = self._digest_of(data)
         if before not in (NO_DIGEST, digest):
             if self.earlier is None:
                 self.wants_journal = True
@@ -282,6 +299,22 @@ class OwnedSaga(msgspec.Struct, eq=False):
                 self.differing[step] = self.earlier.of_digest(step, before) is not None
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, digest), None
+
+    def _given(self, state: SagaState, binding: CompiledStep) -> bytes | None:
+        """The bytes of an input that is another step's output as it is, or the initial data; None if it has none of its own."""
+        source = binding.given_by
+        if source is None:
+            return None
+        if source == INITIAL:
+            return self.initial
+        at = output_at(state, source)
+        return self.output_of(source, at) if at and not isinstance(at, tuple) else None
+
+    def _digest_of(self, data: bytes) -> Digest:
+        """The fingerprint of an input."""
+        if not self._digest or data != self._digested:
+            self._digested, self._digest = data, digest_of(data)
+        return self._digest
 
     def _bind_given(self, step: StepId, digest: Digest, seq: int, binding: CompiledStep) -> Binding:
         """Take the input that a person has given, whatever would be computed, and whether or not the step's condition holds."""
@@ -344,16 +377,19 @@ class OwnedSaga(msgspec.Struct, eq=False):
         inputs: list[BoundInput] = []
         for number, item in enumerate(given):
             value = binding.input_type.accept(item)
-            data = self.encoded(f"input {number}", step, binding.input_type.encode, value)
+            data, _ = self.encoded(f"input {number}", step, binding.input_type, value)
             inputs.append(BoundInput(value, data, None))
         return BoundList(tuple(inputs), digest_of_list(each.data for each in inputs))
 
-    def encoded(self, what: str, step: StepId, encode: Callable[[object], bytes], value: object) -> bytes:
-        """The bytes of this value of the step's; raises PayloadError if it has none, or too many."""
-        data = encode(value)
-        if len(data) > self.max_payload_bytes:  # asked here, too: every step of every saga comes by
-            check_size(f"{what} of step {step!r}", data, self.max_payload_bytes)
-        return data
+    def encoded(self, what: str, step: StepId, kind: AnyType, value: object) -> tuple[bytes, object]:
+        """The bytes of this value of the step's, and what comes back from them.
+
+        Raises PayloadError if it has none, or too many.
+        """
+        proved = kind.proved(value)
+        if len(proved[0]) > self.max_payload_bytes:  # asked here, too: every step of every saga comes by
+            check_size(f"{what} of step {step!r}", proved[0], self.max_payload_bytes)
+        return proved
 
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
         """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
@@ -425,12 +461,12 @@ class OwnedSaga(msgspec.Struct, eq=False):
     @property
     def initial_data(self) -> object:
         """The initial data of the saga; decoded anew each time if its user can change it in place."""
-        value = self._initial_data
+        value = self.initial_value
         if value is None:
             kind = self.registered.definition.initial_type
             value = (kind.decode_own if self.own else kind.decode)(self.initial)
             if kind.unchangeable:
-                self._initial_data = value
+                self.initial_value = value
         return value
 
     def output(self, step: StepId, at: OutputAt) -> object:

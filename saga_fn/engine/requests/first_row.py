@@ -101,6 +101,7 @@ def first_row(
             payload,
             trace_carrier,
             own=True,
+            initial_value=initial_data if registered.definition.initial_type.unchangeable else None,
         )
         bound = _bound(live, event, known, needs)
     if live is None or bound is None:
@@ -115,7 +116,8 @@ def first_row(
         request.aggregation_id,
         trace_id,
         trace_carrier,
-        hashlib.blake2b(payload, digest_size=16).digest(),
+        # Only a request with an idempotency key is ever compared with one before it.
+        b"" if request.idempotency_key is None else hashlib.blake2b(payload, digest_size=16).digest(),
         moved.state,
         event,
         payload,
@@ -168,9 +170,9 @@ def _bound(
 
 
 def _payload(engine: SagaEngine, request: StartRequest) -> tuple[bytes, object]:
+    """The initial data as they are stored, and as they come back from that."""
     initial_type = request.registered.definition.initial_type
-    accepted = initial_type.accept(request.initial_data)
-    payload = initial_type.encode(accepted)
+    payload, initial_data = initial_type.proved(initial_type.accept(request.initial_data))
     check_size("the initial data", payload, engine.options.max_payload_bytes)
     for name, key in (
         ("aggregation_id", request.aggregation_id),
@@ -179,7 +181,7 @@ def _payload(engine: SagaEngine, request: StartRequest) -> tuple[bytes, object]:
     ):
         if key is not None:
             check_key(name, key)
-    return payload, accepted
+    return payload, initial_data
 
 
 def _started(plan: Plan, event: Started) -> Transition:

@@ -48,9 +48,10 @@ def result_of(live: OwnedSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what
         return read.decode(_joined(live.results[item].payload for item in at))
     if not at:
         return read.decode(b"null")  # it was not taken
-    recorded = live.results.get(step)
-    own = recorded is not None and recorded.own and registered.definition.steps[step].output_type is read
-    return (read.decode_own if own else read.decode)(live.output_of(step, at))
+    known = registered.definition.steps.get(step)
+    if known is not None and known.result_type is read:
+        return cast("R", live.output(step, at))  # what `read` gives
+    return read.decode(live.output_of(step, at))
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above
