@@ -53,3 +53,46 @@ async def test_a_look_tells_of_a_task_that_was_cancelled_before_its_first_turn_u
     assert executions.unheard() == [A]
     executions.forget(A.step)
     assert executions.unheard() == []
+
+
+async def test_a_task_that_has_told_its_end_is_let_go_at_once() -> None:
+    executions = Executions(asyncio.get_running_loop())
+    tasks: list[weakref.ref[asyncio.Task[None]]] = []
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(weakref.ref(task))
+        executions.ended(A)
+
+    executions.begin(A, run())
+    while not tasks or tasks[0]() is not None:
+        await asyncio.sleep(0)
+    assert executions.unheard() == []
+
+
+async def test_one_that_was_cut_short_and_ends_all_the_same_lets_go_of_no_other() -> None:
+    executions = Executions(asyncio.get_running_loop())
+    again = RunStep(A.step, 2, 0)
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        begun.set()
+        try:
+            await over.wait()
+        except asyncio.CancelledError:
+            executions.ended(A)
+
+    async def run_again() -> None:
+        await over.wait()
+
+    executions.begin(A, run())
+    await begun.wait()
+    executions.cut(A.step)
+    executions.begin(again, run_again())
+    while executions.stopping:
+        await asyncio.sleep(0)
+    assert executions.steps == [A.step]
+    over.set()
+    while executions.steps:
+        await asyncio.sleep(0)

@@ -61,6 +61,8 @@ class EventBatch:
     A plain class: there is one for every step of every saga, and most of its fields stay as the class has them.
     """
 
+    entries: tuple[Entry, ...] = ()
+    actions: tuple[Action, ...] = ()
     release: Release | None = None
     needs: tuple[StepId, ...] = ()
     defaults: tuple[StepId, ...] = ()
@@ -92,8 +94,6 @@ class EventBatch:
         self.failure: FailureSoFar | None = saga.failure
         self.rest: Rest | None = saga.rest
         self.draining: bool = draining
-        self.entries: list[Entry] = []
-        self.actions: list[Action] = []
         for item in incoming:
             self._fold(item)
         if draining:
@@ -126,7 +126,7 @@ class EventBatch:
             due if due_now is None else due_now,
             saga.inbox_seen if knows_all else None,
             self.last_error,
-            tuple(self.entries),
+            self.entries,
             self.answers() if self.refused else self.answered,
             saga.token,
             self._attributes() if saga.registered.definition.set_by else (),
@@ -156,7 +156,7 @@ class EventBatch:
             self.is_plain = False  # the log hears of it
         return found
 
-    def standing_actions(self) -> list[Action]:
+    def standing_actions(self) -> Sequence[Action]:
         """The actions that the last state still wants: an event may have undone what one before it asked for."""
         if len(self.entries) == 1:
             return self.actions
@@ -235,8 +235,8 @@ class EventBatch:
         before = self.state
         self.state, self.rest, self.needs, self.defaults = moved.state, moved.rest, moved.needs, moved.defaults
         self.release = moved.writes[0] if moved.writes else None
-        self.actions.extend(moved.actions)
-        self.entries.append(entry)
+        self.actions += moved.actions
+        self.entries += (entry,)
         if self.last_error is not None and forgets_error(entry.event, self.state):
             self.last_error = None
         step_error = None

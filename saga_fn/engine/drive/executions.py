@@ -88,6 +88,15 @@ class Executions:
         """The step's task ends by itself, and is not the step's any more."""
         self._running.pop(step, None)
 
+    def ended(self, execution: Execution) -> None:
+        """It has come to its end, and tells it: its task, which takes a moment more, is kept no longer.
+
+        One that was cut short, and has gone on all the same, is no longer here: another may run of its step.
+        """
+        running = self._running.get(execution.step)
+        if running is not None and running[1] is execution:
+            del self._running[execution.step]
+
     def is_current(self, step: StepId) -> bool:
         """Whether the present task is what runs of the step: then it was not cut short here."""
         current = self._running.get(step)

@@ -458,6 +458,7 @@ class Interpreter:
         if self._executions.beginning:  # it has waited for nothing
             self._hear(done)
             return
+        self._executions.ended(action)
         self._take(done)
 
     def _hear(self, happened: Happened) -> None:

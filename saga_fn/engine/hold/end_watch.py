@@ -69,28 +69,40 @@ class Ends:
         It may return None early, and does when the saga is parked, unless `parked` says to wait through that. Raises
         TimeoutError after so many seconds.
         """
-        told: _Told = asyncio.get_running_loop().create_future()
-        if not self._waiting:  # else it goes on, or begins again by itself
-            self._looking.start()
-        waiters = self._waiting.setdefault(saga_id, {})
-        waiters[told] = parked
-        self._backoff.reset()
-        if self._on_wait is not None:
-            self._on_wait(saga_id)
+        told = self.expect(saga_id, seconds, parked=parked)
         is_over = False
-        if seconds < math.inf:
-            self._limits.watch(told, seconds)
         try:
             found = await told
         finally:
-            if seconds < math.inf:
-                is_over = self._limits.end(told, seconds)
-            waiters.pop(told, None)
-            if not waiters and self._waiting.get(saga_id) is waiters:
-                del self._waiting[saga_id]
+            is_over = self.forget(saga_id, told, seconds)
         if is_over and found is None:
             raise TimeoutError
         return found
+
+    def expect(self, saga_id: UUID, seconds: float, *, parked: bool) -> _Told:
+        """The end of the saga, as `wait` gives it, to be awaited and then forgotten; None after so many seconds as well.
+
+        For those who wait in their thousands: a coroutine less for each.
+        """
+        told: _Told = asyncio.get_running_loop().create_future()
+        if not self._waiting:  # else it goes on, or begins again by itself
+            self._looking.start()
+        self._waiting.setdefault(saga_id, {})[told] = parked
+        self._backoff.reset()
+        if self._on_wait is not None:
+            self._on_wait(saga_id)
+        if seconds < math.inf:
+            self._limits.watch(told, seconds)
+        return told
+
+    def forget(self, saga_id: UUID, told: _Told, seconds: float) -> bool:
+        """Tell this one no more: whether its time was over."""
+        waiters = self._waiting.get(saga_id)
+        if waiters is not None:
+            waiters.pop(told, None)
+            if not waiters:
+                del self._waiting[saga_id]
+        return seconds < math.inf and self._limits.end(told, seconds)
 
     async def stop(self, patience: float = 0.5) -> None:
         """Look no more; waits `patience` seconds at most."""

@@ -60,10 +60,12 @@ async def end_of(
     began = asyncio.get_running_loop().time()
     if live is not None and not is_final(live.state) and saga_id in engine.held and engine.gate.is_attended():
         # The usual way, which leaves as few objects as can be to those who wait in their thousands.
-        try:  # noqa: SIM105 - that would be an object more
-            live = await engine.ends.wait(saga_id, _first_look(seconds), parked=wait_parked)
-        except TimeoutError:
-            pass
+        first = _first_look(seconds)
+        told = engine.ends.expect(saga_id, first, parked=wait_parked)
+        try:
+            live = await told
+        finally:
+            engine.ends.forget(saga_id, told, first)
     if live is not None and is_final(live.state):
         return live
     seen = Seen()
