@@ -51,6 +51,7 @@ MANY = 1000
 BEGAN = pytest.StashKey[float]()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many workers as processors (`-n auto`): tests of processes and leases wait more than they work."""
     return 2 * (os.cpu_count() or 1)

@@ -2,71 +2,126 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from saga_fn.core.events import Event
 from saga_fn.core.invariants.edge import Edge, EdgeLaw
+from saga_fn.core.state import Goal
 
-Kinds: TypeAlias = tuple[type[Event], ...]
+Kinds: TypeAlias = frozenset[type[object]]
+Change: TypeAlias = tuple[Kinds | None, Kinds | None]
+"""The kinds that a step is of before an event that touches it, and after it; None for any. One that has not begun is of None's."""
+
+
+class Trait(enum.Enum):
+    """A fact of an edge that decides which laws say something of it."""
+
+    STARTS = enum.auto()
+    """An execution starts."""
+    TURNS = enum.auto()
+    """A step begins to be undone."""
+    NOT_FORWARD = enum.auto()
+    """The saga did not head forward before the event, or does not after it."""
+    MORE_OR_FEWER = enum.auto()
+    """The saga has more steps than before, or fewer."""
+    TIMED_OUT = enum.auto()
+    """Somebody's time has run out."""
+    WAITS = enum.auto()
+    """The plan waits for events, or the saga keeps some."""
+    UNNAMED_EVENTS = enum.auto()
+    """Events without a name have come."""
+    BEGINS_LATER = enum.auto()
+    """The saga was to begin later, or is to."""
+    PAUSES = enum.auto()
+    """The state before the event, or after it, knows of pauses."""
+    WENT_BACK = enum.auto()
+    """The state before the event, or after it, knows of steps that were taken back."""
+
+
+_Known: TypeAlias = tuple[type[Event], tuple[tuple[type[object], type[object]], ...], tuple[bool, ...]]
+_FORWARD: Final = Goal.FORWARD
+
+
+class Of:
+    """The edges that a law says something of: those of which any of this is so.
+
+    Args:
+        traits: The edge has one of these.
+        events: The event is of one of these kinds.
+        changes: The event has touched a step so.
+    """
+
+    def __init__(self, *traits: Trait, events: Iterable[type[Event]] = (), changes: Iterable[Change] = ()) -> None:
+        self._traits: Final = frozenset(traits)
+        self._events: Final = frozenset(events)
+        self._changes: Final = tuple(changes)
+
+    def has(self, known: _Known) -> bool:
+        """Whether the edge of which this is known is one of them."""
+        kind, changes, those = known
+        return (
+            kind in self._events
+            or any(there and trait in self._traits for trait, there in zip(Trait, those, strict=True))
+            or any(
+                (before is None or was in before) and (after is None or now in after)
+                for before, after in self._changes
+                for was, now in changes
+            )
+        )
+
+
+def _known_of(edge: Edge) -> _Known:
+    """All that decides which laws say something of the edge."""
+    before, after = edge.before, edge.after
+    return (
+        type(edge.event),
+        tuple([(type(was), type(now)) for was, now in edge.changed]),
+        (  # in the order of `Trait`
+            bool(edge.started),
+            bool(edge.turned),
+            before.goal is not _FORWARD or after.goal is not _FORWARD,
+            len(before.steps) != len(after.steps),
+            edge.moved.timed_out is not None,
+            edge.plan.waits or bool(before.buffered or after.buffered),
+            bool(before.events or after.events),
+            bool(before.begins_at or after.begins_at),
+            before.pause is not None or after.pause is not None,
+            bool(before.rewound or after.rewound),
+        ),
+    )
 
 
 class Asked:
-    """Laws, in groups by the edges that they say something of.
+    """Laws, each with the edges that it says something of.
 
     Args:
         of_all: The laws that may say something of any edge.
-        of_changes: Those that say something only of steps that the event has touched.
-        of_starts: Those that say something only of executions that start.
-        of_turns: Those that say something only of steps that begin to be undone.
-        of_events: Those that say something only of events of these kinds.
+        of_some: The other laws, each with its edges.
     """
 
-    def __init__(
-        self,
-        of_all: Iterable[EdgeLaw],
-        *,
-        of_changes: Iterable[EdgeLaw] = (),
-        of_starts: Iterable[EdgeLaw] = (),
-        of_turns: Iterable[EdgeLaw] = (),
-        of_events: Iterable[tuple[Kinds, EdgeLaw]] = (),
-    ) -> None:
+    def __init__(self, of_all: Iterable[EdgeLaw], of_some: Iterable[tuple[EdgeLaw, Of]] = ()) -> None:
         self._of_all: Final = tuple(of_all)
-        self._of_changes: Final = tuple(of_changes)
-        self._of_starts: Final = tuple(of_starts)
-        self._of_turns: Final = tuple(of_turns)
-        self._of_events: Final = tuple(of_events)
-        self._found: Final[dict[tuple[type[Event], bool, bool, bool], tuple[EdgeLaw, ...]]] = {}
+        self._of_some: Final = tuple(of_some)
+        self._found: Final[dict[_Known, tuple[EdgeLaw, ...]]] = {}
 
     @property
     def every(self) -> tuple[EdgeLaw, ...]:
         """All of the laws."""
-        of_events = tuple(law for _, law in self._of_events)
-        return (*self._of_all, *of_events, *self._of_changes, *self._of_starts, *self._of_turns)
+        return (*self._of_all, *[law for law, _ in self._of_some])
 
     def also(self, *laws: EdgeLaw) -> Asked:
         """These laws, and others that may say something of any edge."""
-        return Asked(
-            (*self._of_all, *laws),
-            of_changes=self._of_changes,
-            of_starts=self._of_starts,
-            of_turns=self._of_turns,
-            of_events=self._of_events,
-        )
+        return Asked((*self._of_all, *laws), self._of_some)
 
     def of(self, edge: Edge) -> tuple[EdgeLaw, ...]:
         """The laws that may say something of the edge."""
-        kind = type(edge.event)
-        key = (kind, bool(edge.changed), bool(edge.started), bool(edge.turned))
-        found = self._found.get(key)
+        known = _known_of(edge)
+        found = self._found.get(known)
         if found is None:
-            found = self._found[key] = (
-                *self._of_all,
-                *[law for kinds, law in self._of_events if kind in kinds],
-                *(self._of_changes if edge.changed else ()),
-                *(self._of_starts if edge.started else ()),
-                *(self._of_turns if edge.turned else ()),
-            )
+            of_some = [law for law, edges in self._of_some if edges.has(known)]
+            found = self._found[known] = (*self._of_all, *of_some)
         return found
 
     def broken(self, edge: Edge) -> list[EdgeLaw]:

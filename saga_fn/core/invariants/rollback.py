@@ -11,6 +11,7 @@ from saga_fn.core.invariants.pivot import the_pivot_says_so
 from saga_fn.core.invariants.unknown_outcome import may_have_run
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    UNDOING,
     Goal,
     Retrying,
     Rewound,
@@ -114,5 +115,7 @@ def _may_be_past(edge: Edge) -> bool:
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
     """A saga that has begun to undo never goes forward again, unless all of that is taken back."""
     if edge.after.goal is not Goal.FORWARD and edge.after.goal is not Goal.COMPLETED:
+        return True
+    if UNDOING.isdisjoint(map(type, edge.before.steps)):
         return True
     return not any(is_undo(was) and type(now) is not Rewound for was, now in edge.steps)
