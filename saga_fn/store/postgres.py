@@ -311,7 +311,11 @@ class PostgresStore:
         )
         outgoing = [(write.id, row) for write in at_length for row in write.outgoing]
         async with self._for(within) as connection:
-            if at_length:
+            if outgoing and not answers and not named:
+                commit = partial(
+                    self._database.queries.commit_sagas_publishing, **outgoing_columns(connection, outgoing)
+                )
+            elif at_length:
                 commit = partial(
                     self._database.queries.commit_sagas_at_length,
                     a_saga_ids=[saga for saga, _, _ in answers],

@@ -1,4 +1,5 @@
 -- name: commit_sagas :many CommittedRow
+-- also: commit_sagas_publishing CommittedAtLengthRow
 -- also: commit_sagas_at_length CommittedAtLengthRow
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
 -- nullable: parked_reasons[], problem_steps[], o_headers[], o_tokens[]
@@ -12,9 +13,10 @@
 -- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
 -- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages:
 -- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the last
--- message that its saga had before, and that is not published; 0 if there is none. Only one of the two statements has
--- them, so that no other commit pays for their tables. A transactional step's commit is the last statement of its
--- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
+-- message that its saga had before, and that is not published; 0 if there is none. One statement has none of these
+-- three, one has messages alone, and one has all, so that no commit pays for the tables of others. A transactional
+-- step's commit is the last statement of its transaction: now() would be when that began. If its COMMIT does not come,
+-- the server soon gives the row free.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -99,7 +101,7 @@ journal AS (
     CROSS JOIN (SELECT DISTINCT w.era FROM written AS w) AS e -- one or two
     WHERE ((j.saga_id, e.era) = ANY (SELECT w.id, w.era FROM written AS w)) IS TRUE
 )
--- also: begin
+-- also: begin commit_sagas_at_length
 ,
 answered AS (
     UPDATE saga_fn.saga_inbox AS i
@@ -126,7 +128,10 @@ attributes AS (
     JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = n.saga_id
     WHERE (n.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
     ON CONFLICT (shard, saga_id, key) DO UPDATE SET value = excluded.value WHERE t.value <> excluded.value
-),
+)
+-- also: end
+-- also: begin
+,
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT

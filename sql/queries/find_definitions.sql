@@ -9,7 +9,7 @@ WITH RECURSIVE found (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard
+        WHERE s.shard = w.shard AND s.name <> ''
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -19,7 +19,7 @@ WITH RECURSIVE found (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = b.shard AND (s.name, s.version) > (b.name, b.version)
+        WHERE s.shard = b.shard AND s.name <> '' AND (s.name, s.version) > (b.name, b.version)
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f

@@ -8,7 +8,7 @@ SELECT s.id, s.rev, s.era
 FROM saga_fn.saga AS s
 WHERE
     s.shard = :shard::smallint AND s.name = :name::text AND s.version = :version::integer AND s.status = :status::text
-    AND s.ended_at IS NOT NULL AND s.ended_at < :before::timestamptz
+    AND s.ended_at IS NOT NULL AND s.name <> '' AND s.ended_at < :before::timestamptz
     AND NOT EXISTS (SELECT 1 FROM saga_fn.saga_outgoing AS o WHERE o.shard = s.shard AND o.saga_id = s.id)
     AND (
         s.ended_at < :sure::timestamptz

@@ -9,7 +9,7 @@ WITH RECURSIVE found (shard, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.name = :name::text
+        WHERE s.shard = w.shard AND s.name = :name::text AND s.name <> ''
         ORDER BY s.version
         LIMIT 1
     ) AS f
@@ -19,7 +19,7 @@ WITH RECURSIVE found (shard, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = b.shard AND s.name = :name::text AND s.version > b.version
+        WHERE s.shard = b.shard AND s.name = :name::text AND s.name <> '' AND s.version > b.version
         ORDER BY s.version
         LIMIT 1
     ) AS f

@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             NOT :oldest_first::boolean
-            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
+            AND s.shard = w.shard AND s.name = w.name AND s.name <> '' AND s.version = w.version
             AND (s.created_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.created_at >= :bound::timestamptz
         ORDER BY s.created_at DESC, s.id DESC
         LIMIT :most::integer
@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             :oldest_first::boolean
-            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
+            AND s.shard = w.shard AND s.name = w.name AND s.name <> '' AND s.version = w.version
             AND (s.created_at, s.id) > (:at::timestamptz, :at_id::uuid) AND s.created_at < :bound::timestamptz
         ORDER BY s.created_at, s.id
         LIMIT :most::integer

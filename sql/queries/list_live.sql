@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
         WHERE
             NOT :oldest_first::boolean
             AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
-            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL
+            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL AND s.name <> ''
             AND (s.created_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.created_at >= :bound::timestamptz
         ORDER BY s.created_at DESC, s.id DESC
         LIMIT :most::integer
@@ -31,7 +31,7 @@ CROSS JOIN LATERAL (
         WHERE
             :oldest_first::boolean
             AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
-            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL
+            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL AND s.name <> ''
             AND (s.created_at, s.id) > (:at::timestamptz, :at_id::uuid) AND s.created_at < :bound::timestamptz
         ORDER BY s.created_at, s.id
         LIMIT :most::integer

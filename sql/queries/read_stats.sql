@@ -15,7 +15,7 @@ WITH RECURSIVE live (shard, name, version, status, waits) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version, s.status, s.waits
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.ended_at IS NULL
+        WHERE s.shard = w.shard AND s.ended_at IS NULL AND s.name <> ''
         ORDER BY s.name, s.version, s.status, s.waits
         LIMIT 1
     ) AS f
@@ -27,7 +27,7 @@ WITH RECURSIVE live (shard, name, version, status, waits) AS (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = b.shard AND (s.name, s.version, s.status, s.waits) > (b.name, b.version, b.status, b.waits)
-            AND s.ended_at IS NULL
+            AND s.ended_at IS NULL AND s.name <> ''
         ORDER BY s.name, s.version, s.status, s.waits
         LIMIT 1
     ) AS f
@@ -38,7 +38,7 @@ ended (shard, name, version, status) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version, s.status
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.ended_at IS NOT NULL
+        WHERE s.shard = w.shard AND s.ended_at IS NOT NULL AND s.name <> ''
         ORDER BY s.name, s.version, s.status
         LIMIT 1
     ) AS f
@@ -50,7 +50,7 @@ ended (shard, name, version, status) AS (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = b.shard AND (s.name, s.version, s.status) > (b.name, b.version, b.status)
-            AND s.ended_at IS NOT NULL
+            AND s.ended_at IS NOT NULL AND s.name <> ''
         ORDER BY s.name, s.version, s.status
         LIMIT 1
     ) AS f
@@ -80,7 +80,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = g.shard AND s.name = g.name AND s.version = g.version AND s.status = g.status
-            AND s.waits = g.waits AND s.ended_at IS NULL
+            AND s.waits = g.waits AND s.ended_at IS NULL AND s.name <> ''
         ORDER BY s.created_at -- as the index has them: without it a planner may walk the table
         LIMIT :most::integer
     ) AS o
@@ -142,7 +142,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = g.shard AND s.name = g.name AND s.version = g.version AND s.status = g.status
-            AND s.ended_at IS NOT NULL AND s.ended_at >= :ends_since::timestamptz
+            AND s.ended_at IS NOT NULL AND s.name <> '' AND s.ended_at >= :ends_since::timestamptz
         ORDER BY s.ended_at DESC
         LIMIT :most_ends::integer
     ) AS o

@@ -7,8 +7,7 @@ CREATE TABLE saga_fn.saga (
     shard          smallint    NOT NULL,
     -- The part of the journal that its entries stand in: the month of its start, in months since January 2000.
     era            smallint    NOT NULL,
-    -- 0 before 1 before 2. Constant, as all columns up to `format`.
-    priority       smallint    NOT NULL DEFAULT 1,
+    -- Constant, as all columns up to `format`.
     id             uuid        NOT NULL,
     name           text        NOT NULL,
     version        integer     NOT NULL,
@@ -50,22 +49,26 @@ CREATE TABLE saga_fn.saga (
     -- Its end is the same from step to step, and is not logged either.
     state          bytea       NOT NULL,
     PRIMARY KEY (shard, id),
-    CONSTRAINT saga_priority_known CHECK (priority >= 0 AND priority <= 2),
+    -- Every statement that writes a row reads and plans these conditions anew: a shorter one costs less.
+    -- An ended saga has the time of its end, and no other has one.
     CONSTRAINT saga_status_known CHECK (
-        status = ANY(ARRAY['RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED'])
-    ),
-    CONSTRAINT saga_ended_has_time CHECK (
-        (ended_at IS NOT NULL) = (status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']))
+        status = ANY(
+            CASE
+                WHEN ended_at IS NULL THEN '{RUNNING,SUSPENDED,COMPENSATING}'::text[]
+                ELSE '{COMPLETED,COMPENSATED,FAILED}'::text[]
+            END
+        )
     ),
     CONSTRAINT saga_suspended_has_reason CHECK ((waits <> 0) = (status = 'SUSPENDED')),
     CONSTRAINT saga_owner_has_token CHECK ((owner IS NULL) = (token IS NULL)),
     CONSTRAINT saga_acknowledged_has_failed CHECK (NOT acknowledged OR status = 'FAILED'),
-    CONSTRAINT saga_ended_is_free CHECK (ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)),
     -- No live row that no scan can find: only a person or an event without a timeout may be waited for without a time.
+    -- An ended one is nobody's, and never due.
     CONSTRAINT saga_live_is_due CHECK (
-        due_at IS NOT NULL
-        OR ended_at IS NOT NULL
-        OR (status = 'SUSPENDED' AND owner IS NULL AND waits & 3 = 0)
+        CASE
+            WHEN ended_at IS NOT NULL THEN owner IS NULL AND due_at IS NULL
+            ELSE due_at IS NOT NULL OR (status = 'SUSPENDED' AND owner IS NULL AND waits & 3::smallint = 0)
+        END
     ),
     CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 65536),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
@@ -75,7 +78,7 @@ CREATE TABLE saga_fn.saga (
     )
 ) WITH (fillfactor = 45);
 
--- Rows that a claim scans, by definition. An index by priority would walk past all that its process does not know.
+-- Rows that a claim scans, by definition. An index by a priority would walk past all that its process does not know.
 -- Behind 100,000 of those it takes three times as long (`python -m tests.bench --only claims`). If claims are to go by
 -- priority, each priority gets such an index of its own: the others pay next to nothing for it.
 CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_at IS NOT NULL;
@@ -92,13 +95,17 @@ CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, en
 
 -- Lists of sagas, a range of an index for each name and version, the newest first or the oldest: `core/listing.py` says
 -- which filter is served by which of them. Ids that are made of keys are in no order, so the moment leads.
-CREATE INDEX saga_created ON saga_fn.saga (shard, name, version, created_at, id);
+-- No name is empty, and only a statement that says so can use this index or the next two. Else one that looks for ids,
+-- planned when the table was small, takes one of them for the primary key, and walks a shard from end to end.
+CREATE INDEX saga_created ON saga_fn.saga (shard, name, version, created_at, id) WHERE name <> '';
 
 -- Rows that have not ended, by what changes at a moment that changes `due_at`, too.
-CREATE INDEX saga_live ON saga_fn.saga (shard, name, version, status, waits, created_at, id) WHERE ended_at IS NULL;
+CREATE INDEX saga_live ON saga_fn.saga (shard, name, version, status, waits, created_at, id)
+WHERE ended_at IS NULL AND name <> '';
 
 -- Rows that have ended, by the time of their end.
-CREATE INDEX saga_ended ON saga_fn.saga (shard, name, version, status, ended_at, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX saga_ended ON saga_fn.saga (shard, name, version, status, ended_at, id)
+WHERE ended_at IS NOT NULL AND name <> '';
 
 -- At most one active saga per business key and name.
 CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
@@ -334,9 +341,10 @@ CREATE TABLE saga_fn.saga_outgoing (
     blocks     boolean     NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, saga_id, rev, n),
-    CONSTRAINT saga_outgoing_dead_is_free CHECK (dead_at IS NULL OR token IS NULL),
-    CONSTRAINT saga_outgoing_dead_has_error CHECK (dead_at IS NULL OR error IS NOT NULL),
-    CONSTRAINT saga_outgoing_live_blocks CHECK (dead_at IS NOT NULL OR blocks),
+    -- A dead one is nobody's, and tells why; a live one blocks.
+    CONSTRAINT saga_outgoing_dead_or_blocks CHECK (
+        CASE WHEN dead_at IS NULL THEN blocks ELSE token IS NULL AND error IS NOT NULL END
+    ),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
     CONSTRAINT saga_outgoing_times_are_readable CHECK (
         least(due_at, dead_at, created_at) >= '0001-01-01 00:00:00+00'

@@ -132,6 +132,7 @@ async def run(server: EmbeddedPostgres, report: Report, *, rounds: int) -> None:
     """Each form with few names and with many: a claim, a claim of one name alone, and a look when nothing is due."""
     connection = await asyncpg.connect(server.dsn)
     await migrate(connection)
+    await connection.execute("ALTER TABLE saga_fn.saga ADD COLUMN IF NOT EXISTS priority smallint NOT NULL DEFAULT 1")
     rows: list[list[Value]] = []
     for names in _NAMES:
         await connection.execute("TRUNCATE saga_fn.saga")

@@ -485,7 +485,6 @@ async def test_what_grows_is_counted_in_eight_bytes_and_no_type_is_shared(dsn: s
         "retry_counter",
         "number",
         "era",
-        "priority",
         "n",
         "attempts",
     }

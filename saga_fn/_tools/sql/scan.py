@@ -17,9 +17,10 @@ array's elements. `not null:` lists columns of the result that are never null in
 tell so: columns that are nullable in the schema, and all but the plainest expressions (see `nullability`). `lint:` lines
 allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
 
-`-- also: other_name` at the top makes a second statement of the file, by that name: it alone has what stands between the
-lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest. Where that
-is a column of the result, `-- also: other_name RowClass` names another class of rows.
+`-- also: other_name` at the top makes another statement of the file, by that name: the first does not have what stands between
+the lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest. Where that is a column of the result,
+`-- also: other_name RowClass` names another class of rows. There may be several such lines. What begins with
+`-- also: begin other_name` then belongs to that statement alone.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ _TOKEN: Final = re.compile(
 )
 
 
-_ALSO: Final = re.compile(r"^-- also: begin\n.*?^-- also: end\n", re.MULTILINE | re.DOTALL)
-"""The part that the second statement of a file alone has."""
+_ALSO: Final = re.compile(r"^-- also: begin(?: (\w+))?\n.*?^-- also: end\n", re.MULTILINE | re.DOTALL)
+"""A part that the first statement of a file does not have, with the name of the only other that has it, if it names one."""
 
 
 class Cardinality(StrEnum):
@@ -114,8 +115,8 @@ class MigrationSource:
 @attrs.frozen
 class _Header:
     name: str
-    also: str | None
-    also_row_class: str | None
+    also: dict[str, str | None]
+    """The other statements of the file, with their own classes of rows."""
     cardinality: Cardinality
     row_class: str | None
     nullable: frozenset[str]
@@ -129,24 +130,35 @@ def read_query(path: Path) -> Query:
 
 
 def read_all_of(path: Path) -> tuple[Query, ...]:
-    """Read the one or two statements of a file of sql/queries. Raises SqlFileError."""
+    """Read the statements of a file of sql/queries. Raises SqlFileError."""
     text = path.read_text(encoding="utf-8")
     header = _read_header(path, text)
-    without = _ALSO.sub("", text)
-    if (header.also is None) is not (without == text):
+    texts = {name: _text_of(name, text) for name in (None, *header.also)}
+    named = {name for name in _ALSO.findall(text) if name}
+    if named > set(header.also) or len(set(texts.values())) < len(texts) or (not header.also and texts[None] != text):
         raise SqlFileError(
             f"{path}: names a second statement, or has a part of one.\n"
             "HINT: write -- also: its_name at the top, and -- also: begin and -- also: end around what it alone has."
         )
-    found = _read_statement(path, header, without)
-    if header.also is None:
-        return (found,)
-    also = _read_statement(path, header, text, name=header.also)
-    its_own = set(also.parameters) - set(found.parameters)
-    found = attrs.evolve(
-        found, nullable=frozenset(mark for mark in found.nullable if mark.strip(":").removesuffix("[]") not in its_own)
+    found = [_read_statement(path, header, each, name=name) for name, each in texts.items()]
+    known = {parameter for query in found for parameter in query.parameters}
+    return tuple(
+        attrs.evolve(
+            query,
+            nullable=frozenset(
+                mark
+                for mark in query.nullable
+                if mark.strip(":").removesuffix("[]") not in known.difference(query.parameters)
+            ),
+            row_class=header.also.get(query.name) or query.row_class,
+        )
+        for query in found
     )
-    return found, also if header.also_row_class is None else attrs.evolve(also, row_class=header.also_row_class)
+
+
+def _text_of(name: str | None, text: str) -> str:
+    """The text of one statement of a file; None is the first."""
+    return _ALSO.sub(lambda part: part[0] if name is not None and part[1] in (None, name) else "", text)
 
 
 def _read_statement(path: Path, header: _Header, text: str, name: str | None = None) -> Query:
@@ -216,14 +228,14 @@ def _read_header(path: Path, text: str) -> _Header:
         )
     lists: dict[str, set[str]] = {"nullable": set(), "not null": set()}
     doc: list[str] = []
-    also: str | None = None
-    also_row_class = ""
+    also: dict[str, str | None] = {}
     for line in lines[1:]:
         directive, _, rest = line.partition(":")
         if directive in lists:
             lists[directive].update(rest.replace(",", " ").split())
         elif directive == "also":
-            also, _, also_row_class = rest.strip().partition(" ")
+            also_name, _, row_class = rest.strip().partition(" ")
+            also[also_name] = row_class or None
         elif directive != "lint":
             doc.append(line)
     if not any(doc):
@@ -233,7 +245,6 @@ def _read_header(path: Path, text: str) -> _Header:
     return _Header(
         named[1],
         also,
-        also_row_class or None,
         cardinality,
         named[3],
         frozenset(lists["nullable"]),
