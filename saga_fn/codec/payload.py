@@ -92,6 +92,17 @@ class PayloadType(Generic[T]):
         """
         return self._traits.unchangeable
 
+    def as_message(self, value: object, data: bytes) -> bytes | None:
+        """`data`, which `encode` has given for that value, where it is what a message of the value has; else None.
+
+        >>> PayloadType.of(list[int]).as_message([1, 2], b"[1,2]")
+        b'[1,2]'
+        >>> PayloadType.of(bytes).as_message(b"ab", b'"YWI="') is None
+        True
+        """
+        is_as_written = self._written is models.encode and not isinstance(value, bytes)
+        return data if is_as_written else None
+
     @property
     def _sorts(self) -> bool:
         """The encoder itself puts sets in order."""

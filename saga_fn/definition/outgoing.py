@@ -133,7 +133,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     def of(cls, topic: str, payload: object, *, key: object, headers: object, most: int | None) -> Draft:
         """Make it. Raises PayloadError for what cannot be stored, or takes more than `most` bytes."""
         body = encode_message(payload)
-        if most is not None:
+        if most is not None and len(body) > most:
             check_size(f"a message for topic {shown(topic)}", body, most)
         check_key("key", key)
         assert key is None or isinstance(key, str), "just checked"

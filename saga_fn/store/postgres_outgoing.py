@@ -11,6 +11,7 @@ from saga_fn.store._queries import ClaimedOutgoingRow, UnsentRow
 from saga_fn.store.connection import CallerConnection, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.ids import shard_of
+from saga_fn.store.journal_rows import alike, sparse
 from saga_fn.store.records import (
     ANSWER_BYTES,
     BLOCKED_FOR,
@@ -32,12 +33,13 @@ class ColumnsOfRows(TypedDict):
     """One list a column, as the statement takes them that writes one saga."""
 
     o_revs: list[int]
-    o_ns: list[int]
+    o_ns: list[int | None]
     o_topics: list[str]
     o_keys: list[str]
     o_headers: list[bytes | None]
     o_bodies: list[bytes]
-    o_tokens: list[UUID | None]
+    o_are_free: list[bool | None]
+    o_token: UUID | None
     o_lease: timedelta
 
 
@@ -54,15 +56,17 @@ def outgoing_columns(connection: CallerConnection, outgoing: Sequence[tuple[UUID
 
 
 def columns_of_rows(connection: CallerConnection, rows: Sequence[OutgoingRow]) -> ColumnsOfRows:
-    """The messages of one saga."""
+    """The messages of one saga. All that this process holds have one token."""
+    token = next((row.token for row in rows if row.token is not None), None)
     return ColumnsOfRows(
         o_revs=[row.rev for row in rows],
-        o_ns=[row.n for row in rows],
-        o_topics=[holdable(connection, row.topic) for row in rows],
+        o_ns=sparse([row.n or None for row in rows]),
+        o_topics=[holdable(connection, topic) for topic in alike([row.topic for row in rows])],
         o_keys=[holdable(connection, row.key) for row in rows],
-        o_headers=[row.headers for row in rows],
+        o_headers=sparse([row.headers for row in rows]),
         o_bodies=[row.body for row in rows],
-        o_tokens=[row.token for row in rows],
+        o_are_free=sparse([True if row.token is None or row.token != token else None for row in rows]),
+        o_token=token,
         o_lease=rows[0].lease if rows else _NO_LEASE,
     )
 
@@ -122,7 +126,7 @@ class PostgresOutgoing:
                     shard=shard,
                     saga_ids=[saga for saga, _, _ in places],
                     revs=[rev for _, rev, _ in places],
-                    ns=[n for _, _, n in places],
+                    ns=sparse([n or None for _, _, n in places]),
                     lock_timeout=LOCK_TIMEOUT,
                 )
 

@@ -1,7 +1,7 @@
 -- name: commit_saga :optional CommittedRow
 -- also: commit_saga_publishing CommittedAtLengthRow
 -- nullable: token, due, inbox_seen, last_error, parked, problem_step, j_step_id, j_input, j_input_of, j_payload
--- nullable: o_headers[], o_tokens[]
+-- nullable: o_ns[], o_topics[], o_headers[], o_are_free[], o_token
 -- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same. A transactional step's commit is the last statement of its
 -- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
@@ -58,13 +58,15 @@ journal AS (
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
-        :shard::smallint, w.id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
-        CASE WHEN o.token IS NULL THEN statement_timestamp() ELSE statement_timestamp() + :o_lease::interval END
+        :shard::smallint, w.id, o.rev, coalesce(o.n, 0::smallint),
+        coalesce(o.topic, (:o_topics::text[])[1]), o.key, o.headers, o.body,
+        CASE WHEN o.is_free IS NOT TRUE THEN :o_token::uuid END,
+        CASE WHEN o.is_free IS NOT TRUE THEN statement_timestamp() + :o_lease::interval ELSE statement_timestamp() END
     FROM written AS w
     CROSS JOIN unnest(
         :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
-        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
-    ) AS o (rev, n, topic, key, headers, body, token)
+        :o_headers::bytea[], :o_bodies::bytea[], :o_are_free::boolean[]
+    ) AS o (rev, n, topic, key, headers, body, is_free)
 )
 -- also: end
 SELECT

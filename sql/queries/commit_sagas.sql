@@ -2,7 +2,7 @@
 -- also: commit_sagas_publishing CommittedAtLengthRow
 -- also: commit_sagas_at_length CommittedAtLengthRow
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
--- nullable: parked_reasons[], problem_steps[], o_headers[], o_tokens[]
+-- nullable: parked_reasons[], problem_steps[], o_ns[], o_topics[], o_headers[], o_are_free[], o_token
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries. Each row is judged by the token and the revision its
 -- writer knows. A row that gives the saga up or starts a step must also know every message (`inbox_seen`). A saga that
@@ -12,11 +12,12 @@
 -- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
 -- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
 -- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages:
--- one with a token is that process's to publish for the length of `o_lease`. `earlier` is the revision of the last
--- message that its saga had before, and that is not published; 0 if there is none. One statement has none of these
--- three, one has messages alone, and one has all, so that no commit pays for the tables of others. A transactional
--- step's commit is the last statement of its transaction: now() would be when that began. If its COMMIT does not come,
--- the server soon gives the row free.
+-- the process of `o_token` is to publish them for the length of `o_lease`, but none of those that `o_are_free` names.
+-- NULL stands for 0 in `o_ns`, and for what is first in `o_topics`. `earlier` is the revision of the last message that
+-- its saga had before, and that is not published; 0 if there is none. One statement has none of these three, one has
+-- messages alone, and one has all, so that no commit pays for the tables of others. A transactional step's commit is
+-- the last statement of its transaction: now() would be when that began. If its COMMIT does not come, the server soon
+-- gives the row free.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -135,12 +136,14 @@ attributes AS (
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
-        :shard::smallint, o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
-        CASE WHEN o.token IS NULL THEN statement_timestamp() ELSE statement_timestamp() + :o_lease::interval END
+        :shard::smallint, o.saga_id, o.rev, coalesce(o.n, 0::smallint),
+        coalesce(o.topic, (:o_topics::text[])[1]), o.key, o.headers, o.body,
+        CASE WHEN o.is_free IS NOT TRUE THEN :o_token::uuid END,
+        CASE WHEN o.is_free IS NOT TRUE THEN statement_timestamp() + :o_lease::interval ELSE statement_timestamp() END
     FROM unnest(
         :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
-        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
-    ) AS o (saga_id, rev, n, topic, key, headers, body, token)
+        :o_headers::bytea[], :o_bodies::bytea[], :o_are_free::boolean[]
+    ) AS o (saga_id, rev, n, topic, key, headers, body, is_free)
     WHERE (o.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
 )
 -- also: end

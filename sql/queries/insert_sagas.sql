@@ -1,7 +1,7 @@
 -- name: insert_sagas :many InsertedRow
 -- also: insert_sagas_at_length
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], keyed[]
--- nullable: trace_carriers[], id, o_headers[], o_tokens[]
+-- nullable: trace_carriers[], id, o_ns[], o_topics[], o_headers[], o_are_free[], o_token
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
@@ -105,12 +105,14 @@ attributes AS (
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
-        :shard::smallint, o.saga_id, o.rev, o.n, o.topic, o.key, o.headers, o.body, o.token,
-        CASE WHEN o.token IS NULL THEN now() ELSE now() + :o_lease::interval END
+        :shard::smallint, o.saga_id, o.rev, coalesce(o.n, 0::smallint),
+        coalesce(o.topic, (:o_topics::text[])[1]), o.key, o.headers, o.body,
+        CASE WHEN o.is_free IS NOT TRUE THEN :o_token::uuid END,
+        CASE WHEN o.is_free IS NOT TRUE THEN now() + :o_lease::interval ELSE now() END
     FROM unnest(
         :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
-        :o_headers::bytea[], :o_bodies::bytea[], :o_tokens::uuid[]
-    ) AS o (saga_id, rev, n, topic, key, headers, body, token)
+        :o_headers::bytea[], :o_bodies::bytea[], :o_are_free::boolean[]
+    ) AS o (saga_id, rev, n, topic, key, headers, body, is_free)
     WHERE (o.saga_id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
 -- also: end

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from saga_fn import PayloadError, TypeValidationError
 from saga_fn.codec import PayloadType
+from saga_fn.codec.message import encode_message
 from saga_fn.codec.payload import FIRST_HEADER
 
 
@@ -109,6 +110,31 @@ def test_every_kind_of_type_comes_back(tp: object, value: object) -> None:
     payload = PayloadType.of(tp)
     assert payload.decode(payload.encode(value)) == value
     assert payload is PayloadType.of(tp)
+
+
+@pytest.mark.parametrize("tp, value", GOOD)
+def test_what_stands_for_a_message_is_the_message(tp: object, value: object) -> None:
+    payload = PayloadType.of(tp)
+    kept = payload.as_message(value, payload.encode(value))
+    assert kept in (None, encode_message(value))
+
+
+@given(value=st.recursive(json_values | st.floats() | st.datetimes() | st.times() | st.binary(), st.lists))
+def test_no_message_that_would_be_refused_is_made_of_what_is_stored(value: object) -> None:
+    payload = PayloadType.of(Any)
+    try:
+        data = payload.encode(value)
+    except PayloadError:
+        return
+    assert payload.as_message(value, data) in (None, encode_message(value))
+
+
+@pytest.mark.parametrize(
+    "tp, value, is_kept", [(Point, Point(3), True), (bytes, b"ab", False), (set[str], {"a"}, False)]
+)
+def test_most_outputs_stand_for_their_messages(tp: object, value: object, is_kept: bool) -> None:
+    payload = PayloadType.of(tp)
+    assert (payload.as_message(value, payload.encode(value)) is not None) is is_kept
 
 
 def test_equal_sets_have_equal_bytes() -> None:

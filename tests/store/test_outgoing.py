@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import product
 from uuid import UUID, uuid4
 
 import msgspec
+import pytest
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus
@@ -78,6 +80,21 @@ async def test_a_message_is_written_with_its_commit_and_only_with_it(store: Stor
     ]
     assert [(each.attempts, each.error, each.dead_at, each.is_held) for each in found] == [(0, None, None, True)] * 2
     assert await store.outgoing.of_saga(hand.id, most=1) == found[:1]
+
+
+@pytest.mark.parametrize("kinds", list(product((0, 1, 2), repeat=3)))
+async def test_messages_that_are_written_together_keep_what_is_their_own(store: Store, kinds: tuple[int, ...]) -> None:
+    """Whatever of them is the usual, and of which of them: 1 has no holder, 2 another topic, another place and no headers."""
+    hands = [await start(store) for _ in kinds]
+    usual, free, other = row(2), row(2, token=NOBODY), row(2, 3, topic="other")
+    given = [(usual, free, msgspec.structs.replace(other, headers=None))[kind] for kind in kinds]
+    writes = [bringing(hand.succeeded(A), each) for hand, each in zip(hands, given, strict=True)]
+    done = await store.commit(0, sorted(writes, key=lambda write: write.id))
+    assert set(done.inbox_sent) == {hand.id for hand in hands}
+    found = [(await store.outgoing.of_saga(hand.id, most=9))[0] for hand in hands]
+    assert [(each.n, each.topic, each.headers, each.is_held) for each in found] == [
+        (each.n, each.topic, each.headers, each.token is not None) for each in given
+    ]
 
 
 async def test_a_message_is_written_with_its_start_and_only_with_it(store: Store) -> None:

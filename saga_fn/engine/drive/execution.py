@@ -98,7 +98,7 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         return with_input(saga, action, output_lost(clock, action, error))
     drafts = () if said is None else tuple(said.drafts)
     if binding.publishes:
-        together = _with_declared(saga, binding, value, drafts)
+        together = _with_declared(saga, binding, value, output[0], drafts)
         if isinstance(together, BaseException):
             return with_input(saga, action, output_lost(clock, action, together))
         drafts = together
@@ -170,7 +170,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         output = saga.encoded("the output", action.step, binding.output_type, found)
     except PayloadError as error:
         return output_lost(clock, action, error)
-    drafts = _with_declared(saga, binding, found, () if said is None else tuple(said.drafts))
+    drafts = _with_declared(saga, binding, found, output[0], () if said is None else tuple(said.drafts))
     if isinstance(drafts, BaseException):
         return output_lost(clock, action, drafts)
     saga.returned(action.step, binding, given, output)
@@ -200,13 +200,17 @@ def _loses_message(value: object, refused: BaseException, clock: Clock) -> bool:
 
 
 def _with_declared(
-    saga: OwnedSaga, binding: CompiledStep, output: object, said: tuple[Draft, ...]
+    saga: OwnedSaga, binding: CompiledStep, output: object, data: bytes, said: tuple[Draft, ...]
 ) -> tuple[Draft, ...] | BaseException:
-    """The messages with those that the definition declares for this output; or why these cannot be published."""
+    """The messages with those that the definition declares for this output; or why these cannot be published.
+
+    `data` is what is stored of the output: a message that is the output itself has the same bytes, where it can.
+    """
     most = saga.max_payload_bytes
 
     def drafts() -> tuple[Draft, ...]:
-        return (*said, *(draft_of(message, output, most=most) for message in binding.publishes))
+        payload = binding.output_type.as_message(output, data)
+        return (*said, *[draft_of(message, output, payload=payload, most=most) for message in binding.publishes])
 
     try:
         together = Context().run(drafts)

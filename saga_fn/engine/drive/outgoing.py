@@ -48,7 +48,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 def rows_of(source: Source, said: Iterable[Said]) -> tuple[OutgoingRow, ...]:
     """The rows: of each entry first the messages, in the order in which they were published, then the hooks."""
     carrier = carrier_in(source.trace_carrier)
-    return tuple(row for each in said for row in _of_entry(source, each, carrier))
+    return tuple([row for each in said for row in _of_entry(source, each, carrier)])
 
 
 def _of_entry(source: Source, said: Said, carrier: Mapping[str, str]) -> Iterable[OutgoingRow]:

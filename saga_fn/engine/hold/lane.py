@@ -35,6 +35,7 @@ LONGEST_REASON: Final = 500
 """Characters of what is stored of a reason."""
 _TO_END: Final = 2.0
 """Seconds that a publisher may take to end once its call is cut short; then this is told."""
+_PUBLISHED: Final = Published()
 _PROBES: Final = 2
 """If a call for many has failed, so many are tried alone: if all of these fail, the publisher is what has failed."""
 
@@ -56,27 +57,41 @@ class Line(msgspec.Struct, eq=False):
     """How many are published of which the store does not know it yet."""
     _leases: deque[float] = msgspec.field(default_factory=deque)
     """The monotonic time of each from which on another process may take it: each has the lease of the commit that wrote it."""
+    _lanes: deque[Lane] = msgspec.field(default_factory=deque)
+    """The lane of each."""
 
     @property
     def until(self) -> float:
         """The monotonic time from which on another process may take the first of them."""
         return self._leases[0]
 
-    def add(self, message: HeldMessage, until: float) -> None:
-        """A message more, the last of them."""
+    @property
+    def lane(self) -> Lane:
+        """The lane of the first of them."""
+        return self._lanes[0]
+
+    def add(self, message: HeldMessage, lane: Lane, until: float) -> None:
+        """A message more, the last of them: it waits in that lane."""
         self.messages.append(message)
         self.last = message.rev
         self._leases.append(until)
+        self._lanes.append(lane)
+        lane.add(message)
 
     def renew(self, until: float) -> None:
         """The first of them was taken anew."""
         self._leases[0] = until
 
-    def advance(self) -> HeldMessage:
-        """The first of them is published: it stands here no more."""
+    def advance(self) -> None:
+        """The first of them is published: it stands here no more, and waits no more."""
         self.unsettled += 1
         self._leases.popleft()
-        return self.messages.popleft()
+        self._lanes.popleft().drop(self.messages.popleft())
+
+    def drop(self) -> None:
+        """None of them waits any more."""
+        for lane, message in zip(self._lanes, self.messages, strict=True):
+            lane.drop(message)
 
 
 @final
@@ -150,7 +165,8 @@ class Lane:
         monotonic time of each until which a call may begin: one that begins later may last longer than this process holds it.
         """
         async with self._calling:
-            covered = [place for place, by in enumerate(begin_by) if steady.now() < by]
+            now = steady.now()
+            covered = [place for place, by in enumerate(begin_by) if now < by]
             if not covered:
                 return [None] * len(messages)
             outcomes = await self._publish(messages, begin_by, covered)
@@ -257,9 +273,12 @@ def _judged(outcomes: object) -> list[PublishOutcome]:
         return []
     found: list[PublishOutcome] = []
     for each in outcomes:
+        if type(each) is Published:
+            found.append(_PUBLISHED)
+            continue
         match each:
             case Published():
-                found.append(Published())
+                found.append(_PUBLISHED)
             case RefusedForGood(reason=reason):
                 found.append(RefusedForGood(message_of(reason, LONGEST_REASON)))
             case FailedForNow(reason=reason, after=after):

@@ -64,6 +64,7 @@ class Relay:
             cap=_micros(options.longest_delay),
             jitter=_JITTER,
         )
+        self._timeout = options.timeout.total_seconds()
         self._lanes: Lanes = Lanes(topics, options)
         self._rows: RelayStore = RelayStore(store, topics, options, observers)
         self._sweep: Sweep = Sweep(self._rows, self._lanes, self, observers)
@@ -188,8 +189,7 @@ class Relay:
             message = HeldMessage(
                 saga_id, row.rev, row.n, row.topic, row.key, row.headers, row.body, 0, at, name, version
             )
-            line.add(message, row.made + row.lease.total_seconds())
-            lane.add(message)
+            line.add(message, lane, row.made + row.lease.total_seconds())
         if not line.messages:
             self._sweep.leave_behind(saga_id)
         elif was_empty:
@@ -222,8 +222,7 @@ class Relay:
                 self._sweep.leave_behind(message.saga_id)
                 continue
             line = Line(message.saga_id, message.saga_name, message.version, closed=True)
-            line.add(message, until)
-            lane.add(message)
+            line.add(message, lane, until)
             self._lines[message.saga_id] = line
             self._put(line)
 
@@ -235,10 +234,8 @@ class Relay:
 
     def _put(self, line: Line) -> None:
         """The first message of the line is to be published now."""
-        lane = self._lanes.of(line.messages[0].topic)
-        assert lane is not None, "it was there when the message was added"
-        lane.waiting.append(line)
-        self.work(lane)
+        line.lane.waiting.append(line)
+        self.work(line.lane)
 
     def work(self, lane: Lane) -> None:
         """Go on with what waits in the lane, if nobody does."""
@@ -296,7 +293,7 @@ class Relay:
 
     def _begin_by(self, line: Line) -> float:
         """The monotonic time until which a call for its first message may begin, to be over before another process may take it."""
-        return line.until - self._options.timeout.total_seconds()
+        return line.until - self._timeout
 
     async def _publish(self, lane: Lane, lines: Sequence[Line]) -> None:
         outcomes: Sequence[PublishOutcome | None] = []
@@ -333,13 +330,17 @@ class Relay:
         self._count(lane, outcomes)
         self._note(lane, outcomes)
         self._delete(lane)
-        emptied = await self._deleted(followed)
-        await self._rows.fail(failed)
-        await self._go_past(emptied, failed, dropped)
+        if followed or dropped:
+            emptied = await self._deleted(followed)
+            await self._rows.fail(failed)
+            await self._go_past(emptied, failed, dropped)
 
     def _deletions_of(self, lane: Lane) -> Deletions:
         """The messages of the lane that are published, and not deleted."""
-        return self._deletions.setdefault(lane, Deletions())
+        found = self._deletions.get(lane)
+        if found is None:
+            found = self._deletions[lane] = Deletions()
+        return found
 
     def _delete(self, lane: Lane) -> None:
         """Delete what is published, if nobody does."""
@@ -381,10 +382,7 @@ class Relay:
 
     def _advance(self, line: Line) -> None:
         """The first message is published: go on to the next one."""
-        message = line.advance()
-        lane = self._lanes.of(message.topic)
-        if lane is not None:
-            lane.drop(message)
+        line.advance()
         if line.messages:
             self._put(line)
 
@@ -405,10 +403,7 @@ class Relay:
 
     def _drop(self, line: Line) -> None:
         """Leave the line to whoever takes its first message next."""
-        for message in line.messages:
-            lane = self._lanes.of(message.topic)
-            if lane is not None:
-                lane.drop(message)
+        line.drop()
         self._lines.pop(line.saga_id, None)
 
     def _judged(self, message: HeldMessage, outcome: RefusedForGood | FailedForNow) -> FailedMessage:
@@ -441,8 +436,10 @@ class Relay:
         if lane.is_told and not lane.down:
             lane.is_told = False
             self._observers.tell(PublisherRecovered(lane.name))
+        if not lane.down or lane.is_told:
+            return
         reason = next((each.reason for each in outcomes if isinstance(each, FailedForNow)), None)
-        if lane.down and not lane.is_told and reason is not None:
+        if reason is not None:
             lane.is_told = True
             self._observers.tell(PublisherFailed(lane.name, reason, lane.error))
 
