@@ -1,34 +1,41 @@
-"""A process for the crash tests of transactional steps: `python -m tests.faults.booker DSN [POINT COUNT]`.
+"""A process for the crash tests of transactional steps: `python -m tests.faults.booker DSN FILE [POINT COUNT]`.
 
-With POINT it kills itself at its COMMIT of that number: `before` it is sent, `in` it, or `after` its answer has come.
+It publishes to FILE. With POINT it kills itself at its COMMIT of that number: `before` it is sent, `in` it, or `after` its answer
+has come. Or around its message of that number: while it is `publishing`, when it has `published` it, or `deleted` its row.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from datetime import timedelta
 
 from saga_fn import SagaBuilder, SagaDefinition, SagaOrchestrator, TransactionalContext, step
+from saga_fn.outgoing import OutgoingOptions
+from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.transactions import PostgresTransaction
+from tests.faults.broker_file import BrokerFile, die_at_confirm
+from tests.faults.deleter import die
 from tests.support.shop import Done, Order
 
+LEASE = timedelta(seconds=1)
 STEPS = ("s0", "s1", "s2")
 TABLE = "CREATE TABLE booking (saga uuid, step text, pid int)"
 
 
 async def unbook(inp: Order, out: Done, ctx: TransactionalContext) -> None:
-    """Take the row back, which must be there once."""
+    """Take the row back, which must be there once, and say so."""
     told = await ctx.connection.execute("DELETE FROM booking WHERE saga = $1 AND step = $2", ctx.saga_id, ctx.step_id)
     assert told == "DELETE 1", told
+    ctx.publish("bookings", f"-{ctx.step_id}".encode())
 
 
 @step(transactional=True, compensate=unbook, timeout=timedelta(seconds=5))
 async def book(inp: Order, ctx: TransactionalContext) -> Done:
-    """Write a row, and fail in the last step if that is asked for."""
+    """Write a row and a message, and fail in the last step if that is asked for."""
     await ctx.connection.execute("INSERT INTO booking VALUES ($1, $2, $3)", ctx.saga_id, ctx.step_id, os.getpid())
+    ctx.publish("bookings", f"+{ctx.step_id}".encode())
     if ctx.step_id == STEPS[-1] and inp.order_id == "fails":
         raise KeyError(inp.order_id)
     return Done(ctx.step_id)
@@ -42,7 +49,7 @@ def bookings() -> SagaDefinition[Order, None]:
     return builder.build()
 
 
-def die_at(point: str, count: int) -> None:
+def die_at_commit(point: str, count: int) -> None:
     """Kill this process at the COMMIT of that number."""
     commit, seen = PostgresTransaction.commit, 0
 
@@ -53,24 +60,31 @@ def die_at(point: str, count: int) -> None:
             await commit(self)
             return
         if point == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         committing = asyncio.create_task(commit(self))
         if point == "in":
             await asyncio.sleep(0)  # it is on its way, and whether it is committed nobody can say
             await asyncio.sleep(0.0002)
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         await committing
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
 
-    setattr(PostgresTransaction, "commit", commit_and_die)  # noqa: B010 - the class is final
+    if point in ("before", "in", "after"):
+        setattr(PostgresTransaction, "commit", commit_and_die)  # noqa: B010 - the class is final
 
 
-async def main(dsn: str, point: str = "", count: str = "0") -> None:
+async def main(dsn: str, path: str, point: str = "", count: str = "0") -> None:
     """Work until SIGTERM, or until that point."""
-    if point:
-        die_at(point, int(count))
+    store = PostgresStore(dsn, pool_size=2)
+    die_at_commit(point, int(count))
+    die_at_confirm(store, point, int(count))
     orchestrator = SagaOrchestrator(
-        dsn, concurrency=32, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=50), pool_size=2
+        store,
+        publishers={"bookings": BrokerFile(path, point, int(count))},
+        outgoing=OutgoingOptions(timeout=LEASE, batch=5),
+        concurrency=32,
+        lease=LEASE,
+        poll_interval=timedelta(milliseconds=50),
     )
     orchestrator.register("booking", bookings())
     await orchestrator.run_forever()

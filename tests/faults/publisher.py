@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from saga_fn import Outgoing, SagaNews, SagaOrchestrator, StepContext, StepRef, saga, step
-from saga_fn.outgoing import OutgoingMessage, OutgoingOptions, Published, PublishOutcome
+from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Committed, Place, SagaWrite
+from saga_fn.store.records import Committed, SagaWrite
+from tests.faults.broker_file import BrokerFile, die_at_confirm
 from tests.faults.deleter import die
 
 LEASE = timedelta(milliseconds=600)
@@ -51,30 +51,9 @@ def order(number: StepRef[int]) -> StepRef[int]:
     return third(second(first(number)))
 
 
-class Recording:
-    """A broker that appends what it is given to a file, a line for each message, and kills its process in call number `after`."""
-
-    def __init__(self, path: str, point: str, after: int) -> None:
-        self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-        self._left = after if point == "publishing" else -1
-
-    async def publish(self, messages: Sequence[OutgoingMessage], /) -> Sequence[PublishOutcome]:
-        """Append them; one after another, so that a kill comes between two of them."""
-        self._left -= 1
-        for number, message in enumerate(messages):
-            if self._left == 0 and number >= len(messages) // 2:
-                die()
-            os.write(self._file, f"{message.saga_id} {message.id} {message.body.decode()}\n".encode())
-            await asyncio.sleep(0)
-        if self._left == 0:
-            die()
-        return [Published() for _ in messages]
-
-
 def die_at(store: PostgresStore, point: str, after: int) -> None:
-    """Kill this process after so many commits with messages, before they are published; or before or after a deletion."""
-    left = after
-    commit, confirm = store.commit, store.outgoing.confirm
+    """Kill this process after so many commits with messages, before they are published; or around a deletion."""
+    left, commit = after, store.commit
 
     async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         nonlocal left
@@ -84,19 +63,9 @@ def die_at(store: PostgresStore, point: str, after: int) -> None:
             die()
         return done
 
-    async def confirm_and_die(shard: int, places: Sequence[Place]) -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0 and point == "published":
-            die()
-        await confirm(shard, places)
-        if left <= 0:
-            die()
-
     if point == "committed":
         setattr(store, "commit", commit_and_die)  # noqa: B010 - the store's class is final
-    elif point in ("published", "deleted"):
-        setattr(store.outgoing, "confirm", confirm_and_die)  # noqa: B010 - as above
+    die_at_confirm(store, point, after)
 
 
 async def main(dsn: str, path: str, point: str, after: str) -> None:
@@ -104,7 +73,7 @@ async def main(dsn: str, path: str, point: str, after: str) -> None:
     Path(path).touch()
     store = PostgresStore(dsn)
     die_at(store, point, int(after))
-    broker = Recording(path, point, int(after))
+    broker = BrokerFile(path, point, int(after))
     options = OutgoingOptions(timeout=LEASE, batch=5, waiting=20)
     async with SagaOrchestrator(
         store,

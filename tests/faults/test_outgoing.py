@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from saga_fn import SagaOrchestrator
+from tests.faults.broker_file import published, until_all_is_published
 from tests.faults.processes import processes
 from tests.faults.publisher import EXPECTED, order
-from tests.support.until import SOON
 
 SAGAS = 20
 
@@ -30,24 +28,6 @@ POINTS = [
 ]
 
 
-def published(path: Path) -> dict[str, dict[str, str]]:
-    """By saga, the payload of each message by its id, in the order in which each came first."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for line in path.read_text().splitlines():
-        saga_id, message_id, body = line.split(" ", 2)
-        assert found[saga_id].setdefault(message_id, body) == body, "an id is that of one message"
-    return found
-
-
-async def until_all_is_published(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    async with asyncio.timeout(2 * SOON):
-        while await connection.fetchval(
-            "SELECT (SELECT count(*) FROM saga_fn.saga_outgoing)"
-            " + (SELECT count(*) FROM saga_fn.saga WHERE ended_at IS NULL)"
-        ):
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.predecessor(16)
 @pytest.mark.parametrize("point, after", POINTS)
 async def test_killed_around_a_message(dsn: str, tmp_path: Path, point: str, after: str) -> None:
@@ -62,6 +42,6 @@ async def test_killed_around_a_message(dsn: str, tmp_path: Path, point: str, aft
             await until_all_is_published(connection)
     await connection.close()
     found = published(path)
-    assert found.keys() == {str(run.id) for run in runs}
+    assert found.keys() == {run.id for run in runs}
     for messages in found.values():
         assert [body.encode() for body in messages.values()] == EXPECTED
