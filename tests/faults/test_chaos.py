@@ -25,3 +25,5 @@ async def test_whatever_befalls_them_sagas_end_as_they_say_and_the_books_agree()
     assert report.findings == [], f"seed {SEED}\n{report.text()}"
     assert len(report.facts.sagas) > SECONDS, "and much was done"
     assert report.facts.begun, "in the books as well"
+    assert report.facts.rows, "in the table of the service itself"
+    assert report.facts.calls, "and by hooks"

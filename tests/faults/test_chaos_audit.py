@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import attrs
@@ -10,7 +11,7 @@ import pytest
 
 from saga_fn import LeftOverKind, SagaStatus, StepStatus
 from tests.faults.chaos.audit import Facts, Kept, Saga, alarming, findings
-from tests.faults.chaos.books import Begun, Effect
+from tests.faults.chaos.books import Begun, Call, Effect, Row
 from tests.faults.chaos.broker import Received
 from tests.faults.chaos.told import Asked, Sent, Stopped, Told
 
@@ -18,6 +19,9 @@ ONE, TWO = UUID(int=1), UUID(int=2)
 PID = 17
 KEY = ("pay", "key-1")
 MESSAGES = (UUID(int=11), UUID(int=12))
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ROWS = [Row(ONE, "debit", "execute"), Row(ONE, "credit", "execute")]
+STARTED = Call(ONE, "on_started", NOON)
 
 
 def completed(saga: UUID = ONE) -> Saga:
@@ -31,6 +35,20 @@ def completed(saga: UUID = ONE) -> Saga:
         events=[5],
         messages=MESSAGES,
         done_at={("one", "execute"): [100.0], ("five", "execute"): [101.0]},
+    )
+
+
+def booked(left: dict[str, LeftOverKind] | None = None) -> Saga:
+    """One with two steps that write rows in their own commits, and a hook."""
+    return Saga(
+        id=ONE,
+        name="booked",
+        status=SagaStatus.FAILED if left else SagaStatus.COMPLETED,
+        settled=True,
+        steps={"debit": StepStatus.SUCCEEDED, "credit": StepStatus.SUCCEEDED},
+        left_over=left or {},
+        rows=[("debit", "execute"), ("credit", "execute")],
+        calls=frozenset({("on_started", NOON)}),
     )
 
 
@@ -63,11 +81,22 @@ def facts(
     effects: Sequence[Effect] | None = None,
     kept: Sequence[Kept] = (),
     received: Sequence[Received] | None = None,
+    rows: Sequence[Row] = (),
+    calls: Sequence[Call] = (),
 ) -> Facts:
     found = completed() if saga is None else saga
     stands = [done("one"), done("five")] if effects is None else effects
     came = [got(each, found.id) for each in found.messages] if received is None else received
-    return Facts(told=told or Told(), sagas={found.id: found}, begun=begun, effects=stands, kept=kept, received=came)
+    return Facts(
+        told=told or Told(),
+        sagas={found.id: found},
+        begun=begun,
+        effects=stands,
+        kept=kept,
+        received=came,
+        rows=rows,
+        calls=calls,
+    )
 
 
 def got(message: UUID, saga: UUID = ONE, body: bytes = b"1") -> Received:
@@ -90,6 +119,7 @@ def test_what_is_as_it_must_be_is_not_reported() -> None:
     left = {"one": LeftOverKind.NOT_UNDONE, "two": LeftOverKind.MAY_HAVE_RUN}
     assert findings(facts(failed(left), effects=[done("one"), done("two")])) == []
     assert findings(facts(failed(left), effects=[done("one")])) == []
+    assert findings(facts(booked(), effects=[], rows=ROWS, calls=[STARTED, STARTED])) == []
     undone = [begun(direction="compensate"), begun(key="k:7", direction="compensate", rewound=7)]
     assert findings(facts(rolled_back(), effects=[done("one", undone=True), done("five")], begun=undone)) == [], (
         "a rewind makes another run of a step, and its undo has a key of its own"
@@ -185,6 +215,29 @@ FORGED: dict[str, tuple[Facts, str]] = {
         "came with two bodies",
     ),
     "messages of no saga": (facts(received=[*map(got, MESSAGES), got(UUID(int=13), TWO)]), "there is no such saga"),
+    "a row that a commit did not bring": (facts(booked(), effects=[], rows=ROWS[:1], calls=[STARTED]), "and committed"),
+    "a row of what was not committed": (
+        facts(booked(), effects=[], rows=[*ROWS, ROWS[1]], calls=[STARTED]),
+        "has written the rows",
+    ),
+    "rows in another order": (facts(booked(), effects=[], rows=ROWS[::-1], calls=[STARTED]), "has written the rows"),
+    "rows of no saga": (
+        facts(booked(), effects=[], rows=[*ROWS, Row(TWO, "debit", "execute")], calls=[STARTED]),
+        "there is no such saga",
+    ),
+    "a doubt about a step's own commit": (
+        facts(booked({"debit": LeftOverKind.MAY_HAVE_RUN}), effects=[], rows=ROWS, calls=[STARTED]),
+        "is said to be in doubt",
+    ),
+    "a hook that was not called": (facts(booked(), effects=[], rows=ROWS), "was not called"),
+    "a hook that was called for nothing": (
+        facts(booked(), effects=[], rows=ROWS, calls=[STARTED, attrs.evolve(STARTED, hook="on_parked")]),
+        "when nothing of that kind had happened",
+    ),
+    "a hook of no saga": (
+        facts(booked(), effects=[], rows=ROWS, calls=[STARTED, attrs.evolve(STARTED, saga=TWO)]),
+        "there is no such saga",
+    ),
     "a journal that folds to something else": (
         facts(attrs.evolve(completed(), disagreements=["rev: folded 3, stored 4"])),
         "does not fold to its row",

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import attrs
 
 from saga_fn import LeftOverKind, SagaStatus, StepStatus
-from tests.faults.chaos.books import Begun, Effect
+from tests.faults.chaos.books import Begun, Call, Effect, Row
 from tests.faults.chaos.broker import Received
-from tests.faults.chaos.sagas import NOT_UNDOABLE
+from tests.faults.chaos.sagas import ENTERED, NOT_UNDOABLE
 from tests.faults.chaos.told import Told
 
 PARKED_FOR_A_PERSON: Final = frozenset({"outcome_unknown", "undo_failed", "past_pivot", "crash_loop", "settled"})
@@ -55,6 +56,10 @@ class Saga:
     """When its journal says, by step and direction, that it was done."""
     messages: Sequence[UUID] = ()
     """The ids of the messages that it has to have published, in their order."""
+    rows: Sequence[tuple[str, str]] = ()
+    """The steps, with their directions, whose commits have to have brought a row, in their order."""
+    calls: frozenset[tuple[str, datetime]] = frozenset()
+    """The hooks that have to have been called, each with its moment."""
     disagreements: Sequence[str] = ()
     """What `verify` says."""
 
@@ -84,11 +89,26 @@ class Facts:
     kept: Sequence[Kept] = ()
     received: Sequence[Received] = ()
     """The messages that came to the broker, in that order."""
+    rows: Sequence[Row] = ()
+    """What transactional steps have written, in that order."""
+    calls: Sequence[Call] = ()
 
 
 def findings(facts: Facts) -> list[str]:
     """A line for each thing that is not as it must be."""
-    checks = (_starts, _ends, _standing, _repetitions, _late_begins, _verbs, _events, _messages, _journals)
+    checks = (
+        _starts,
+        _ends,
+        _standing,
+        _repetitions,
+        _late_begins,
+        _verbs,
+        _events,
+        _messages,
+        _rows,
+        _calls,
+        _journals,
+    )
     return [*facts.told.strange, *(line for check in checks for line in check(facts))]
 
 
@@ -136,6 +156,10 @@ def _step(saga: Saga, step: str, status: StepStatus, effect: Effect | None) -> I
     if step in saga.settled_by_hand or any(step.startswith(f"{each}[") for each in saga.settled_by_hand):
         return
     stands, left = effect is not None and effect.stands, saga.left_over.get(step)
+    if (saga.name, step) in ENTERED:  # no call of another system: `_rows` knows
+        if left is LeftOverKind.MAY_HAVE_RUN:
+            yield f"{where} is said to be in doubt, although its result is a part of its own commit"
+        return
     back = saga.status in {SagaStatus.COMPENSATED, SagaStatus.FAILED}
     if left in {LeftOverKind.NOT_UNDONE, LeftOverKind.OUTPUT_LOST} and not stands:
         yield f"{where} is said to be left over ({left}), and does not stand in the books"
@@ -255,6 +279,32 @@ def _messages(facts: Facts) -> Iterator[str]:
             yield f"message {made_up} of saga {saga.id} came, and nothing that it tells of was committed"
         if set(found) == set(saga.messages):
             yield f"the messages of saga {saga.id} came in another order"
+
+
+def _rows(facts: Facts) -> Iterator[str]:
+    """The rows of transactional steps are those of the commits in the journal: one for each, in their order."""
+    written: defaultdict[UUID, list[tuple[str, str]]] = defaultdict(list)
+    for row in facts.rows:
+        written[row.saga].append((row.step, row.direction))
+    for saga_id in written.keys() - facts.sagas.keys():
+        yield f"saga {saga_id} has written rows, and there is no such saga"
+    for saga in facts.sagas.values():
+        if written[saga.id] != list(saga.rows):
+            yield f"saga {saga.id} has written the rows {written[saga.id]}, and committed {list(saga.rows)}"
+
+
+def _calls(facts: Facts) -> Iterator[str]:
+    """Each hook is called at least once for each moment, and for no other."""
+    called: defaultdict[UUID, set[tuple[str, datetime]]] = defaultdict(set)
+    for call in facts.calls:
+        called[call.saga].add((call.hook, call.at))
+    for saga_id in called.keys() - facts.sagas.keys():
+        yield f"hooks of saga {saga_id} were called, and there is no such saga"
+    for saga in facts.sagas.values():
+        for hook, at in sorted(saga.calls - called[saga.id]):
+            yield f"hook {hook} of saga {saga.id} was not called for {at}"
+        for hook, at in sorted(called[saga.id] - saga.calls):
+            yield f"hook {hook} of saga {saga.id} was called for {at}, when nothing of that kind had happened"
 
 
 def _journals(facts: Facts) -> Iterator[str]:

@@ -10,13 +10,14 @@ import math
 import os
 import time
 import zlib
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
 import asyncpg
 import attrs
 
-from saga_fn import StepContext
+from saga_fn import SagaNews, StepContext, TransactionalContext
 
 Direction = Literal["execute", "compensate", "probe"]
 
@@ -30,8 +31,12 @@ CREATE TABLE begun (
 CREATE TABLE effect (
     saga uuid, step text, keys text[] NOT NULL DEFAULT '{}', undone bool NOT NULL DEFAULT false,
     barred double precision NOT NULL DEFAULT 0, PRIMARY KEY (saga, step)
-)
+);
+CREATE TABLE called (saga uuid, hook text, at timestamptz)
 """
+ROWS: Final = "CREATE TABLE public.entered (place bigserial PRIMARY KEY, saga uuid, step text, direction text)"
+"""The table of the service itself, in the database of its sagas. Transactional steps write into it, and take nothing out."""
+ENTER: Final = "INSERT INTO public.entered (saga, step, direction) VALUES ($1, $2, $3)"
 
 _DO: Final = """
 INSERT INTO effect AS e (saga, step, keys) VALUES ($1, $2, ARRAY[$3::text])
@@ -82,6 +87,24 @@ class Effect:
         return bool(self.keys) and not self.undone
 
 
+@attrs.frozen
+class Row:
+    """A row that a transactional step has written, or its compensation."""
+
+    saga: UUID
+    step: str
+    direction: str
+
+
+@attrs.frozen
+class Call:
+    """A call of a hook: the moment of its saga that it tells of."""
+
+    saga: UUID
+    hook: str
+    at: datetime
+
+
 class Books:
     """The participant, as a step calls it."""
 
@@ -103,6 +126,14 @@ class Books:
             os.getpid(),
             at,
         )
+
+    async def enter(self, ctx: TransactionalContext, direction: Direction) -> None:
+        """Write a row of the service's own, in the transaction of the step."""
+        await ctx.connection.execute(ENTER, ctx.saga_id, ctx.step_id, direction)
+
+    async def call(self, news: SagaNews) -> None:
+        """Write down that a hook was called."""
+        await self._pool.execute("INSERT INTO called VALUES ($1, $2, $3)", news.saga_id, news.hook.value, news.at)
 
     async def do(self, ctx: StepContext, made: float) -> None:
         """Do it, once for each key. `made` is when the request was made (monotonic time). Raises LateError."""
@@ -128,3 +159,13 @@ async def read_books(pool: asyncpg.Pool) -> tuple[list[Begun], list[Effect]]:
     begun = [Begun(*row) for row in await pool.fetch("SELECT * FROM begun ORDER BY at")]
     rows = await pool.fetch("SELECT saga, step, keys, undone FROM effect")
     return begun, [Effect(saga, step, tuple(keys), undone) for saga, step, keys, undone in rows]
+
+
+async def read_rows(pool: asyncpg.Pool) -> list[Row]:
+    """All rows of transactional steps, in the order in which they were written."""
+    return [Row(*row) for row in await pool.fetch("SELECT saga, step, direction FROM public.entered ORDER BY place")]
+
+
+async def read_calls(pool: asyncpg.Pool) -> list[Call]:
+    """All calls of hooks."""
+    return [Call(*row) for row in await pool.fetch("SELECT saga, hook, at FROM called")]

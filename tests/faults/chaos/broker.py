@@ -49,16 +49,20 @@ class Broker:
         if mood < 0.06:
             raise ConnectionError("the broker is away")
         taken = messages if mood > 0.12 else messages[: len(messages) // 2]
-        await self._pool.executemany(
-            "INSERT INTO published (id, saga, body, pid) VALUES ($1, $2, $3, $4)",
-            [(each.id, each.saga_id, each.body, os.getpid()) for each in taken],
-        )
+        await self.keep(taken)
         if mood > 0.97:
             await asyncio.sleep(60)  # it has them, and never says so
         if mood > 0.92:
             raise ConnectionError("the answer was lost")
         others = len(messages) - len(taken)
         return [*(Published() for _ in taken), *(FailedForNow("not this time") for _ in range(others))]
+
+    async def keep(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Store them."""
+        await self._pool.executemany(
+            "INSERT INTO published (id, saga, body, pid) VALUES ($1, $2, $3, $4)",
+            [(each.id, each.saga_id, each.body, os.getpid()) for each in messages],
+        )
 
 
 async def received(pool: asyncpg.Pool) -> list[Received]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,12 +12,17 @@ import attrs
 import msgspec
 
 from saga_fn import SagaAdmin, SagaOrchestrator, SagaStatus, WaitReason
+from saga_fn.core.hooks import hooks_of
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
 from saga_fn.engine.drive.message import payload_in
 from saga_fn.outgoing import message_id
+from saga_fn.store.records import decode_event, time_of
 from tests.faults.chaos.audit import Facts, Kept, Saga
-from tests.faults.chaos.books import read_books
+from tests.faults.chaos.books import read_books, read_calls, read_rows
 from tests.faults.chaos.broker import received
-from tests.faults.chaos.sagas import Note
+from tests.faults.chaos.sagas import CALLED, ENTERED, Note
 from tests.faults.chaos.told import Told
 
 UNSETTLED: Final = "SELECT id FROM saga_fn.saga WHERE ended_at IS NULL AND NOT (owner IS NULL AND due_at IS NULL)"
@@ -25,8 +31,10 @@ UNSETTLED: Final = "SELECT id FROM saga_fn.saga WHERE ended_at IS NULL AND NOT (
 UNSENT: Final = "SELECT count(*) FROM saga_fn.saga_outgoing"
 
 
-async def gather(told: Told, orchestrator: SagaOrchestrator, pool: asyncpg.Pool, books: asyncpg.Pool) -> Facts:
-    """All of them. Nothing may go on meanwhile."""
+async def gather(
+    told: Told, orchestrator: SagaOrchestrator, booked: Plan, pool: asyncpg.Pool, books: asyncpg.Pool
+) -> Facts:
+    """All of them; `booked` is the plan of the definition with hooks. Nothing may go on meanwhile."""
     begun, effects = await read_books(books)
     unsettled = {row[0] for row in await pool.fetch(UNSETTLED)}
     done = await _done_at(pool)
@@ -35,11 +43,24 @@ async def gather(told: Told, orchestrator: SagaOrchestrator, pool: asyncpg.Pool,
         row[0]: await _saga(orchestrator, row[0], row[0] not in unsettled, done[row[0]], frozenset(unread[row[0]]))
         for row in await pool.fetch("SELECT id FROM saga_fn.saga ORDER BY id")
     }
-    messages = await _messages(pool)
-    sagas = {saga_id: attrs.evolve(saga, messages=tuple(messages[saga_id])) for saga_id, saga in sagas.items()}
+    brought = await _brought(pool, booked)
+    sagas = {
+        saga_id: attrs.evolve(saga, messages=of.messages, rows=of.rows, calls=frozenset(of.calls))
+        for saga_id, saga in sagas.items()
+        for of in [brought[saga_id]]
+    }
     rows = await pool.fetch("SELECT name, aggregation_id, body, taken_by FROM saga_fn.saga_event")
     kept = [Kept((name, key), _number(payload_in(body)), taken) for name, key, body, taken in rows]
-    return Facts(told=told, sagas=sagas, begun=begun, effects=effects, kept=kept, received=await received(books))
+    return Facts(
+        told=told,
+        sagas=sagas,
+        begun=begun,
+        effects=effects,
+        kept=kept,
+        received=await received(books),
+        rows=await read_rows(pool),
+        calls=await read_calls(books),
+    )
 
 
 async def _saga(
@@ -91,14 +112,39 @@ async def _done_at(pool: asyncpg.Pool) -> dict[UUID, dict[tuple[str, str], list[
     return found
 
 
-async def _messages(pool: asyncpg.Pool) -> dict[UUID, list[UUID]]:
-    """The ids of the messages that each saga has to have published: one with each step that it did, in their order."""
-    found: defaultdict[UUID, list[UUID]] = defaultdict(list)
+@attrs.define
+class Brought:
+    """What the journal of one saga has to have brought into the world, in that order."""
+
+    messages: list[UUID] = attrs.field(factory=list[UUID])
+    rows: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
+    calls: list[tuple[str, datetime]] = attrs.field(factory=list[tuple[str, datetime]])
+    state: SagaState | None = None
+
+
+async def _brought(pool: asyncpg.Pool, booked: Plan) -> defaultdict[UUID, Brought]:
+    """By saga: a message with each step that it did, a second and a row with each commit of a transactional one, and the hooks."""
+    found: defaultdict[UUID, Brought] = defaultdict(Brought)
     rows = await pool.fetch(
-        "SELECT saga_id, seq FROM saga_fn.saga_journal WHERE kind = 'step_succeeded' ORDER BY saga_id, seq"
+        "SELECT s.name, j.saga_id, j.seq, j.kind, j.step_id, j.event FROM saga_fn.saga_journal AS j"
+        " JOIN saga_fn.saga AS s ON s.id = j.saga_id ORDER BY j.saga_id, j.seq"
     )
-    for saga, seq in rows:
-        found[saga].append(message_id(saga, seq, 0))
+    for name, saga, seq, kind, step, event in rows:
+        of, many = found[saga], 0
+        direction = {"step_succeeded": "execute", "compensation_succeeded": "compensate"}.get(kind)
+        if (name, step) in ENTERED and direction is not None:
+            of.rows.append((step, direction))
+            many = 2 if direction == "execute" else 1  # one of them is declared
+        elif direction == "execute":
+            many = 1
+        of.messages += [message_id(saga, seq, n) for n in range(many)]
+        if name == "booked":
+            before, of.state = of.state, transition(booked, of.state, decode_event(event)).unwrap().state
+            for n, hook in enumerate(hooks_of(before, of.state), many):
+                if hook in CALLED:
+                    of.calls.append((hook.value, time_of(of.state.at)))
+                else:
+                    of.messages.append(message_id(saga, seq, n))
     return found
 
 

@@ -20,7 +20,7 @@ import attrs
 from saga_fn import SagaAdmin, SagaOrchestrator
 from saga_fn.embedded import EmbeddedPostgres
 from tests.faults.chaos.audit import Facts, findings
-from tests.faults.chaos.books import TABLES, Books
+from tests.faults.chaos.books import ROWS, TABLES, Books
 from tests.faults.chaos.broker import TABLE
 from tests.faults.chaos.deeds import Office, Person
 from tests.faults.chaos.gather import UNSENT, UNSETTLED, gather
@@ -70,7 +70,9 @@ class Report:
             "messages out": {
                 "all": sum(len(saga.messages) for saga in sagas),
                 "times that the broker got one": len(self.facts.received),
+                "calls of hooks": len(self.facts.calls),
             },
+            "rows of transactional steps": {"all": len(self.facts.rows)},
             "verbs": _sorted(verbs),
             "errors that callers saw": _sorted(told.refusals),
             "seconds": self.took,
@@ -118,8 +120,11 @@ async def _run(seed: int, seconds: float, server: EmbeddedPostgres, books_dsn: s
     stage = Stage(server=server, dsn=server.dsn, wire=wire, books=books_dsn, seed=seed, told=told, workers=workers)
     async with asyncpg.create_pool(books_dsn, min_size=1, max_size=8) as books:
         await books.execute(f"{TABLES}; {TABLE}")
-        async with SagaOrchestrator(server.dsn, migrate=True, concurrency=0):
-            pass
+        async with (
+            SagaOrchestrator(server.dsn, migrate=True, concurrency=0),
+            asyncpg.create_pool(server.dsn, min_size=1, max_size=1) as own,
+        ):
+            await own.execute(ROWS)
         stage.begin_all()
         try:
             async with (
@@ -136,9 +141,9 @@ async def _run(seed: int, seconds: float, server: EmbeddedPostgres, books_dsn: s
                 asyncpg.create_pool(server.dsn, min_size=1, max_size=4) as pool,
             ):
                 orchestrator = SagaOrchestrator(pool, concurrency=0)
-                register(orchestrator, World(Books(books), seed))
+                booked = register(orchestrator, World(Books(books), seed))["booked"].definition.plan
                 with _timed(took, "gathering facts"):
-                    facts = await gather(told, orchestrator, pool, books)
+                    facts = await gather(told, orchestrator, booked, pool, books)
         finally:
             stage.end_all()
     return Report(seed, facts, findings(facts), took)

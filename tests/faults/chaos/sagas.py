@@ -6,6 +6,7 @@ The behaviour of an execution follows from the seed, the saga's number, the step
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Mapping
@@ -20,16 +21,20 @@ from saga_fn import (
     Event,
     ExponentialRetry,
     FixedRetry,
+    Hook,
     NoRetry,
     NotDone,
     OutcomeUnknown,
+    Outgoing,
     RetryLater,
     SagaBuilder,
     SagaDefinition,
     SagaHandle,
+    SagaNews,
     SagaOrchestrator,
     Step,
     StepContext,
+    TransactionalContext,
     WaitFor,
     any_of,
     step,
@@ -68,6 +73,7 @@ class World:
         self._seed = seed
         self._blocks = blocks
         """Seconds for which a step, seldom, lets its whole process stand still."""
+        self._hooks = random.Random(f"{seed} hooks {os.getpid()}")
 
     def _dice(self, job: Job, ctx: StepContext, direction: Direction) -> random.Random:
         return random.Random(f"{self._seed} {job.number} {ctx.step_id} {direction} {ctx.attempt} {ctx.generation}")
@@ -138,6 +144,36 @@ class World:
             raise RuntimeError("no answer")
         return Done(inp) if await self._books.ask(ctx) else NOT_DONE
 
+    async def enter(self, inp: Job, ctx: TransactionalContext) -> Job:
+        """Write a row and a message; if it fails after that, neither is there."""
+        dice = self._dice(inp, ctx, "execute")
+        await self._books.enter(ctx, "execute")
+        ctx.publish("rows", f"{ctx.step_id} is entered")
+        await self._go_wrong(dice)
+        return inp
+
+    async def take_back(self, inp: Job, out: Job, ctx: TransactionalContext) -> None:
+        """Write that it is taken back, and say so."""
+        dice = self._dice(inp, ctx, "compensate")
+        await self._books.enter(ctx, "compensate")
+        ctx.publish("rows", f"{ctx.step_id} is taken back")
+        await self._go_wrong(dice)
+
+    async def _go_wrong(self, dice: random.Random) -> None:
+        """Take a while, for ever, or fail, seldom for good."""
+        mood = dice.random()
+        await asyncio.sleep(NEVER if mood < 0.03 else 0.1 * dice.random() ** 2)
+        if mood < 0.12:
+            raise RuntimeError("not this time")
+        if mood < 0.15:
+            raise DeclinedError
+
+    async def told(self, news: SagaNews) -> None:
+        """A hook: write down that it was called, and fail sometimes."""
+        await self._books.call(news)
+        if self._hooks.random() < 0.1:
+            raise RuntimeError("the hook has failed")
+
 
 PLAIN: Final[CommonOptions] = {
     "timeout": 1000 * MS,
@@ -153,6 +189,16 @@ WAITING: Final[CommonOptions] = {**PLAIN, "compensation_waits_for": refunded}
 SETTLING: Final[CommonOptions] = {**PLAIN, "business_error_settles": True}
 
 
+ENTERING: Final[CommonOptions] = {
+    "timeout": PLAIN["timeout"],
+    "retry_policy": PLAIN["retry_policy"],
+    "compensation_retry_policy": PLAIN["compensation_retry_policy"],
+    "give_up_on": DeclinedError,
+    "publishes": Outgoing("declared"),
+}
+"""A step with a transaction is in no doubt, and has no options for it."""
+
+
 class Steps:
     """The steps, by how their doubt is settled and how they are undone."""
 
@@ -166,6 +212,8 @@ class Steps:
         self.settled: Step[Job, Job] = step(world.settle, compensate=world.undo, **SETTLING)
         self.point: Step[Job, Job] = step(world.work, probe=world.find, **PLAIN)
         self.parked: Step[Job, Job] = step(world.work, compensate=world.undo, **PLAIN, on_unknown="park")
+        self.entered: Step[Job, Job] = step(world.enter, compensate=world.take_back, transactional=True, **ENTERING)
+        self.hook = world.told
 
 
 def chain(steps: Steps) -> SagaDefinition[Job, Job]:
@@ -231,6 +279,18 @@ def patient(steps: Steps) -> SagaDefinition[Job, Job]:
     return builder.build(output=builder.add_step(steps.last, depends_on=two, step_id="three"))
 
 
+def booked(steps: Steps) -> SagaDefinition[Job, Job]:
+    """Rows of the service's own in the commits of two steps, a call between them, messages and hooks."""
+    news = Outgoing("news")
+    builder = SagaBuilder(
+        Job, on_started=steps.hook, on_completed=news, on_compensated=news, on_failed=news, on_parked=steps.hook
+    )
+    debited = builder.add_step(steps.entered, depends_on=builder.initial, step_id="debit")
+    asked = builder.add_step(steps.plain, depends_on=debited, step_id="ask")
+    credited = builder.add_step(steps.entered, depends_on=asked, step_id="credit")
+    return builder.build(output=builder.add_step(steps.last, depends_on=credited, step_id="last"))
+
+
 def is_even(job: Job) -> bool:
     """Whether a conditional step is taken."""
     return job.number % 2 == 0
@@ -256,6 +316,7 @@ def definitions(world: World) -> Mapping[str, SagaDefinition[Job, Any]]:  # Any:
         "spread": spread(steps),
         "pay": pay(steps),
         "patient": patient(steps),
+        "booked": booked(steps),
     }
 
 
@@ -273,9 +334,14 @@ NOT_UNDOABLE: Final = frozenset(
         ("pay", "capture"),
         ("pay", "send"),
         ("patient", "three"),
+        ("booked", "last"),
     }
 )
 """Steps without a compensation."""
+ENTERED: Final = frozenset({("booked", "debit"), ("booked", "credit")})
+"""Steps that write rows in their own commits, as their compensations do."""
+CALLED: Final = frozenset({Hook.STARTED, Hook.PARKED})
+"""The hooks of `booked` that are functions; the others are messages."""
 
 
 def register(orchestrator: SagaOrchestrator, world: World) -> Mapping[str, SagaHandle[Job, Any]]:  # Any: as above
