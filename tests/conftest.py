@@ -28,8 +28,8 @@ from hypothesis import HealthCheck, settings
 from tests.support.consumer import consumer
 from tests.support.driver import remember_types
 from tests.support.durations import FILE, PROCESSOR, SERVERS, durations, of_servers, processor_now, table
-from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
-from tests.support.tools import left_out
+from tests.support.servers import GIVEN, Server, database, embedded
+from tests.support.tools import PG15, POSTGRES_15, left_out
 
 __all__ = ["consumer"]
 pytest_plugins = ["tests.support.hang"]
@@ -105,8 +105,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def pg15() -> Iterator[Server]:
     """The oldest PostgreSQL we support, from a Debian package."""
-    if not PG15.exists():
-        pytest.skip(f"no PostgreSQL 15 in {PG15}")
+    POSTGRES_15.require()
     with embedded(bin_dir=PG15) as own:
         yield Server(own.dsn)
 
@@ -136,7 +135,7 @@ async def empty_dsn(request: pytest.FixtureRequest, server: Server) -> AsyncIter
         yield name
 
 
-@pytest.fixture(params=["server"] if GIVEN else ["server", pytest.param("pg15", marks=NO_PG15)])
+@pytest.fixture(params=["server"] if GIVEN else ["server", "pg15"])
 async def any_dsn(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A database with the schema in it, on each PostgreSQL in turn."""
     chosen = request.getfixturevalue(request.param)

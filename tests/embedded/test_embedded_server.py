@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from saga_fn.embedded import EmbeddedPostgres, EmbeddedServerError, binaries
+from tests.support.tools import PG15, POSTGRES_15
 
 ROOT = Path(__file__).parents[2]
 FAST = {"fsync": "off"}
@@ -244,10 +245,8 @@ def test_refuses_a_database_that_has_no_name(database: Any) -> None:
 
 
 async def test_starts_another_postgres() -> None:
-    bin_dir = Path("/usr/lib/postgresql/15/bin")
-    if not bin_dir.exists():
-        pytest.skip("no PostgreSQL 15 on this machine")
-    with EmbeddedPostgres(bin_dir=bin_dir, settings=FAST) as server:
+    POSTGRES_15.require()
+    with EmbeddedPostgres(bin_dir=PG15, settings=FAST) as server:
         assert await version(server.dsn) == 15
 
 

@@ -10,10 +10,10 @@ import pytest
 from saga_fn.store import Store
 from tests.store.traps import lay_traps
 from tests.support.driver import ask_again
-from tests.support.stores import MARKED, STORES
+from tests.support.stores import STORES, TRIED
 
 
-@pytest.fixture(params=MARKED)
+@pytest.fixture(params=TRIED)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """An empty store."""
     async for opened in STORES[request.param](request):

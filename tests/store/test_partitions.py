@@ -26,7 +26,7 @@ from tests.store.given import start
 from tests.store.pooler import pooled
 from tests.store.traps import caught, work
 from tests.support.roles import role
-from tests.support.servers import GIVEN, NO_PG15, Server, database
+from tests.support.servers import GIVEN, Server, database
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 
@@ -34,7 +34,7 @@ STATEMENTS = {query.name: query for query in read_queries(QUERIES)}
 OFTEN = timedelta(milliseconds=100)
 
 
-@pytest.fixture(params=["server"] if GIVEN else ["server", pytest.param("pg15", marks=NO_PG15)])
+@pytest.fixture(params=["server"] if GIVEN else ["server", "pg15"])
 async def parted(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A database whose journal is in partitions, on each PostgreSQL in turn."""
     chosen = request.getfixturevalue(request.param)

@@ -23,15 +23,17 @@ from saga_fn.store.migrate import grant
 from saga_fn.store.rights import RoleKind
 from tests.support.replica import Replicated, replicated
 from tests.support.roles import role
-from tests.support.servers import NO_PG15, PG15
 from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.tools import PG15, POSTGRES_15
 from tests.support.until import SOON, suspended
 
 OFTEN = timedelta(milliseconds=100)
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("15", marks=NO_PG15)])
+@pytest.fixture(scope="module", params=["embedded", "15"])
 def servers(request: pytest.FixtureRequest) -> Iterator[Replicated]:
+    if request.param == "15":
+        POSTGRES_15.require()
     with replicated(PG15 if request.param == "15" else None) as both:
         yield both
 

@@ -24,11 +24,9 @@ from tests.support.journals import disagreements
 
 PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
-PG15 = Path("/usr/lib/postgresql/15/bin")
 ASKED: Final = "saga_fn_asked"
 """The role whose members have to prove their password."""
 GIVEN = os.environ.get("SAGA_FN_TEST_DSN")
-NO_PG15 = pytest.mark.skipif(not PG15.exists(), reason=f"no PostgreSQL 15 in {PG15}")
 
 # Workers are killed here, machines are not: what the server has been told survives its clients without fsync. That a
 # commit waits for the disk is measured by the benchmark, with a server of its own.

@@ -17,7 +17,7 @@ from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.store import Store
 from saga_fn.store.postgres import PostgresStore
 from tests.support.journals import disagreements_in_memory
-from tests.support.servers import GIVEN, NO_PG15, Server, database
+from tests.support.servers import GIVEN, Server, database
 from tests.typing.right.store import CountingStore
 
 Opened = Callable[[pytest.FixtureRequest], AsyncIterator[Store]]
@@ -52,11 +52,7 @@ STORES: dict[str, Opened] = {
     "pg15": _on("pg15"),
     "pg15, journal in parts": _on("pg15", in_parts=True),
 }
-MARKED = [
-    pytest.param(name, marks=NO_PG15) if name.startswith("pg15") else name
-    for name in STORES
-    if not name.startswith("pg15") or not GIVEN
-]
+TRIED = [name for name in STORES if not name.startswith("pg15") or not GIVEN]
 Make = Callable[..., SagaOrchestrator]
 
 
@@ -69,7 +65,7 @@ def memory(request: pytest.FixtureRequest) -> Iterator[MemoryStore]:
         assert asyncio.run(disagreements_in_memory(store)) == []
 
 
-@pytest.fixture(params=["memory", "dsn"] + ([] if GIVEN else [pytest.param("dsn15", marks=NO_PG15)]))
+@pytest.fixture(params=["memory", "dsn"] + ([] if GIVEN else ["dsn15"]))
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes orchestrators that share one store of the test's own, with short waits."""
     defaults: dict[str, Any] = {"lease": timedelta(seconds=2), "poll_interval": timedelta(milliseconds=100)}

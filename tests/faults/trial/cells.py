@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from tests.support.servers import PG15
+from tests.support.tools import PG15
 
 
 @attrs.frozen
