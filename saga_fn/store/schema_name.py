@@ -25,7 +25,7 @@ class SchemaNameError(StoreError, ValueError):
 def validate_schema_name(name: str) -> str:
     """Give `name` back if it can be a schema of ours, else raise SchemaNameError with what to change.
 
-    Allowed are 1 to 63 ASCII messages, digits and underscores, not beginning with a digit or with `pg_`. The name is
+    Allowed are 1 to 63 ASCII letters, digits and underscores, not beginning with a digit or with `pg_`. The name is
     always quoted, so capitals stay capitals and keywords such as `order` are fine.
 
         >>> validate_schema_name("orders_saga")
@@ -43,8 +43,8 @@ def validate_schema_name(name: str) -> str:
         return name
     raise SchemaNameError(
         f"schema name {shown(name)} {problem}.",
-        hint="use ASCII messages, digits and underscores, "
-        "beginning with a message or an underscore but not with pg_, such as 'saga_fn'.",
+        hint="use ASCII letters, digits and underscores, "
+        "beginning with a letter or an underscore but not with pg_, such as 'saga_fn'.",
     )
 
 

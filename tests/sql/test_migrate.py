@@ -214,7 +214,7 @@ async def test_unusual_names_of_schemas(conn: Connection, schema: str) -> None:
 )
 async def test_other_names_are_refused_before_anything_happens(conn: Connection, schema: str) -> None:
     for attempt in (migrate, check_schema):
-        with pytest.raises(ValueError, match=r"schema name .*\nHINT: use ASCII messages"):
+        with pytest.raises(ValueError, match=r"schema name .*\nHINT: use ASCII letters"):
             await attempt(conn, schema=schema)
 
 
@@ -453,7 +453,7 @@ def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str])
     assert main(["--dsn", "postgresql://127.0.0.1:1/x"]) == 1
     assert "HINT: check the DSN" in capsys.readouterr().err
     assert main(["--dsn", "postgresql://127.0.0.1:1/x", "--schema", 'a"b']) == 1
-    assert "HINT: use ASCII messages" in capsys.readouterr().err
+    assert "HINT: use ASCII letters" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
     assert "--dsn" in capsys.readouterr().err
