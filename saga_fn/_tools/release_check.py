@@ -18,10 +18,10 @@ from saga_fn._tools.pythons import pythons
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = "Payment(payment_id='payment-for-reservation-of-order-123')"
-# A service needs beside its own code: the schema, its rights, and the guard's table.
+# A service needs beside its own code: the schema, its rights, and the guard's table. Each of these prints SQL.
 PRINTED = (
     ("-m", "saga_fn.store.migrate", "--print"),
-    ("-c", "import asyncio, saga_fn.guard as guard; assert guard.Guard()"),
+    ("-m", "saga_fn.guard", "--print"),
 )
 
 
@@ -56,7 +56,8 @@ def try_out(python: Path, distribution: Path, place: Path) -> None:
     if printed.strip() != EXPECTED:
         sys.exit(f"the quick start printed {printed!r}")
     for command in PRINTED:
-        run(installed, *command, cwd=place)
+        if "CREATE TABLE" not in run(installed, *command, cwd=place):
+            sys.exit(f"{' '.join(command)} printed no table")
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ earlier one that comes late. To such a step's participant only is `Doing.INSTEAD
 A step that an operator has taken back by `SagaAdmin.rewind` has another operation from then on, and so has its compensation.
 The guard takes it for new work, whatever it knows of the former. Work that the operator has forgotten stands beside it.
 
-The guard needs nothing else of this library: neither sagas nor their store. The table is in `sql/guard/schema`, for
-services that are not written in Python, too.
+The guard needs nothing else of this library: neither sagas nor their store. `python -m saga_fn.guard --print` prints the
+table's SQL, for a migration tool of your own, and for services that are not written in Python.
 """
 
 from saga_fn.guard.guard import Doing, Guard, Undoing

@@ -12,6 +12,7 @@ import pytest
 
 from saga_fn import SagaDefinitionError, SagaStateError, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.guard import Doing, Guard, Undoing
+from saga_fn.guard.__main__ import main as print_table
 
 
 @pytest.fixture
@@ -223,3 +224,23 @@ async def test_what_is_no_generation_is_refused(pool: asyncpg.Pool, generation: 
 def test_what_is_no_schema_is_refused(schema: str) -> None:
     with pytest.raises(SagaDefinitionError, match="schema name"):
         Guard(schema)
+
+
+async def test_its_table_can_be_made_from_what_the_command_prints(
+    empty_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = await asyncpg.connect(empty_dsn)
+    try:
+        await connection.execute("CREATE SCHEMA bank")
+        assert print_table(["--print", "--schema", "bank"]) == 0
+        await connection.execute(capsys.readouterr().out)
+        async with connection.transaction():
+            assert await Guard("bank").done(connection, "s:charge") is Doing.FIRST
+        await Guard("bank").create(connection)  # it is there
+    finally:
+        await connection.close()
+
+
+def test_the_command_refuses_what_can_be_no_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_table(["--print", "--schema", ""]) == 2
+    assert capsys.readouterr().err
