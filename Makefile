@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all-pythons check check-strictly check-the-rest simulate mutate coverage bench bench-quick bench-gate faults soak release-check plans generate docs clean
+.PHONY: help demo test test-all-pythons check check-strictly check-the-rest simulate mutate coverage bench bench-quick bench-gate faults soak release-check plans generate lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ plans: $(VENV)/.installed-dev ## Look at the plans of statements on tables of a 
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 	$(BIN)/python -m saga_fn._tools.sql generate
 
+lock: $(VENV)/.installed-dev ## Write the versions that are installed here into constraints-dev.txt
+	@$(BIN)/python -m saga_fn._tools.lock
+
 docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ and the docstrings
 	$(BIN)/python docs/hooks.py > llms.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -92,7 +95,7 @@ clean: ## Remove everything that was installed or made here
 # The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	@echo "Installing what '$*' needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]" $(if $(LOCKED),--constraint constraints-dev.txt)
 	@touch $@
 
 $(BIN)/python:
