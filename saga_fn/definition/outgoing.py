@@ -140,6 +140,12 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
         return cls(topic, key, kept_headers(headers), body)
 
 
+def plain_draft(declared: Outgoing, data: bytes, *, most: int) -> Draft | None:
+    """The message that is just an output, whose bytes are `data`; None if it asks a function, or is too large."""
+    asks = declared.payload is not None or declared.key is not None or declared.headers is not None
+    return None if asks or len(data) > most else Draft(declared.topic, None, None, data)
+
+
 def draft_of(declared: Outgoing, value: object, *, payload: object = None, most: int | None) -> Draft:
     """The message of a value; `payload` stands for it where no function computes one. Raises whatever its functions do."""
     body = declared.payload(value) if declared.payload is not None else value if payload is None else payload

@@ -38,7 +38,7 @@ from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
-from saga_fn.store.postgres_outgoing import PostgresOutgoing, columns_of_rows, outgoing_columns
+from saga_fn.store.postgres_outgoing import PostgresOutgoing, columns_of_rows, one_each, outgoing_columns
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.postgres_sends import fates_of, send_events_of
@@ -312,9 +312,10 @@ class PostgresStore:
         outgoing = [(write.id, row) for write in at_length for row in write.outgoing]
         async with self._for(within) as connection:
             if outgoing and not answers and not named:
-                commit = partial(
-                    self._database.queries.commit_sagas_publishing, **outgoing_columns(connection, outgoing)
-                )
+                columns = outgoing_columns(connection, outgoing)
+                if single and [saga for saga, _ in outgoing] == [write.id for write in writes]:
+                    columns = one_each(columns)
+                commit = partial(self._database.queries.commit_sagas_publishing, **columns)
             elif at_length:
                 commit = partial(
                     self._database.queries.commit_sagas_at_length,

@@ -55,11 +55,17 @@ def outgoing_columns(connection: CallerConnection, outgoing: Sequence[tuple[UUID
     return OutgoingColumns(o_saga_ids=[saga for saga, _ in outgoing], **rows)
 
 
+def one_each(columns: OutgoingColumns) -> OutgoingColumns:
+    """The columns where each saga of the statement has one message, of the one entry that it writes."""
+    columns["o_saga_ids"], columns["o_revs"] = [], []
+    return columns
+
+
 def columns_of_rows(connection: CallerConnection, rows: Sequence[OutgoingRow]) -> ColumnsOfRows:
     """The messages of one saga. All that this process holds have one token."""
     token = next((row.token for row in rows if row.token is not None), None)
     return ColumnsOfRows(
-        o_revs=[row.rev for row in rows],
+        o_revs=[row.rev - 1 for row in rows],
         o_ns=sparse([row.n or None for row in rows]),
         o_topics=[holdable(connection, topic) for topic in alike([row.topic for row in rows])],
         o_keys=[holdable(connection, row.key) for row in rows],

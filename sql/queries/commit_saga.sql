@@ -58,7 +58,7 @@ journal AS (
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
-        :shard::smallint, w.id, o.rev, coalesce(o.n, 0::smallint),
+        :shard::smallint, w.id, o.rev + 1, coalesce(o.n, 0::smallint),
         coalesce(o.topic, (:o_topics::text[])[1]), o.key, o.headers, o.body,
         CASE WHEN o.is_free IS NOT TRUE THEN :o_token::uuid END,
         CASE WHEN o.is_free IS NOT TRUE THEN statement_timestamp() + :o_lease::interval ELSE statement_timestamp() END

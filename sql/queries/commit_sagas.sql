@@ -8,16 +8,16 @@
 -- writer knows. A row that gives the saga up or starts a step must also know every message (`inbox_seen`). A saga that
 -- is not returned was not written, and neither was anything that goes with it. An array may leave out what would be
 -- NULL at its end, for the driver pays for each element. So NULL stands for what is usual: 0 in `waits` and
--- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` are the
--- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
--- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
--- messages that were folded. Those with `n_` are search attributes that are set, those with `o_` outgoing messages:
--- the process of `o_token` is to publish them for the length of `o_lease`, but none of those that `o_are_free` names.
--- NULL stands for 0 in `o_ns`, and for what is first in `o_topics`. `earlier` is the revision of the last message that
--- its saga had before, and that is not published; 0 if there is none. One statement has none of these three, one has
--- messages alone, and one has all, so that no commit pays for the tables of others. A transactional step's commit is
--- the last statement of its transaction: now() would be when that began. If its COMMIT does not come, the server soon
--- gives the row free.
+-- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` and
+-- `o_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of
+-- `ids`, which its owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the
+-- answers to the messages that were folded. Those with `n_` are search attributes that are set, those with `o_`
+-- outgoing messages: the process of `o_token` is to publish them for the length of `o_lease`, but none of those that
+-- `o_are_free` names. NULL stands for 0 in `o_ns`, and for what is first in `o_topics`. Without `o_saga_ids` each saga
+-- has one message, or none has any. `earlier` is the revision of the last message that its saga had before, and that
+-- is not published; 0 if there is none. One statement has none of these three, one has messages alone, and one has
+-- all, so that no commit pays for the tables of others. A transactional step's commit is the last statement of its
+-- transaction: now() would be when that began. If its COMMIT does not come, the server soon gives the row free.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -136,15 +136,17 @@ attributes AS (
 outgoing AS (
     INSERT INTO saga_fn.saga_outgoing (shard, saga_id, rev, n, topic, key, headers, body, token, due_at)
     SELECT
-        :shard::smallint, o.saga_id, o.rev, coalesce(o.n, 0::smallint),
+        :shard::smallint, o.saga_id, o.rev + 1, coalesce(o.n, 0::smallint),
         coalesce(o.topic, (:o_topics::text[])[1]), o.key, o.headers, o.body,
         CASE WHEN o.is_free IS NOT TRUE THEN :o_token::uuid END,
         CASE WHEN o.is_free IS NOT TRUE THEN statement_timestamp() + :o_lease::interval ELSE statement_timestamp() END
     FROM unnest(
-        :o_saga_ids::uuid[], :o_revs::bigint[], :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
+        CASE WHEN cardinality(:o_saga_ids::uuid[]) > 0 THEN :o_saga_ids::uuid[] ELSE :ids::uuid[] END,
+        CASE WHEN cardinality(:o_saga_ids::uuid[]) > 0 THEN :o_revs::bigint[] ELSE :revs::bigint[] END,
+        :o_ns::smallint[], :o_topics::text[], :o_keys::text[],
         :o_headers::bytea[], :o_bodies::bytea[], :o_are_free::boolean[]
     ) AS o (saga_id, rev, n, topic, key, headers, body, is_free)
-    WHERE (o.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
+    WHERE o.body IS NOT NULL AND (o.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
 )
 -- also: end
 SELECT
@@ -156,7 +158,9 @@ SELECT
             SELECT e.rev
             FROM saga_fn.saga_outgoing AS e
             WHERE
-                e.shard = :shard::smallint AND e.saga_id = w.id AND e.blocks AND w.id = ANY(:o_saga_ids::uuid[])
+                e.shard = :shard::smallint AND e.saga_id = w.id AND e.blocks
+                AND cardinality(:o_bodies::bytea[]) > 0
+                AND (cardinality(:o_saga_ids::uuid[]) = 0 OR w.id = ANY(:o_saga_ids::uuid[]))
             ORDER BY e.rev DESC, e.n DESC
             LIMIT 1
         ),

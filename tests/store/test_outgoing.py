@@ -97,6 +97,25 @@ async def test_messages_that_are_written_together_keep_what_is_their_own(store: 
     ]
 
 
+@pytest.mark.parametrize("counts", list(product((0, 1, 2), repeat=3)))
+async def test_sagas_that_are_written_together_have_each_its_own_messages(
+    store: Store, counts: tuple[int, ...]
+) -> None:
+    hands = [await start(store) for _ in counts]
+    for number, step in enumerate((A, B), 2):
+        writes = [hand.succeeded(step) for hand in hands]
+        given = [[row(number, n) for n in range(count)] for count in counts]
+        together = [bringing(write, *rows) for write, rows in zip(writes, given, strict=True)]
+        done = await store.commit(0, sorted(together, key=lambda write: write.id))
+        assert set(done.inbox_sent) == {hand.id for hand in hands}
+        earlier = {hand.id: number - 1 for hand, count in zip(hands, counts, strict=True) if count}
+        assert {saga: rev for saga, rev in done.earlier.items() if saga in earlier} == (earlier if number == 3 else {})
+        hands = [hand.after(write) for hand, write in zip(hands, writes, strict=True)]
+    assert [await places(store, hand.id) for hand in hands] == [
+        [(number, n) for number in (2, 3) for n in range(count)] for count in counts
+    ]
+
+
 async def test_a_message_is_written_with_its_start_and_only_with_it(store: Store) -> None:
     new = msgspec.structs.replace(new_saga(store, aggregation_id="7"), outgoing=(row(1),))
     shard = shard_of(new.id, store.shards)

@@ -21,7 +21,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
-from saga_fn.definition.outgoing import Draft, check_together, draft_of
+from saga_fn.definition.outgoing import Draft, check_together, draft_of, plain_draft
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.drive.call import Raised, call, context_of
 from saga_fn.engine.drive.clock import Clock
@@ -206,10 +206,13 @@ def _with_declared(
 
     `data` is what is stored of the output: a message that is the output itself has the same bytes, where it can.
     """
-    most = saga.max_payload_bytes
+    most, payload = saga.max_payload_bytes, binding.output_type.as_message(output, data)
+    if payload is not None and not said and len(binding.publishes) == 1:
+        plain = plain_draft(binding.publishes[0], payload, most=most)
+        if plain is not None:
+            return (plain,)
 
     def drafts() -> tuple[Draft, ...]:
-        payload = binding.output_type.as_message(output, data)
         return (*said, *[draft_of(message, output, payload=payload, most=most) for message in binding.publishes])
 
     try:
