@@ -154,13 +154,15 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
         return Failure(Rejection(Refusal.ALREADY_STARTED))
     if state.plan != plan.id and not isinstance(event, PlanChanged):
         return Failure(Rejection(Refusal.PLAN_MISMATCH))
-    if state.ended and not (state.goal is Goal.FAILED and takes_up(event)):
+    ended = state.ended
+    if ended and not (state.goal is Goal.FAILED and takes_up(event)):
         return Failure(Rejection(Refusal.FINISHED))
-    if is_verb(event) and event.expect is not None and event.expect != state.rev:
-        return Failure(Rejection(Refusal.MOVED_ON))
-    if state.ended and takes_up(event) and event.stopped:
-        state = operators.stopped(state, event.stopped)
-    if is_result(event) and not is_executing(find(state, event.step)):  # a result that comes late is not worth a draft
+    if is_verb(event):
+        if event.expect is not None and event.expect != state.rev:
+            return Failure(Rejection(Refusal.MOVED_ON))
+        if ended and takes_up(event) and event.stopped:
+            state = operators.stopped(state, event.stopped)
+    elif is_result(event) and not is_executing(find(state, event.step)):  # one that comes late is not worth a draft
         return _late(event.step, known=event.step in plan)
     fold = Fold(plan, state, event)
     refused = _change(fold, event)

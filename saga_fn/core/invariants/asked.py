@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from itertools import compress
 from typing import Final, TypeAlias
 
 from saga_fn.core.events import Event
@@ -40,7 +41,8 @@ class Trait(enum.Enum):
     """The state before the event, or after it, knows of steps that were taken back."""
 
 
-_Known: TypeAlias = tuple[type[Event], tuple[tuple[type[object], type[object]], ...], tuple[bool, ...]]
+_Changes: TypeAlias = tuple[tuple[type[object], type[object]], ...]
+_Known: TypeAlias = tuple[type[Event], _Changes, tuple[bool, ...]]
 _FORWARD: Final = Goal.FORWARD
 
 
@@ -58,12 +60,11 @@ class Of:
         self._events: Final = frozenset(events)
         self._changes: Final = tuple(changes)
 
-    def has(self, known: _Known) -> bool:
-        """Whether the edge of which this is known is one of them."""
-        kind, changes, those = known
+    def has(self, kind: type[Event], changes: _Changes, traits: frozenset[Trait]) -> bool:
+        """Whether an edge with these is one of them."""
         return (
             kind in self._events
-            or any(there and trait in self._traits for trait, there in zip(Trait, those, strict=True))
+            or not self._traits.isdisjoint(traits)
             or any(
                 (before is None or was in before) and (after is None or now in after)
                 for before, after in self._changes
@@ -104,7 +105,8 @@ class Asked:
     def __init__(self, of_all: Iterable[EdgeLaw], of_some: Iterable[tuple[EdgeLaw, Of]] = ()) -> None:
         self._of_all: Final = tuple(of_all)
         self._of_some: Final = tuple(of_some)
-        self._found: Final[dict[_Known, tuple[EdgeLaw, ...]]] = {}
+        self._some: dict[_Known, tuple[EdgeLaw, ...]] = {}
+        """Those of the other laws that are asked. Finding them takes longer than to ask them, and edges are alike."""
 
     @property
     def every(self) -> tuple[EdgeLaw, ...]:
@@ -113,16 +115,19 @@ class Asked:
 
     def also(self, *laws: EdgeLaw) -> Asked:
         """These laws, and others that may say something of any edge."""
-        return Asked((*self._of_all, *laws), self._of_some)
+        more = Asked((*self._of_all, *laws), self._of_some)
+        more._some = self._some
+        return more
 
     def of(self, edge: Edge) -> tuple[EdgeLaw, ...]:
         """The laws that may say something of the edge."""
         known = _known_of(edge)
-        found = self._found.get(known)
-        if found is None:
-            of_some = [law for law, edges in self._of_some if edges.has(known)]
-            found = self._found[known] = (*self._of_all, *of_some)
-        return found
+        some = self._some.get(known)
+        if some is None:
+            kind, changes, those = known
+            traits = frozenset(compress(Trait, those))
+            some = self._some[known] = tuple([law for law, of in self._of_some if of.has(kind, changes, traits)])
+        return self._of_all + some
 
     def broken(self, edge: Edge) -> list[EdgeLaw]:
         """The laws that the edge breaks."""
