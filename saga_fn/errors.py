@@ -472,7 +472,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
             f"step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}" for wait in self.waiting_for
         ]
         again = [
-            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}, its failures so far are {step.failures}"
+            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}, {_failed(step.failures)}"
             for step in self.retrying
         ]
         told = [*begins, *waits, *again]
@@ -491,6 +491,11 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
 
 def _for(events: tuple[str, ...]) -> str:
     return f" for {' or '.join(map(repr, events))}" if events else ""
+
+
+def _failed(times: int) -> str:
+    """How often it has failed: one that was interrupted alone has not."""
+    return f"its failures so far are {times}" if times else "and has not failed: it was interrupted"
 
 
 def _until(moment: datetime | None, word: str) -> str:

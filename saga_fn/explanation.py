@@ -84,8 +84,8 @@ class SagaOwner:
 
     id: UUID
     """The id under which it claims."""
-    host: str | None
-    """The name of its host; None if the process is not known any more."""
+    process: str | None
+    """Its host and its number there (`shop-7f4c:41`); None if the process is not known any more."""
     seen_at: datetime | None
     """When it last said what it works on, or None."""
     lease_until: datetime
@@ -114,6 +114,10 @@ class Happened:
     """The operator who asked for it, if that was said."""
     reason: str | None = None
     """The operator's reason, if that was said."""
+    event: str | None = None
+    """The name of an outside event that has one."""
+    process: str | None = None
+    """The process that took the saga by it, as its host and its number there, or None."""
 
 
 @attrs.frozen
@@ -190,6 +194,8 @@ class Explanation:
     """Its business key, or None."""
     status: SagaStatus
     """Its status."""
+    goes_back: bool
+    """Whether it is being rolled back, in whichever live status; False where its state cannot be read."""
     pauses: tuple[Pause, ...]
     """The pauses of it, of its name and of everything, the oldest first: none of its steps begins before they end. A saga that has
     ended has them if it FAILED, for a verb may take it up again."""
@@ -457,10 +463,13 @@ def _way(course: tuple[Move, ...], rest: tuple[Move, ...], end: SagaStatus | Non
 def _lines(of: Explanation, spelling: Spelling) -> Iterator[str]:
     key = "" if of.aggregation_id is None else f", business key {of.aggregation_id}"
     yield f"saga {of.saga_id}: {of.saga_name} v{of.version}{key}"
-    yield f"{of.status} at revision {of.revision}, since {_time(of.since)} ({_ago(of.looked_at - of.since)})"
+    back = ", going back" if of.goes_back else ""
+    yield f"{of.status}{back} at revision {of.revision}, since {_time(of.since)} ({_ago(of.looked_at - of.since)})"
     yield from _standing(of, spelling)
     if of.last:
-        yield "last:"
+        yield (
+            "last:" if len(of.last) == of.revision else f"last, {len(of.last)} of {of.revision} entries of the journal:"
+        )
         yield from (f"  {_happened(each)}" for each in of.last)
     legal = [each for each in of.verbs if each.is_legal]
     yield "legal now:" if legal else "legal now: no verb"
@@ -533,17 +542,18 @@ def _said_by(asked: Pause | Happened) -> str:
 
 
 def _owner(owner: SagaOwner) -> str:
-    host = owner.host or "a process that is not known any more"
+    process = owner.process or "a process that is not known any more"
     lease = "its lease was over at" if owner.is_gone else "lease until"
-    return f"{host} ({owner.id}), {lease} {_time(owner.lease_until)}"
+    return f"{process} ({owner.id}), {lease} {_time(owner.lease_until)}"
 
 
 def _happened(entry: Happened) -> str:
     at = "" if entry.at is None else f" {_time(entry.at)}"
-    what = " ".join(each for each in (entry.kind, entry.step_id) if each)
+    what = " ".join(each for each in (entry.kind, entry.event, entry.step_id) if each)
     attempt = "" if entry.attempt is None else f" (attempt {entry.attempt})"
     error = "" if entry.error is None else f": {ascii_only(entry.error, _LONGEST_ERROR)}"
-    return f"#{entry.seq}{at} {what}{attempt}{error}{_said_by(entry)}"
+    owner = "" if entry.process is None else f", owned by {entry.process}"
+    return f"#{entry.seq}{at} {what}{attempt}{error}{_said_by(entry)}{owner}"
 
 
 def _time(moment: datetime) -> str:

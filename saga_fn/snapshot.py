@@ -62,6 +62,8 @@ class SagaSnapshot(HidingStruct, frozen=True):
     """Its status."""
     waits: WaitReason
     """The reasons why a SUSPENDED saga waits."""
+    goes_back: bool
+    """Whether it is being rolled back, in whichever live status. False before it turns back, and once it has ended."""
     current_step_id: str | None
     """The id of the step that it is at; None if there is none."""
     current_step_index: int
@@ -107,6 +109,8 @@ class SagaSnapshot(HidingStruct, frozen=True):
 
     def _lines(self) -> Iterator[str]:
         yield f"id {self.id}"
+        if self.goes_back:
+            yield "goes back"
         if self.aggregation_id is not None:
             yield f"business key {self.aggregation_id}"
         if self.parked is not None:

@@ -87,8 +87,8 @@ class WorkingProcess(msgspec.Struct, frozen=True):
 
     id: UUID
     """Its id, as in the `owner` of a saga that it works on."""
-    host: str
-    """The name of the machine."""
+    process: str
+    """Its host and its number there (`shop-7f4c:41`), as in the journal and in its own log."""
     seen_at: datetime
     """The time when it last said that it is there: it does so each half minute."""
     definitions: tuple[tuple[str, int], ...]

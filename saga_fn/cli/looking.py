@@ -15,10 +15,11 @@ from saga_fn.admin.text_fields import id_of
 from saga_fn.cli.answers import Answer, Drawn, json_of, lines, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
+from saga_fn.cli.known import misspelt
 from saga_fn.cli.options import Texts
 from saga_fn.cli.place import Place, orchestrator_of
 from saga_fn.cli.session import Given, Session, flag
-from saga_fn.cli.spelling import IN_COMMANDS
+from saga_fn.cli.spelling import commands_for
 from saga_fn.cli.texts import of_page, of_rows, of_saga, of_stats, saga_without
 from saga_fn.definition import AnySaga
 from saga_fn.diagram import timeline as draw_timeline
@@ -55,6 +56,9 @@ async def list_sagas(
             await _write_all(place, chosen, oldest_first=oldest_first, session=session)
             return None
         page = await place.admin.list(chosen, limit=limit, after=after, oldest_first=oldest_first)
+        why = None if page.rows or after else await misspelt(place, chosen)
+    if why is not None:
+        return Answer(page, (*of_page(page), lines(why)))
     more = () if page.next is None else (lines(f"There are more: --after {page.next}"),)
     return Answer(page, (*of_page(page), *more))
 
@@ -102,7 +106,7 @@ async def explain(saga_id: Id, /, *, session: Given) -> Answer:
     """Explain why a saga stands where it stands, and what each verb would do to it now."""
     async with session.looking() as place:
         explained = as_an_operator(await place.admin.explain(id_of(saga_id)))
-        told = lines(*lines_of(explained, IN_COMMANDS))
+        told = lines(*lines_of(explained, commands_for(explained.saga_id)))
         unknown = place.orchestrator.engine.registry.find(explained.saga_name, explained.version) is None
     return Answer(explained, (told, lines(_NEEDS_APP)) if unknown else (told,))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -12,7 +12,7 @@ from saga_fn.cli.acting import carried_out, over_of
 from saga_fn.cli.answers import Answer, lines, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
-from saga_fn.cli.place import Place
+from saga_fn.cli.known import UNKNOWN, knows_name
 from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
 from saga_fn.errors import shown
@@ -22,7 +22,6 @@ OperationId = Annotated[str, Parameter(help="The operation's id.")]
 Name = Annotated[str | None, Parameter(help="The name of the sagas.")]
 Every = Annotated[bool, flag("The sagas of every name.", "--all")]
 
-_UNKNOWN: Final = "There is no saga of that name, and no process that works on one: is it spelt as it is registered?"
 
 Extend = Annotated[bool, flag("Move timers and deadlines by the length of the pause, so that none fires at once.")]
 
@@ -80,24 +79,17 @@ async def pause(
     """Let the sagas of a name begin nothing more until they are resumed. No start and no event is refused."""
     _one_of(name, every)
     async with session.acting(by) as place:
-        is_known = name is None or await _is_known(place, name)
+        is_known = name is None or await knows_name(place, name)
         if not is_known and not yes:
-            session.before_the_question((lines(f"{_whose(name)}: {_UNKNOWN}"),), yes=yes)
+            session.before_the_question((lines(f"{_whose(name)}: {UNKNOWN}"),), yes=yes)
         if not session.agrees(f"Pause {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"paused": False}, ExitCode.FOUND)
         admin = place.admin
         done = await admin.pause_all(reason=reason) if name is None else await admin.pause(name, reason=reason)
     if not done:
         return said(f"{_whose(name)}: paused already.", {"paused": False}, ExitCode.FOUND)
-    note = "" if is_known else f" {_UNKNOWN}"
+    note = "" if is_known else f" {UNKNOWN}"
     return said(f"{_whose(name)}: paused.{note}", {"paused": True, "is_known": is_known})
-
-
-async def _is_known(place: Place, name: str) -> bool:
-    """Whether there is a saga of the name, or a process that works on it: a pause of another one is nearly always misspelt."""
-    if (await place.admin.list(SagaFilter(saga_name=name), limit=1)).rows:
-        return True
-    return any(name == each for process in await place.admin.processes() for each, _ in process.definitions)
 
 
 async def resume(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from typing import Final
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -114,8 +115,14 @@ def _as_option(found: re.Match[str]) -> str:
     return f"--{option} {value}" if value else f"--{option}"
 
 
+_OF_AN_ID: Final = re.compile(r"(\bsaga-fn [a-z-]+ )ID\b")
+
+
 class _InCommands(Spelling):
-    """The same for an explanation."""
+    """The same for an explanation, with the id of its saga where that is known."""
+
+    def __init__(self, saga_id: UUID | None = None) -> None:
+        self._id = "ID" if saga_id is None else str(saga_id)
 
     @override
     def verb(self, verb: Verb) -> str:
@@ -125,7 +132,9 @@ class _InCommands(Spelling):
     def call(self, preview: VerbPreview) -> str:
         step = "" if preview.step_id is None else f" {shlex.quote(preview.step_id)}"
         values = [field for field in VERB_FORMS[preview.verb].fields if field.name in ("output", "mock_output")]
-        return f"saga-fn {self.verb(preview.verb)} ID{step}" + "".join(f" --{field.option} JSON" for field in values)
+        return f"saga-fn {self.verb(preview.verb)} {self._id}{step}" + "".join(
+            f" --{field.option} JSON" for field in values
+        )
 
     @override
     def resume(self, pause: Pause) -> str:
@@ -135,7 +144,12 @@ class _InCommands(Spelling):
 
     @override
     def mend(self, said: str) -> str:
-        return in_commands(said)
+        return _OF_AN_ID.sub(rf"\g<1>{self._id}", in_commands(said))
+
+
+def commands_for(saga_id: UUID) -> Spelling:
+    """The commands of `saga-fn` for one saga: they may be copied as they stand."""
+    return _InCommands(saga_id)
 
 
 IN_COMMANDS: Final = _InCommands()

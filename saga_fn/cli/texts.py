@@ -8,9 +8,10 @@ from typing import Final
 from saga_fn import WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
-from saga_fn.cli.spelling import IN_COMMANDS
+from saga_fn.cli.spelling import IN_COMMANDS, commands_for
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.explanation import in_words as preview_in_words
+from saga_fn.listing import MOST_ROWS
 from saga_fn.snapshot import (
     Attention,
     BulkPreview,
@@ -61,6 +62,7 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
                 ("status", saga.status),
                 ("revision", saga.revision),
                 ("business key", saga.aggregation_id),
+                ("direction", None if saga.ended_at or saga.unreadable else "back" if saga.goes_back else "forward"),
                 ("waits for", saga.waits or None),
                 ("parked", saga.parked),
                 ("at step", saga.current_step_id),
@@ -99,7 +101,11 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
     if payloads:
         parts.append(Facts("Data", tuple((name, json_of(value)) for name, value in saga.context.items())))
     if journal:
-        parts.append(of_history(saga.step_history[-journal:], payloads=payloads))
+        shown = saga.step_history[-journal:]
+        parts.append(of_history(shown, payloads=payloads))
+        if len(shown) < saga.revision:
+            told = f"The last {len(shown)} of {saga.revision:,} entries; --journal {MOST_ROWS} shows up to so many."
+            parts.append(lines(told))
     return tuple(parts)
 
 
@@ -145,7 +151,10 @@ def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> t
                 ("business key", explained.aggregation_id),
                 ("now", f"{explained.status} at revision {explained.revision}"),
                 ("why", why),
-                ("effect" if preview.is_legal else "refused", preview_in_words(preview, IN_COMMANDS)),
+                (
+                    "effect" if preview.is_legal else "refused",
+                    preview_in_words(preview, commands_for(explained.saga_id)),
+                ),
             ),
         ),
     )
@@ -270,7 +279,7 @@ def of_stats(stats: SagaStats, processes: Iterable[WorkingProcess]) -> tuple[Par
     """The numbers of every definition, and the processes that work."""
     working = tuple(
         (
-            text_of(each.host),
+            text_of(each.process),
             text_of(each.seen_at),
             ", ".join(f"{name} v{number}" for name, number in each.definitions),
             str(each.id),
@@ -278,9 +287,7 @@ def of_stats(stats: SagaStats, processes: Iterable[WorkingProcess]) -> tuple[Par
         for each in processes
     )
     definitions = Table(_STATS, tuple(map(_definition, stats.definitions)))
-    seen = (
-        Table(("host", "seen", "works on", "process"), working, "Processes") if working else lines("No process works.")
-    )
+    seen = Table(("process", "seen", "works on", "id"), working, "Processes") if working else lines("No process works.")
     return (definitions if stats.definitions else lines("There are no sagas."), seen)
 
 

@@ -18,13 +18,13 @@ _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def encode_message(value: object) -> bytes:
-    """The JSON of a value; bytes stay as they are. Raises PayloadError for what has no form in JSON.
+    """The JSON of a value; bytes of any kind stay as they are. Raises PayloadError for what has no form in JSON.
 
-    >>> encode_message({"order": 7})
-    b'{"order":7}'
+    >>> encode_message({"order": 7}), encode_message(bytearray(b"7"))
+    (b'{"order":7}', b'7')
     """
-    if isinstance(value, bytes):
-        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
     name = type(value).__name__
     try:
         data = models.encode(value)

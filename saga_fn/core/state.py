@@ -519,6 +519,11 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True, cache_hash=True
         return self.pause is not None and self.pause.since is not None
 
     @property
+    def goes_back(self) -> bool:
+        """Whether the saga is being rolled back."""
+        return self.goal is Goal.ROLLBACK
+
+    @property
     def ended(self) -> bool:
         """Whether the saga has come to its end."""
         return self.goal >= Goal.COMPLETED

@@ -29,6 +29,7 @@ from saga_fn.engine.requests.bulk import carry_on
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown
 from saga_fn.store.records import OF_SENT
+from saga_fn.store.this_process import this_process
 from saga_fn.tasks import call_later
 
 _SHORTEST_WAIT = 0.05
@@ -262,7 +263,7 @@ class Worker:
         engine = self._engine
         if not engine.registry.pairs and not self._told:
             self._told = True
-            engine.observers.tell(WorksOn(()))
+            engine.observers.tell(WorksOn((), this_process(), engine.owner))
         pairs, _ = self._claims.room()
         if not pairs or self._free() <= 0:
             if pairs and self._polls_now():

@@ -75,7 +75,7 @@ class MemoryProcesses:
         if seen is None:
             return None
         ago = timedelta(seconds=self.clock() - seen.at)
-        return SeenProcess(seen.process.host, time_of(self._store.now()) - ago)
+        return SeenProcess(seen.process.process, time_of(self._store.now()) - ago)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
         """The definitions that other processes work on."""
@@ -93,7 +93,7 @@ class MemoryProcesses:
         return [
             WorkingProcess(
                 seen.process.id,
-                seen.process.host,
+                seen.process.process,
                 now - timedelta(seconds=clock - seen.at),
                 tuple(sorted((name, version) for name, version, _ in seen.process.definitions)),
             )

@@ -49,7 +49,7 @@ class PostgresProcesses:
                 connection,
                 shard=PROCESS_SHARD,
                 id=process.id,
-                host=process.host,
+                host=process.process,
                 names=[name for name, _, _ in process.definitions],
                 versions=[version for _, version, _ in process.definitions],
                 plans=[plan for _, _, plan in process.definitions],

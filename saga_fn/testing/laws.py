@@ -28,6 +28,7 @@ from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
 from saga_fn.testing.law_cases import CALLED, UNDISTURBED, Act, Lies, Scenario, YesIsALie, scenarios
 from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
+from saga_fn.testing.law_log import few_lines
 from saga_fn.testing.world import World
 
 D = TypeVar("D")
@@ -319,6 +320,10 @@ class _Trial:
     # How it is run.
 
     async def _play(self, scenario: Scenario, acts: Sequence[Act], did: list[Move]) -> tuple[_Played, object]:
+        with few_lines():
+            return await self._played(scenario, acts, did)
+
+    async def _played(self, scenario: Scenario, acts: Sequence[Act], did: list[Move]) -> tuple[_Played, object]:
         async with World() as world:
             handle = world.register(self.definition, name=self.definition.name or "saga")
             books = self.fakes(world)

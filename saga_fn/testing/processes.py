@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from datetime import timedelta
 from typing import Any, Final, final
@@ -12,9 +12,9 @@ from uuid import UUID
 from weakref import WeakSet
 
 from saga_fn import steady
+from saga_fn.engine.topics import AnyPublisher
 from saga_fn.observe import Fact
 from saga_fn.orchestrator import SagaOrchestrator
-from saga_fn.outgoing import PublishFunction
 from saga_fn.store.memory import MemoryStore
 from saga_fn.testing.virtual_loop import VirtualLoop, VirtualTime
 
@@ -57,7 +57,7 @@ class Process:
         lease: timedelta,
         on_ready: Callable[[], None],
         on_fact: Callable[[Process, Fact], None],
-        publish: PublishFunction,
+        publishers: Mapping[str, AnyPublisher],
     ) -> None:
         self.number: int = number
         self.loop: VirtualLoop = VirtualLoop(time, on_ready)
@@ -67,7 +67,7 @@ class Process:
             lease=lease,
             observers=[self._hear],
             log_repeats=None,
-            publishers={"*": publish},
+            publishers=publishers,
         )
         self._on_fact = on_fact
         self.is_dead: bool = False

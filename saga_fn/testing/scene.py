@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Final, TypeVar, final
@@ -13,6 +13,7 @@ from uuid import UUID
 from saga_fn.core.event_kinds import Phase as CorePhase
 from saga_fn.definition import AnySaga, SagaDefinition
 from saga_fn.engine.answer_wait import AnswerWait
+from saga_fn.engine.topics import Topics
 from saga_fn.errors import shown
 from saga_fn.observe import AttemptSucceeded, Fact, SagaClaimed, SagaEnded, SagaParked
 from saga_fn.orchestrator import SagaOrchestrator
@@ -37,7 +38,12 @@ _MOST_AT_ONCE: Final = 1000
 class Scene:
     """All of a World but its face."""
 
-    def __init__(self, start: datetime, *, lease: timedelta, patience: timedelta, only_fakes: bool) -> None:
+    def __init__(
+        self, start: datetime, *, lease: timedelta, patience: timedelta, only_fakes: bool, topics: Iterable[str]
+    ) -> None:
+        """Raise SagaError for what are no topics."""
+        self.topics: Topics = Topics(dict.fromkeys(topics, self._publish), works=True)
+        """The topics that have a publisher in each of its processes."""
         follow_virtual_time(self)
         self.clock: Clockwork = Clockwork(start, patience=patience.total_seconds())
         self.store: MemoryStore = MemoryStore(clock=self.clock.time.time)
@@ -172,7 +178,7 @@ class Scene:
             lease=self._lease,
             on_ready=self.clock.wake,
             on_fact=self._hear,
-            publish=self._publish,
+            publishers=self.topics.by_pattern,
         )
         self._by_loop[process.loop] = process
         self.clock.processes.append(process)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, final, overload
@@ -14,6 +14,7 @@ from returns.result import Result
 from saga_fn.admin import SagaAdmin
 from saga_fn.arguments import check_is, check_whole, micros_of
 from saga_fn.definition import Done, Event, NotDone, SagaDefinition, StepContext, WaitFor
+from saga_fn.definition.outgoing import is_topic
 from saga_fn.definition.steps.base import StepBase
 from saga_fn.definition.values.refs import StepRef
 from saga_fn.definition.waits.event import EventPattern
@@ -55,6 +56,19 @@ class _Nothing:
 _NOTHING: Final = _Nothing()
 
 
+def _judged(topics: object) -> list[str]:
+    """The topics. Raises SagaError for what are none."""
+    hint = 'World(topics=["orders.*"])'
+    if not isinstance(topics, list | tuple | set | frozenset | Mapping | KeysView):
+        raise SagaError(f"topics are a list of texts, not {shown(topics)}", hint=hint)
+    found: list[str] = []
+    for topic in topics:
+        if not is_topic(topic):
+            raise SagaError(f"{shown(topic)} is no topic, and no prefix of topics with a star", hint=hint)
+        found.append(topic)
+    return found
+
+
 @final
 class World:
     """Sagas for one test, without a database and without waiting.
@@ -73,9 +87,11 @@ class World:
         patience: How long one call of a step, a fake or a hook may take in real time; after that the test fails. It is a
             timedelta of more than 0 and at most 365 days. Default: 60 seconds.
         only_fakes: Whether a call of a step that has no fake fails the test, in place of being made. Default: False.
+        topics: The topics that have a publisher, written as the keys of an orchestrator's `publishers`. A step that publishes to
+            another topic is parked, and a definition that declares another one is refused, as in production. Default: every topic.
 
     Raises:
-        SagaError: `start` has no time zone, or `start`, `lease` or `patience` is out of its range.
+        SagaError: `start` has no time zone, `start`, `lease` or `patience` is out of its range, or `topics` are none.
 
     Example::
 
@@ -94,6 +110,7 @@ class World:
         lease: timedelta = timedelta(seconds=15),
         patience: timedelta = timedelta(seconds=60),
         only_fakes: bool = False,
+        topics: Collection[str] = ("*",),
     ) -> None:
         hint = "e.g. datetime(2026, 1, 1, tzinfo=UTC)"
         check_is(start, (datetime, type(None)), "the moment at which a World begins", error=SagaError, hint=hint)
@@ -104,9 +121,8 @@ class World:
             raise SagaError(f"a World begins in a year {years}, not in {start.year}", hint=hint)
         _ = micros_of("lease", lease, error=SagaError)
         _ = micros_of("patience", patience, error=SagaError)
-        self._scene = Scene(
-            datetime.now(UTC) if start is None else start, lease=lease, patience=patience, only_fakes=only_fakes
-        )
+        begin = datetime.now(UTC) if start is None else start
+        self._scene = Scene(begin, lease=lease, patience=patience, only_fakes=only_fakes, topics=_judged(topics))
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -210,7 +226,8 @@ class World:
             The handle that starts such sagas. While its `run`, or `result` of a run, is awaited, the World goes on.
 
         Raises:
-            SagaDefinitionError: The definition is none, or the name or version cannot be one.
+            SagaDefinitionError: The definition is none, the name or version cannot be one, or a topic that it declares has no
+                publisher.
         """
         check_is(
             definition,
@@ -221,6 +238,7 @@ class World:
         )
         self._scene.open_where_possible()
         chosen = name if name is not None else definition.name or ""
+        self._scene.topics.check_definition(chosen, definition)
         stand_in = self._scene.through(definition)
         handle = self._scene.front.register(chosen, stand_in, version=version)
         self._scene.add(chosen, version, definition, stand_in)

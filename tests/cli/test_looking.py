@@ -88,11 +88,47 @@ async def test_hostile_texts_reach_the_terminal_as_texts(command: str, cli: Cli,
 
 async def test_a_saga_is_explained_as_an_operator_would_act(cli: Cli, seeded: Seeded) -> None:
     told = await cli("explain", seeded.retrying, "--dsn", seeded.dsn)
-    assert "  saga-fn retry-step ID charge\n" in told.out
+    assert f"  saga-fn retry-step {seeded.retrying} charge\n" in told.out, "it may be copied as it stands"
+    assert " ID" not in told.out
     assert "only looks" not in told.out
     assert "--app module:orchestrator" in told.out
     assert "--app module:orchestrator" not in (await cli("explain", seeded.retrying, "--app", APP)).out
     assert (await cli("explain", seeded.retrying, "--dsn", seeded.dsn, "--json")).data["revision"] == 4
+
+
+@pytest.mark.parametrize(
+    "tokens, told",
+    [
+        (("--name", "biling"), "'biling': There is no saga of that name"),
+        (
+            ("--name", "billing", "--waits", "parked", "--step", "chrage"),
+            "No step 'chrage' is known; there are reserve, charge",
+        ),
+        (("--name", "billing", "--waits", "parked", "--step", "charge[2]"), None),
+        (("--name", "billing", "--waits", "parked"), None),
+        (("--waits", "parked", "--step", "chrage"), None),
+        (("--waits", "parked", "--step", "chrage", "--app", APP), "No step 'chrage' is known; there are "),
+    ],
+)
+async def test_a_list_that_finds_nothing_says_what_may_be_misspelt(
+    cli: Cli, seeded: Seeded, tokens: tuple[str, ...], told: str | None
+) -> None:
+    where = () if "--app" in tokens else ("--dsn", seeded.dsn)
+    seen = await cli("list", *tokens, *where)
+    assert (seen.code, seen.out.splitlines()[0]) == (0, "No saga is found.")
+    if told is None:
+        assert seen.out == "No saga is found.\n"
+    else:
+        assert told in seen.out
+
+
+async def test_a_journal_that_is_cut_says_so(cli: Cli, seeded: Seeded) -> None:
+    whole = await cli("show", seeded.retrying, "--dsn", seeded.dsn)
+    assert "entries; --journal" not in whole.out
+    cut = await cli("show", seeded.retrying, "--journal", "2", "--dsn", seeded.dsn)
+    assert "The last 2 of 4 entries; --journal 1000 shows up to so many.\n" in cut.out
+    assert "direction     forward\n" in whole.out
+    assert "direction" not in (await cli("show", seeded.ended, "--dsn", seeded.dsn)).out
 
 
 async def test_pictures_are_drawn_and_written(cli: Cli, seeded: Seeded, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ async def test_what_a_command_says_names_commands_and_options(cli: Cli, seeded: 
             ("list", "--status", "FAILED", "--active"),
             "--status, --active, --waits, --parked, --ended-from or --ended-before",
         ),
-        (("retry-step", seeded.parked, "promise"), "see steps of saga-fn show ID for what waits"),
+        (("retry-step", seeded.parked, "promise"), f"see steps of saga-fn show {seeded.parked} for what waits"),
         (("bulk", "cancel", "--dry-run"), "--everything"),
     ):
         told = await cli(*tokens, "--dsn", seeded.dsn)
@@ -133,8 +133,8 @@ async def test_an_explanation_names_commands(cli: Cli, seeded: Seeded) -> None:
     assert (await cli("pause", "shipping", "--yes", "--dsn", seeded.dsn)).code == 0
     told = (await cli("explain", seeded.parked, "--dsn", seeded.dsn)).out
     assert "mend: saga-fn resume shipping\n" in told
-    assert "  saga-fn retry-step ID print_label\n" in told
+    assert f"  saga-fn retry-step {seeded.parked} print_label\n" in told
     rewound = (await cli("explain", seeded.retrying, "--dsn", seeded.dsn)).out
     assert re.search(r"or let it be: --forget [a-z,]*reserve[a-z,]*\. Then it runs again", rewound), rewound
-    assert "  saga-fn skip-step ID print_label --mock-output JSON\n" in told
+    assert f"  saga-fn skip-step {seeded.parked} print_label --mock-output JSON\n" in told
     assert PYTHON.search(told) is None, told

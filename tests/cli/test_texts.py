@@ -222,8 +222,8 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
             ),
             "",
             "Processes",
-            "host  seen                 works on     process",
-            f"host  2026-11-29 12:00:00  shipping v2  {ID}",
+            "process  seen                 works on     id",
+            f"host     2026-11-29 12:00:00  shipping v2  {ID}",
         ],
     ),
     (texts.of_stats(SagaStats(NOON, ()), []), ["There are no sagas.", "No process works."]),
@@ -259,5 +259,5 @@ async def test_a_preview_has_its_text(seeded: Seeded) -> None:
     assert told[-1].startswith("  effect        at once: undo reserve; ")
     told = [line.text for line in laid_out(texts.of_preview(explained, refused, where="db/shop"), None)]
     assert told[-1].startswith(
-        "  refused       the saga has nothing that waits to be retried there; see steps of saga-fn show ID"
+        f"  refused       the saga has nothing that waits to be retried there; see steps of saga-fn show {seeded.retrying}"
     )

@@ -21,6 +21,8 @@ from saga_fn import (
     ServerTooOldError,
     StartBusyError,
     StartConflictError,
+    StepSnapshot,
+    StepStatus,
     StoreError,
 )
 from saga_fn.errors import shown
@@ -51,6 +53,15 @@ def test_errors_say_what_to_do_and_survive_copying(error: SagaError) -> None:
 
 def test_a_timeout_is_a_timeout_and_a_schema_error_one_of_the_store() -> None:
     assert isinstance(SagaResultTimeoutError(uuid4(), 1.0), TimeoutError)
+
+
+def test_a_step_that_was_interrupted_alone_has_not_failed() -> None:
+    def told(failures: int) -> str:
+        waits = StepSnapshot("charge", StepStatus.RETRYING, 1, failures, None, None)
+        return str(SagaResultTimeoutError(uuid4(), 1.0, status=SagaStatus.SUSPENDED, retrying=[waits]))
+
+    assert "step charge is tried again, and has not failed: it was interrupted\n" in told(0)
+    assert "step charge is tried again, its failures so far are 2\n" in told(2)
     assert issubclass(SchemaMissingError, StoreError)
 
 

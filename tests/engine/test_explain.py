@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,6 +39,7 @@ from saga_fn import (
 from saga_fn.core.ids import StepId
 from saga_fn.core.state import ParkReason
 from saga_fn.explanation import StandingReason
+from saga_fn.store.this_process import this_process
 from tests.support.poison import Poison
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
@@ -184,6 +186,41 @@ async def test_a_saga_that_waits_is_explained_at_length(make: Make) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "stage, status, back",
+    [
+        (at_a_retry, "SUSPENDED", False),
+        (at_an_undo, "SUSPENDED", True),
+        (rolled_back, "COMPENSATED", False),
+        (done, "COMPLETED", False),
+    ],
+)
+async def test_a_saga_says_in_which_direction_it_goes(make: Make, stage: Stage, status: str, back: bool) -> None:
+    async with make() as orchestrator:
+        run = await stage(orchestrator)
+        seen = await SagaAdmin(orchestrator).explain(run.id)
+        assert (seen.status, seen.goes_back, (await run.snapshot()).goes_back) == (status, back, back)
+        assert f"{status}{', going back' if back else ''} at revision {seen.revision}, since" in str(seen)
+
+
+async def test_the_last_entries_are_told_with_their_events_and_those_before_are_counted(make: Make) -> None:
+    builder = SagaBuilder(Order)
+    for name in "abcdefghij":
+        builder.add_event(Event(name, str), step_id=name)
+    definition = builder.build()
+    async with make() as orchestrator:
+        run = await orchestrator.register("waits", definition).start(Order("1"))
+        admin = SagaAdmin(orchestrator)
+        assert "\nlast:\n" in str(await admin.explain(run.id))
+        for name in "abcdefghij":
+            await orchestrator.to(run.id, Event(name, str)).send("now")
+        await run.outcome(SOON)
+        seen = await admin.explain(run.id)
+        assert re.search(r"\n  #\d+ \S+ \S+ UTC event_received j\n", str(seen))
+        assert seen.revision > len(seen.last)
+        assert f"\nlast, {len(seen.last)} of {seen.revision} entries of the journal:\n" in str(seen)
+
+
 async def test_a_refusal_that_many_verbs_meet_is_said_once(make: Make) -> None:
     async with make() as orchestrator:
         run = await done(orchestrator)
@@ -285,6 +322,9 @@ async def test_a_saga_that_runs_tells_its_owner(make: Make) -> None:
         assert seen.reasons[0].cause is Cause.RUNNING
         assert seen.owner is not None
         assert (seen.owner.id, seen.owner.is_gone, seen.until) == (orchestrator.engine.owner, False, None)
+        taken = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history[0].process
+        assert seen.owner.process == taken == this_process(), "the journal and the explanation call it alike"
+        assert f"UTC started, owned by {taken}\n" in str(seen)
         aborting = seen.of(Verb.ABORT)
         assert aborting is not None
         assert aborting.at_once == (Move(MoveKind.CUT_SHORT, StepId("charge")),)
@@ -433,6 +473,7 @@ _EXPLAINED = Explanation(
     revision=1,
     aggregation_id=None,
     status=SagaStatus.COMPLETED,
+    goes_back=False,
     pauses=(),
     reasons=(),
     since=datetime(2026, 1, 1, tzinfo=UTC),

@@ -24,6 +24,7 @@ from saga_fn import (
     StepOptions,
     step,
 )
+from saga_fn.store.this_process import this_process
 from tests.support.logs import said
 from tests.support.shop import Counted, Done, Order, Shop, ShopError, make_saga, one_step
 from tests.support.stores import Make
@@ -182,18 +183,42 @@ async def test_a_trace_id_cannot_forge_a_line(memory: MemoryStore, caplog: pytes
     assert traces == {r"t\nERROR root: forged\x1b[31m"}
 
 
-async def test_a_process_says_what_it_works_on(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_saga_that_turns_back_says_so_and_why(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "saga_fn")
+    again = FixedRetry(max_attempts=2, delay=timedelta(hours=1))
+    async with make() as orchestrator:
+        failing = orchestrator.register("failing", make_saga(Shop(fails={"charge": 1})))
+        waiting = orchestrator.register("waiting", make_saga(Shop(fails={"charge": 1}), retry=again))
+        first, second = await failing.start(Order("1")), await waiting.start(Order("2"))
+        await suspended(second)
+        await SagaAdmin(orchestrator).cancel(second.id)
+        for run in (first, second):
+            assert isinstance(await run.outcome(SOON), Compensated)
+    told = {record.getMessage() for record in caplog.records if "turns back" in record.getMessage()}
+    assert told == {
+        f"saga {first.id} turns back: step_failed of charge",
+        f"saga {second.id} turns back: compensation_requested",
+    }
+
+
+async def test_a_process_says_what_it_works_on_and_under_which_names(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     def told() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.name == "saga_fn.process"]
 
     counted = Counted()
     with caplog.at_level(logging.INFO, "saga_fn"):
         async with make() as orchestrator:
+            me = f"{this_process()} ({orchestrator.engine.owner})"
             await until(lambda: bool(told()))
             orchestrator.register("one", one_step(counted.work))
             orchestrator.register("two", one_step(counted.work), version=3)
             await until(lambda: len(told()) > 1)
-    assert told()[:2] == ["works on nothing: no saga is registered with this process yet", "works on one v1, two v3"]
+    assert told()[:2] == [
+        f"works on nothing, as {me}: no saga is registered with this process yet",
+        f"works on one v1, two v3, as {me}",
+    ]
 
 
 async def test_a_stop_says_what_it_cuts_short(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -356,7 +381,11 @@ async def test_every_line_about_a_saga_names_it(make: Make, caplog: pytest.LogCa
             run = await handle.start(Order("1"), trace_id="trace-1")
             assert isinstance(await run.outcome(SOON), Compensated)
     lines = [record for record in caplog.records if record.name == "saga_fn"]
-    assert [record.levelname for record in lines] == ["WARNING"] * 4 + ["INFO"], "retries, and the end"
+    assert [record.levelname for record in lines] == ["WARNING"] * 3 + [
+        "INFO",
+        "WARNING",
+        "INFO",
+    ], "retries, the turn, a retry of an undo, and the end"
     for record in lines:
         assert str(run.id) in record.getMessage()
         assert vars(record)["saga_id"] == str(run.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,23 @@ async def test_what_cannot_be_stored_is_refused_before_anything_starts(make: Mak
             await handle.start_many([{"x": 1.0}, {"x": float("nan")}], idempotency_key=str)
         run = await handle.start({"x": 1.0}, idempotency_key="{'x': 1.0}")
         assert run.created
+
+
+@pytest.mark.parametrize("data", ["text", b"bytes", bytearray(b"bytes")])
+async def test_a_text_is_no_list_of_data(
+    make: Make, data: Any
+) -> None:  # Any: a text has parts that fit, for the checkers too
+    async def work(inp: str) -> None:
+        del inp
+
+    builder = SagaBuilder(str)
+    builder.add_step(step(work), depends_on=builder.initial)
+    async with make(concurrency=0) as orchestrator:
+        handle = orchestrator.register("texts", builder.build())
+        for start in (handle.start_many(data), orchestrator.start_many(saga_name="texts", initial_data=data)):
+            with pytest.raises(SagaError, match="each of its parts would start one"):
+                await start
+        assert (await SagaAdmin(orchestrator).count()).sagas == 0
 
 
 async def test_by_name_many_starts_give_their_ids_in_order(make: Make) -> None:

@@ -55,7 +55,7 @@ async def test_a_process_is_found_by_its_id(store: Store) -> None:
     await store.processes.note(me)
     found = await store.processes.find(me.id)
     assert found is not None
-    assert found.host == "host"
+    assert found.process == "host"
     assert abs(found.seen_at - time_of(store.now())) < LONG
     assert await store.processes.find(NOBODY) is None
 

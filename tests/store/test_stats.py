@@ -110,7 +110,7 @@ async def test_processes_are_listed_with_what_they_work_on(store: Store) -> None
     await store.processes.note(Process(first, "here", (("shop", 1, PLAN.id),)))
     await store.processes.note(Process(second, "there", (("shop", 2, PLAN.id), ("audit", 1, PLAN.id))))
     seen = await store.processes.seen(seen_within=LONG, most=10)
-    assert [(each.id, each.host, each.definitions) for each in seen] == [
+    assert [(each.id, each.process, each.definitions) for each in seen] == [
         (second, "there", (("audit", 1), ("shop", 2))),
         (first, "here", (("shop", 1),)),
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -32,6 +34,7 @@ from saga_fn import (
 )
 from saga_fn.engine.drive import call, execution
 from saga_fn.testing import LawCase, LawError, LawNotJudgedError, World, laws
+from saga_fn.testing.law_log import MOST
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -147,6 +150,35 @@ async def test_a_case_behind_a_wait_is_not_judged_and_not_passed_over_if_its_eve
     assert "ship fails, and undo of reserve fails always" in skipped
     assert all("the saga waits for 'approval'" in error.fact for error in skipped.values())
     assert all("events=[" in (error.hint or "") for error in skipped.values())
+
+
+async def test_a_case_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    often = FixedRetry(max_attempts=100, delay=timedelta(hours=1))
+
+    @step(compensate=free, compensation_retry_policy=often)
+    async def hold(order: Order) -> str:
+        raise AssertionError(order)
+
+    @saga("holding")
+    def holding(order: StepRef[Order]) -> StepRef[str]:
+        hold(order)
+        return ship(order)
+
+    def put(world: World) -> None:
+        world.fake(hold, returns="held")
+        world.fake(ship, returns="shipped")
+        world.fake_undo(hold, lambda order, receipt: None)
+
+    (case,) = [
+        each for each in laws(holding, put, Order("7")) if each.id == "ship fails, and undo of hold fails always"
+    ]
+    with caplog.at_level(logging.INFO, "saga_fn"):
+        assert await case.run()
+    failed = [each for each in caplog.records if "the compensation of hold failed" in each.getMessage()]
+    assert failed
+    texts = Counter((each.levelno, str(each.msg)) for each in caplog.records if each.name.startswith("saga_fn"))
+    assert max(texts.values()) <= MOST
+    assert not logging.getLogger("saga_fn").filters, "the log of other tests is as it was"
 
 
 async def test_cases_may_run_at_the_same_time() -> None:

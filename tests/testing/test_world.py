@@ -7,6 +7,7 @@ import contextlib
 import gc
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from weakref import WeakSet
 
 import msgspec
@@ -22,6 +23,8 @@ from saga_fn import (
     Outgoing,
     SagaBuilder,
     SagaCompensatedError,
+    SagaDefinitionError,
+    SagaError,
     SagaNews,
     SagaStateError,
     SagaStatus,
@@ -759,6 +762,48 @@ async def test_messages_are_published_though_the_saga_goes_on() -> None:
         run = await world.register(packing).start(Order())
         await world.until(run, step=ship)
         assert [message.topic for message in world.messages] == ["orders.packed"]
+
+
+async def test_a_topic_without_a_publisher_parks_the_step_as_in_production() -> None:
+    @step
+    async def pack(order: Order, ctx: StepContext) -> str:
+        ctx.publish("order.packed", order)
+        return "packed"
+
+    @saga("packing")
+    def packing(order: StepRef[Order]) -> StepRef[str]:
+        return pack(order)
+
+    async with World(topics=["orders.*"]) as world:
+        run = await world.register(packing).start(Order())
+        await world.run()
+        assert (await run.snapshot()).parked == "output_lost"
+        (reason,) = (await world.admin.explain(run.id)).reasons
+        assert "topic 'order.packed' has no publisher" in reason.text
+        assert world.messages == ()
+
+
+async def test_a_declared_topic_without_a_publisher_is_refused_where_the_saga_is_registered() -> None:
+    @step(publishes=Outgoing("order.packed"))
+    async def pack(order: Order) -> str:
+        return "packed"
+
+    @saga("packing")
+    def packing(order: StepRef[Order]) -> StepRef[str]:
+        return pack(order)
+
+    with pytest.raises(SagaDefinitionError, match=r"'order\.packed', which has no publisher"):
+        World(topics=["orders.*"]).register(packing)
+    async with World(topics=["order.packed"]) as world:
+        assert await world.register(packing).run(Order()) == "packed"
+        await world.run()
+        assert [message.topic for message in world.messages] == ["order.packed"]
+
+
+@pytest.mark.parametrize("topics", ["orders.*", 7, None, [""], [7]])
+def test_topics_that_are_none_are_refused(topics: Any) -> None:  # Any: the checkers refuse each of these
+    with pytest.raises(SagaError, match="topic"):
+        World(topics=topics)
 
 
 @step(transactional=True)

@@ -97,7 +97,7 @@ async def test_nothing_but_our_errors_comes_out_of_a_world(name: str) -> None:
     assert mends or name in ("run", "close")
 
 
-@pytest.mark.parametrize("name", ["start", "lease", "patience"])
+@pytest.mark.parametrize("name", ["start", "lease", "patience", "topics"])
 @pytest.mark.parametrize("value", HOSTILE)
 def test_nothing_but_our_errors_comes_out_of_making_one(name: str, value: object) -> None:
     given: dict[str, Any] = {name: value}  # Any: of a wrong type

@@ -105,6 +105,6 @@ async def definition(context: Context) -> Page:
 
 def _processes(found: list[WorkingProcess]) -> Node:
     rows: list[tuple[Node, ...]] = [
-        (html.text(each.host), h.code[str(each.id)], html.time(each.seen_at)) for each in found[:_MOST_SHOWN]
+        (html.text(each.process), h.code[str(each.id)], html.time(each.seen_at)) for each in found[:_MOST_SHOWN]
     ]
-    return html.table(("host", "process", "seen"), rows, empty="No process that was seen lately works on it.")
+    return html.table(("process", "id", "seen"), rows, empty="No process that was seen lately works on it.")

@@ -62,6 +62,10 @@ def _facts(seen: SagaAdminSnapshot, explained: Explanation) -> Node:
     return html.facts(
         (
             ("status", [html.status(seen.status), " acknowledged" if seen.acknowledged else None]),
+            (
+                "direction",
+                html.NOTHING if seen.ended_at or seen.unreadable else "back" if seen.goes_back else "forward",
+            ),
             ("revision", str(seen.revision)),
             ("business key", html.text(seen.aggregation_id or html.NOTHING)),
             ("definition", f"{html.text(seen.saga_name)} v{seen.version}"),
@@ -75,7 +79,7 @@ def _facts(seen: SagaAdminSnapshot, explained: Explanation) -> Node:
                 "owner",
                 "none"
                 if owner is None
-                else [html.text(owner.host or owner.id), h.small[" (its lease is over)"] if owner.is_gone else None],
+                else [html.text(owner.process or owner.id), h.small[" (its lease is over)"] if owner.is_gone else None],
             ),
         )
     )

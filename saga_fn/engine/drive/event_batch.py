@@ -73,6 +73,8 @@ class EventBatch:
     """The exceptions that were raised, by the place of their entries, for the log."""
     no_room: SagaState | None = None
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
+    turned_back: Event | None = None
+    """The event that turned the saga back, if one of these did."""
     unknown: tuple[Unknown, ...] = ()
     """The search attributes that could not be computed."""
     said: tuple[Said, ...] = ()
@@ -242,6 +244,8 @@ class EventBatch:
         step_error = None
         if not plain:
             self.is_plain = False
+            if self.state.goes_back and not before.goes_back:
+                self.turned_back = entry.event
             if (
                 payload_of(entry.event) is PayloadKind.ERROR
                 and (step_error := step_error_in(entry.payload)) is not None

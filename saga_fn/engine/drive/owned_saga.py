@@ -279,7 +279,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
                     self.differing[step] = True
                 return Declined(step), None
             data = self._given(state, binding)
-            # What an older build has written may have been written anew for an attempt before, by an input map.
+            # An older build may have written it anew for an attempt before, by an input map.
             if data is None or before not in (NO_DIGEST, self._digest_of(data)):
                 data, _ = self.encoded("the input", step, binding.input_type, value)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from saga_fn.core.event_kinds import is_failure, is_result, phase_of
+from saga_fn.core.event_kinds import is_failure, is_result, phase_of, step_of
+from saga_fn.core.events import name_of
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import outlook
 from saga_fn.core.projection import calls_a_person, ended_as
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, AttributeUnknown, SagaEnded, SagaParked
+from saga_fn.engine.observe.of_sagas import (
+    AttemptFailed,
+    AttemptSucceeded,
+    AttributeUnknown,
+    SagaEnded,
+    SagaParked,
+    SagaTurnedBack,
+)
 
 if TYPE_CHECKING:
     from saga_fn.engine.drive.event_batch import EventBatch
@@ -46,6 +54,9 @@ def tell_progress(observers: Observers, batch: EventBatch) -> None:
             )
         elif observers.listens:
             observers.tell(AttemptSucceeded(batch.saga.identity, event.step, event.attempt, phase))
+    if batch.turned_back is not None and observers.wants(logging.INFO):
+        event = batch.turned_back
+        observers.tell(SagaTurnedBack(batch.saga.identity, name_of(event), step_of(event)))
     shown = batch.projection
     if shown.parked is not None and batch.release is not None:
         observers.tell(SagaParked(batch.saga.identity, shown.current_step, shown.parked, batch.last_error))

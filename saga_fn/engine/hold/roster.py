@@ -8,7 +8,6 @@ plan that does; what was parked because no plan fitted is made due again by a wo
 from __future__ import annotations
 
 import random
-import socket
 from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
@@ -38,6 +37,7 @@ from saga_fn.store.records import (
     UnfitSaga,
     decode_state,
 )
+from saga_fn.store.this_process import this_process
 
 BEAT: float = 30.0
 """Seconds between two times that a process says what it works on."""
@@ -116,9 +116,10 @@ class Roster:
         self._next_beat = steady.now() + BEAT * random.uniform(0.8, 1.0)
         self._noted = True
         try:
-            await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
+            await self._store.processes.note(Process(self._owner, this_process(), tuple(sorted(mine))))
             if mine != self._said:
-                self._observers.tell(WorksOn(tuple((name, version) for name, version, _ in sorted(mine))))
+                definitions = tuple((name, version) for name, version, _ in sorted(mine))
+                self._observers.tell(WorksOn(definitions, this_process(), self._owner))
             self._said = mine
             await self._forget_silent()
             await self._ask()

@@ -161,7 +161,7 @@ class LoopBlocked(FactBase, frozen=True):
 
     @override
     def _line(self) -> Line:
-        text = "the event loop was blocked for %.1f s: a step runs code that does not await"
+        text = "the event loop stood still for %.1f s: a step runs code that does not await, or the process was held up"
         return Line(logging.WARNING, text, (self.seconds,))
 
 
@@ -204,14 +204,18 @@ class WorksOn(FactBase, frozen=True):
     """This process works on these definitions (name, version); none of them is registered before the first."""
 
     definitions: tuple[tuple[str, int], ...]
+    process: str
+    """Its host and its number there."""
+    owner: UUID
+    """The id under which it claims."""
 
     @override
     def _line(self) -> Line:
         if not self.definitions:
-            text = "works on nothing: no saga is registered with this process yet"
-            return Line(logging.INFO, text, logger=PROCESS)
+            text = "works on nothing, as %s (%s): no saga is registered with this process yet"
+            return Line(logging.INFO, text, (self.process, self.owner), logger=PROCESS)
         told = ", ".join(f"{name} v{version}" for name, version in self.definitions)
-        return Line(logging.INFO, "works on %s", (told,), logger=PROCESS)
+        return Line(logging.INFO, "works on %s, as %s (%s)", (told, self.process, self.owner), logger=PROCESS)
 
 
 class NamePaused(FactBase, frozen=True):

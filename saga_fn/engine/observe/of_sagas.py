@@ -214,6 +214,22 @@ class AttemptFailed(_OfSaga, frozen=True):
         return ", ".join((*words, _told(self.outlook.next, self.at)))
 
 
+class SagaTurnedBack(_OfSaga, frozen=True):
+    """The saga is rolled back from here on."""
+
+    event: str
+    """The name of the event that turned it back."""
+    step: StepId | None
+    """The step that the event is about; None if it is about none."""
+
+    @override
+    def _line(self) -> Line:
+        of = "" if self.step is None else f" of {self.step}"
+        return Line(
+            logging.INFO, "saga %s turns back: %s%s", (self.saga.id, self.event, of), about(self.saga, self.step)
+        )
+
+
 class SagaParked(_OfSaga, frozen=True):
     """The saga waits for a person, for a reason.
 
@@ -492,6 +508,7 @@ SagaFact: TypeAlias = (
     | ReturnedLate
     | AttemptSucceeded
     | AttemptFailed
+    | SagaTurnedBack
     | SagaParked
     | SagaEnded
     | TakenUpAgain

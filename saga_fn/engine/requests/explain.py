@@ -12,7 +12,7 @@ import msgspec
 
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.event_kinds import InputKind, attempt_of, input_of, step_of
+from saga_fn.core.event_kinds import InputKind, attempt_of, input_of, outside_name, step_of
 from saga_fn.core.events import OperatorVerb, name_of, takes_up
 from saga_fn.core.explain.course import MoveKind, course
 from saga_fn.core.explain.preview import Consequences, preview, questions
@@ -74,6 +74,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         revision=row.rev,
         aggregation_id=row.aggregation_id,
         status=row.status,
+        goes_back=state is not None and state.goes_back,
         pauses=known.pauses,
         reasons=tuple(
             _public(each, entries, is_paused=bool(known.pauses) and _is_held_back(each, row.now))
@@ -82,7 +83,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         since=row.updated_at if state is None else time_of(state.at),
         until=row.due_at if is_free and row.due_at is not None and row.due_at > time_of(row.now) else None,
         looked_at=time_of(row.now),
-        owner=await _owner(engine, row),
+        owner=await _owner(engine, row, entries),
         is_worked_on=await _is_worked_on(engine, row),
         unreadable=known.flaw,
         left_over=_left_over(known),
@@ -164,13 +165,14 @@ def _is_held_back(reason: Reason, now: Moment) -> bool:
             assert_never(reason.cause)
 
 
-async def _owner(engine: SagaEngine, row: SagaRecord) -> SagaOwner | None:
+async def _owner(engine: SagaEngine, row: SagaRecord, entries: Sequence[JournalRecord]) -> SagaOwner | None:
     if row.owner is None or row.due_at is None:
         return None
     seen = await engine.store.processes.find(row.owner)
+    told = next((each.process for each in reversed(entries) if each.process is not None), None)
     return SagaOwner(
         row.owner,
-        None if seen is None else seen.host,
+        told if seen is None else seen.process,
         None if seen is None else seen.seen_at,
         row.due_at,
         is_gone=not row.leased,
@@ -222,6 +224,8 @@ def _happened(record: JournalRecord) -> Happened:
         told,
         asked.actor,
         asked.reason,
+        outside_name(event) or None,
+        record.process,
     )
 
 

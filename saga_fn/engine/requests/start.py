@@ -462,7 +462,12 @@ def _requests(
     delay: timedelta | None,
 ) -> list[StartRequest]:
     micros = micros_of_delay(delay)
-    check_is(data, Iterable, "the data of many sagas", error=SagaError, hint="start_many([one, two]), start(one)")
+    mend = "start_many([one, two]), start(one)"
+    check_is(data, Iterable, "the data of many sagas", error=SagaError, hint=mend)
+    if isinstance(data, str | bytes | bytearray):
+        raise SagaError(
+            f"the data of many sagas is one {type(data).__name__}: each of its parts would start one", hint=mend
+        )
     for name, key in (("aggregation_id", aggregation_id), ("idempotency_key", idempotency_key)):
         if key is not None and not callable(key):
             raise SagaError(

@@ -16,7 +16,9 @@ import msgspec
 from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.event_kinds import step_of
 from saga_fn.core.event_matching import answer_to, has_more_to_read
+from saga_fn.core.events import Event, name_of
 from saga_fn.core.facts import due
 from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import Moment
@@ -33,7 +35,7 @@ from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
-from saga_fn.engine.observe.of_sagas import AttributeUnknown, SagaEnded
+from saga_fn.engine.observe.of_sagas import AttributeUnknown, SagaEnded, SagaTurnedBack
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -82,6 +84,8 @@ class Decided(msgspec.Struct, frozen=True):
     """As the saga was when it had no room for the first of them."""
     said: tuple[Said, ...] = ()
     """The hooks that the entries call, if its definition has them."""
+    turned_back: Event | None = None
+    """The event that turned the saga back, if one of these did."""
 
 
 async def change(
@@ -159,6 +163,7 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
     left: set[UUID] = set()
     no_room: SagaState | None = None
     said: list[Said] = []
+    turned_back: Event | None = None
     if at.orphaned:
         items = [Incoming(taken_back(at.now)), *(_upon(item, at.state) for item in items)]
     for told in items:
@@ -177,11 +182,15 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
             if hooks := hooks_of(before, state):
                 parked = project(at.plan, state).parked
                 said.append(Said(state.rev, state.at, hooks=hooks, error=at.last_error, parked=parked))
+            if state.goes_back and not before.goes_back:
+                turned_back = item.event
             entries.append(Entry(item.event, item.input, item.payload))
             answer = answer_to(item.event, state)
         if item.message is not None:
             answers.append((item.message, answer))
-    return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room, tuple(said))
+    return Decided(
+        at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room, tuple(said), turned_back
+    )
 
 
 def _upon(item: Incoming, left: SagaState) -> Incoming:
@@ -232,6 +241,9 @@ async def write(
     if outgoing:
         engine.topics.written(at.identity.id, at.identity.name, at.identity.version, outgoing, outcome.earlier)
     engine.notify_processes(None)
+    if decided.turned_back is not None:
+        event = decided.turned_back
+        engine.observers.tell(SagaTurnedBack(at.identity, name_of(event), step_of(event)))
     end = ended_as(state)
     if end is not None:
         engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state), state.at))

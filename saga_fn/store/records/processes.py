@@ -22,7 +22,8 @@ class Process(msgspec.Struct, frozen=True):
 
     id: UUID
     """The owner that its claims name."""
-    host: str
+    process: str
+    """For people: its host and its number there."""
     definitions: tuple[Definition, ...]
     """The definitions that it works on."""
 
@@ -65,7 +66,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 class SeenProcess(msgspec.Struct, frozen=True):
     """Where a process runs, and when it last said what it works on."""
 
-    host: str
+    process: str
+    """For people: its host and its number there."""
     seen_at: datetime
 
 

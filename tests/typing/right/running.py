@@ -67,6 +67,7 @@ async def pausing_one(admin: SagaAdmin, saga_id: UUID) -> UUID | None:
     seen = await admin.get_saga(saga_id)
     await admin.pause_saga(saga_id, expect=seen.revision, reason="she is on the phone")
     assert_type(seen.paused_since, datetime | None)
+    assert_type(seen.goes_back, bool)
     assert_type(seen.pauses, tuple[Pause, ...])
     await admin.resume_saga(saga_id, extend=True, reason="she agrees")
     return seen.pauses[0].saga_id
