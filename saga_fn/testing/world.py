@@ -56,7 +56,7 @@ class _Nothing:
 _NOTHING: Final = _Nothing()
 
 
-def _judged(topics: object) -> list[str]:
+def _judged(topics: Collection[object]) -> list[str]:
     """The topics. Raises SagaError for what are none."""
     hint = 'World(topics=["orders.*"])'
     if not isinstance(topics, list | tuple | set | frozenset | Mapping | KeysView):
