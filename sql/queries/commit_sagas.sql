@@ -22,7 +22,8 @@
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
 -- Plan: the primary keys. The work grows with the batch and not with its square, for any guess of the planner about
--- unknown arrays: see sql/README.md.
+-- unknown arrays: see sql/README.md. Subqueries keep the arrays from the planner: for a few sagas that it sees it
+-- makes a plan each time, which costs more than all else.
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
@@ -39,7 +40,7 @@ given AS (
             :states::bytea[], :retry_counters::integer[], :last_errors::text[],
             :parked_reasons::text[], :problem_steps::text[]
         ),
-        generate_series(1, cardinality(:ids::uuid[]))
+        generate_series(1, (SELECT cardinality(:ids::uuid[])))
     ) AS g (
         id, token, rev, next_rev, release, due, inbox_seen, plan, status, waits, state, retry_counter, last_error,
         parked, problem_step, place
@@ -48,7 +49,7 @@ given AS (
 free AS (
     SELECT s.id
     FROM saga_fn.saga AS s
-    WHERE s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[])
+    WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT each.id FROM unnest(:ids::uuid[]) AS each (id)))
     ORDER BY s.id
     FOR NO KEY UPDATE SKIP LOCKED
 ),
@@ -75,7 +76,7 @@ written AS (
     FROM given AS g CROSS JOIN lock_timeout
     WHERE
         s.shard = :shard::smallint
-        AND s.id = ANY(:ids::uuid[])
+        AND s.id = ANY(ARRAY(SELECT each.id FROM unnest(:ids::uuid[]) AS each (id)))
         AND (NOT :skip_locked::boolean OR (s.id = ANY (SELECT f.id FROM free AS f)) IS TRUE)
         AND s.id = g.id
         AND (s.token = g.token OR (s.token IS NULL AND g.token IS NULL))

@@ -305,6 +305,24 @@ async def test_work_grows_with_the_batch_and_not_with_its_square(
     assert {what: passes for what, passes in found.items() if passes > PASSES} == {}
 
 
+@pytest.mark.parametrize("sagas", [1, 4])
+@pytest.mark.parametrize("name", ["commit_sagas", "commit_sagas_publishing"])
+async def test_a_commit_of_few_sagas_is_not_planned_each_time(
+    conn: asyncpg.Connection[asyncpg.Record], name: str, sagas: int
+) -> None:
+    for statement in FILL:
+        await conn.execute(statement, 2_000)
+    for table in TABLES:
+        await conn.execute(f"ANALYZE saga_fn.{table}")
+    await prepare(conn)
+    for _ in range(8):
+        await conn.fetch(f"EXPLAIN {execution(name, sagas)}")
+    plans = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = $1"
+    row = await conn.fetchrow(plans, name)
+    assert row is not None
+    assert tuple(row) == (3, 5), "of the first five calls each has a plan of its own, as for any statement"
+
+
 async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[asyncpg.Record]) -> None:
     for statement in FILL:
         await conn.execute(statement, ROWS)
