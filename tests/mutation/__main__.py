@@ -13,14 +13,11 @@ from typing import Final
 from tests.mutation.sql_guards import SQL
 
 ROOT: Final = Path(__file__).parents[2]
-TESTS: Final = tuple(
-    f"tests/store/test_{name}.py" for name in ("committing", "owning", "starting", "pauses", "inbox", "differential")
-)
 _TESTS_FAILED: Final = 1
 """The exit code of pytest if tests have failed, and nothing else was wrong."""
 
 
-def survives(number: int, tests: tuple[str, ...] = TESTS) -> str | None:
+def survives(number: int, tests: tuple[str, ...] | None = None) -> str | None:
     """The end of what pytest says if no test has failed without that guard, or if it could not run; else None."""
     command = [
         sys.executable,
@@ -36,7 +33,7 @@ def survives(number: int, tests: tuple[str, ...] = TESTS) -> str | None:
         "no:cacheprovider",
     ]
     done = subprocess.run(
-        [*command, *tests],
+        [*command, *(f"tests/{file}" for file in tests or SQL[number].tests)],
         env={**os.environ, "SAGA_FN_MUTANT": str(number)},
         cwd=ROOT,
         capture_output=True,

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold.deleting import Batch
+from saga_fn.engine.hold.relay import Relay
+from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.memory_deletion import MemoryDeletion
 from tests.simulation.mutants import Mutant
@@ -59,7 +62,34 @@ ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
             "if self._stage.lost or steady.now() >= self.saga.deadline:",
             "if self._stage.lost:",
         ),
-        13,
+        60,
+    ),
+    (
+        Mutant(
+            "the length of a lease at a claim",
+            TakingUp._drive_claim,
+            "sent + self._options.lease.total_seconds()",
+            "sent + 40 * self._options.lease.total_seconds()",
+        ),
+        12,
+    ),
+    (
+        Mutant(
+            "the look after a commit that matched nothing",
+            Committer._tell,
+            "self._looks.add(self._look_up(shard, pending))",
+            "pending.settle(Applied(0, committed.now, 0))",
+        ),
+        0,
+    ),
+    (
+        Mutant(
+            "the messages before those of a commit",
+            Relay.written,
+            "if earlier and not self._last_deleted.was(saga_id, earlier):",
+            "if False:",
+        ),
+        3,
     ),
 )
 DELETION: Final[tuple[Mutant, ...]] = (

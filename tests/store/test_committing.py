@@ -13,7 +13,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import InboxMessage, SagaWrite, decode_event, decode_state, moment_of, time_of
+from saga_fn.store.records import InboxMessage, OutgoingRow, SagaWrite, decode_event, decode_state, moment_of, time_of
 from tests.store.given import LONG, OTHER, OVER, OWNER, B, Hand, hand_of_claim, start
 
 
@@ -87,27 +87,34 @@ async def test_a_saga_that_waits_is_given_up_until_its_time(store: Store) -> Non
     assert row.retry_counter == 1
 
 
-async def test_an_old_token_writes_nothing(store: Store) -> None:
-    hand = await start(store, lease=OVER)
-    taken = await store.claim(hand.id, owner=OTHER, lease=LONG)
-    assert taken is not None
-    assert taken.takeover
-    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {}
-    assert len(await store.journal(hand.id)) == 1
-    now_theirs = hand_of_claim(taken, OTHER).resumed(taken.now)
-    assert (await store.commit(0, [now_theirs])).inbox_sent == {hand.id: 0}
-
-
 def at_length(write: SagaWrite) -> SagaWrite:
     """The same write with an answer to a message, which PostgreSQL is told by another statement."""
     return msgspec.structs.replace(write, answers=((uuid4(), "applied"),))
+
+
+def publishing(write: SagaWrite) -> SagaWrite:
+    """The same write with an outgoing message, which PostgreSQL is told by a third one."""
+    row = OutgoingRow(write.state.rev, 0, "orders", "", None, b"{}", None, LONG, made=0.0)
+    return msgspec.structs.replace(write, outgoing=(row,))
 
 
 def in_short(write: SagaWrite) -> SagaWrite:
     return write
 
 
-WAYS = pytest.mark.parametrize("way", [in_short, at_length])
+WAYS = pytest.mark.parametrize("way", [in_short, at_length, publishing])
+
+
+@WAYS
+async def test_an_old_token_writes_nothing(store: Store, way: Callable[[SagaWrite], SagaWrite]) -> None:
+    hand = await start(store, lease=OVER)
+    taken = await store.claim(hand.id, owner=OTHER, lease=LONG)
+    assert taken is not None
+    assert taken.takeover
+    assert (await store.commit(0, [way(hand.succeeded())])).inbox_sent == {}
+    assert len(await store.journal(hand.id)) == 1
+    now_theirs = hand_of_claim(taken, OTHER).resumed(taken.now)
+    assert (await store.commit(0, [now_theirs])).inbox_sent == {hand.id: 0}
 
 
 @WAYS

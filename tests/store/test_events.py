@@ -336,6 +336,15 @@ async def test_what_has_expired_is_gone(store: Store) -> None:
     assert await keep(store) is MessageStatus.STORED, "it is forgotten"
 
 
+async def test_events_that_a_saga_has_taken_leave_room_for_others(store: Store) -> None:
+    for number in range(MOST_KEPT):
+        assert await keep(store, number) is MessageStatus.STORED
+    await begun(store)
+    while await store.kept_events.hand_over(0, KEY) is not None:
+        pass
+    assert await keep(store, 1000) is MessageStatus.STORED
+
+
 async def test_no_more_are_kept_for_a_key_than_a_saga_takes(store: Store) -> None:
     for number in range(MOST_KEPT):
         assert await keep(store, number) is MessageStatus.STORED

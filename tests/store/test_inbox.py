@@ -55,7 +55,8 @@ async def test_verbs_and_events_are_read_in_the_order_in_which_they_were_sent_an
     answers = ((sent[0].id, "applied"), (sent[3].id, "applied"))
     await store.commit(0, [msgspec.structs.replace(parked, inbox_seen=4, answers=answers)])
     assert await store.messages(hand.id) == []
-    assert await store.read_answer(hand.id, sent[3].id, to_verb=True) == "applied"
+    await store.answer(hand.id, sent[3].id, "refused")
+    assert await store.read_answer(hand.id, sent[3].id, to_verb=True) == "applied", "an answer is final"
 
 
 async def test_a_verb_sent_again_is_there_once(store: Store) -> None:
@@ -64,6 +65,9 @@ async def test_a_verb_sent_again_is_there_once(store: Store) -> None:
     assert await store.send(hand.id, once) is MessageStatus.STORED
     assert await store.send(hand.id, once) is MessageStatus.DUPLICATE
     assert await store.messages(hand.id) == [once]
+    row = await store.read(hand.id)
+    assert row is not None
+    assert row.inbox_sent == 1, "a repetition keeps no owner from committing"
     assert await store.send(uuid4(), once) is MessageStatus.NO_ACTIVE_SAGA
 
 
@@ -135,10 +139,15 @@ async def test_a_message_does_not_shorten_a_lease(store: Store) -> None:
 async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store) -> None:
     hand = await start(store)
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
-    late = message()
-    assert await store.send(hand.id, late) is MessageStatus.NO_ACTIVE_SAGA
-    assert await store.messages(hand.id) == []
-    assert await store.read_answer(hand.id, late.id) is None
+    before = await store.read(hand.id)
+    assert before is not None
+    for late in (message(), InboxMessage(uuid4(), "retry_step", b"{}")):
+        assert await store.send(hand.id, late) is MessageStatus.NO_ACTIVE_SAGA
+        assert await store.messages(hand.id) == []
+        assert await store.read_answer(hand.id, late.id, to_verb=late.kind != "event") is None
+    after = await store.read(hand.id)
+    assert after is not None
+    assert (after.inbox_sent, after.due_at) == (before.inbox_sent, None)
     assert await store.send(uuid4(), message()) is MessageStatus.NO_ACTIVE_SAGA
 
 

@@ -230,7 +230,8 @@ async def test_a_failed_attempt_is_counted_and_the_message_waits_with_those_behi
 async def test_a_dead_message_holds_those_behind_it_until_it_is_tried_again(store: Store) -> None:
     hand = await two_messages(store, lease=OVER)
     (held,) = await claimed(store)
-    await store.outgoing.fail(0, [failed(hand, held.rev, is_dead=True)], token=OTHERS, blocks=True)
+    at_once = failed(hand, held.rev, is_dead=True, delay=OVER)
+    await store.outgoing.fail(0, [at_once], token=OTHERS, blocks=True)
     assert await claimed(store) == []
     assert await store.outgoing.take(0, [hand.id], token=OTHERS, lease=LONG) == []
     (dead,) = await store.outgoing.dead(most=10)

@@ -154,11 +154,25 @@ async def test_a_saga_that_has_ended_gets_none_and_knows_what_it_has_got(store: 
     assert statuses == [SendStatus.DUPLICATE, SendStatus.ENDED, SendStatus.ENDED]
 
 
-async def test_a_full_inbox_takes_no_event_and_its_saga_is_not_claimed(store: Store) -> None:
+@pytest.mark.parametrize("claims", [True, False])
+async def test_an_event_that_is_known_is_not_counted_again_and_its_saga_is_not_claimed(
+    store: Store, claims: bool
+) -> None:
+    saga, known = await waiting(store), message()
+    await store.send(saga.id, known)
+    (sent,) = await send(store, EventToSend(saga.id, known, HERE, uuid4() if claims else None))
+    assert (sent.status, sent.claim) == (SendStatus.DUPLICATE, None)
+    row = await store.read(saga.id)
+    assert row is not None
+    assert (row.inbox_sent, row.owner) == (1, None)
+
+
+@pytest.mark.parametrize("claims", [True, False])
+async def test_a_full_inbox_takes_no_event_and_its_saga_is_not_claimed(store: Store, claims: bool) -> None:
     saga = await waiting(store)
     for _ in range(MOST_UNREAD):
         await store.send(saga.id, message())
-    (sent,) = await send(store, EventToSend(saga.id, message(), HERE, uuid4()))
+    (sent,) = await send(store, EventToSend(saga.id, message(), HERE, uuid4() if claims else None))
     assert (sent.status, sent.claim) == (SendStatus.FULL, None)
     row = await store.read(saga.id)
     assert row is not None
