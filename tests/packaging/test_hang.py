@@ -51,6 +51,16 @@ import threading
 def test_it():
     threading.Thread(target=threading.Event().wait).start()
 """
+TELLS = """
+from pathlib import Path
+from tests.support.hang import GUARD
+
+def pytest_unconfigure(config):
+    timer = config.stash[GUARD].timer
+    may_wait = timer is None or timer.finished.is_set()
+    who = "worker" if hasattr(config, "workerinput") else "controller"
+    (Path(__file__).parent / who).write_text("may wait" if may_wait else "has to end")
+"""
 
 
 def hung(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,3 +106,12 @@ def test_the_other_tests_go_on_in_another_worker(tmp_path: Path) -> None:
     assert "crashed while running 'test_one.py::test_it'" in ended.stdout
     assert "HANGS: test_one.py::test_it" in ended.stderr
     assert "1 failed, 1 passed" in ended.stdout
+
+
+def test_a_worker_that_has_no_test_left_may_wait_for_the_others(tmp_path: Path) -> None:
+    """The one that started it ends it; that one has to end of itself."""
+    (tmp_path / "conftest.py").write_text(TELLS, encoding="utf-8")
+    ended = hung(tmp_path, "def test_it():\n    pass\n", "-n", "1", "-o", "timeout=60", "-o", "hang_grace=60")
+    assert ended.returncode == 0
+    told = {who: (tmp_path / who).read_text("utf-8") for who in ("worker", "controller")}
+    assert told == {"worker": "may wait", "controller": "has to end"}

@@ -106,6 +106,11 @@ def pytest_enter_pdb(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Guard the end of the process: a thread that nobody has ended keeps it alive."""
+    """Guard the end of the process: a thread that nobody has ended keeps it alive.
+
+    A worker lives until the last of the others has no test left, and is ended then.
+    """
+    if hasattr(session.config, "workerinput"):
+        return
     guard = session.config.stash[GUARD]
     guard.arm("the end of the process, after its last test", 2 * guard.grace)
