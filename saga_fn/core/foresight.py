@@ -21,10 +21,11 @@ _PAUSED: Final = DONE | {Retrying, Sleeping}
 
 
 def foresee(plan: Plan, state: SagaState, event: Event, known: Rest | None = None) -> Ahead | None:
-    """The outputs that an event will make known, and the steps whose inputs will be needed; None if that is not foreseen.
+    """Predict which inputs the event needs, and which outputs it makes known. None if there is no prediction.
 
-    Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
-    foreseen but on the straight way, and where a pause is over. `known` is what is known of the steps of `state`.
+    An optimisation: with these inputs on it the event is folded once. If the prediction is incomplete, the fold asks for
+    the rest. Only the usual course is predicted: a success after which other steps start, and a pause that is over.
+    `known` is what is known of the steps of `state`.
     """
     if state.pause is not None and state.pause.holds:
         return None

@@ -93,22 +93,22 @@ class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The attempts of one step in one direction so far.
 
     `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
-    `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
-    events made different on purpose (of a compensation it is the journal entry of the event it is called with),
-    `events` is how many events there were when it was bound.
+    `digest` is the fingerprint of the input that the step was started with.
+    `generation` numbers the inputs that events made different on purpose. For a compensation it is the journal entry of
+    the event with which it is called. `events` is how many events there were when the input was computed.
 
-    `probes` numbers the times it was asked whether it has run, and never goes back.
+    `probes` numbers the calls of the probe, and never goes back.
 
     `first_attempt_at` is when the first attempt began, where the retry policy has a budget in time, else 0.
 
-    `doubts` counts the failures that count against the budget for what may have run, `doubted` is when the first of them
-    was.
+    `doubts` counts the failures that count against the budget for attempts in doubt (`unknown_retry`). `doubted` is the
+    moment of the first of them.
 
-    `given` is the journal entry of the input that a person has given in place of the computed one, 0 if none has. It stays
-    the step's input, whatever comes from outside, until the step is done or a person gives another.
+    `given` is the journal entry of the input that an operator has given in place of the computed one, 0 if there is none.
+    It stays the step's input, also after later events, until the step is done or an operator gives another.
 
-    `may_run_until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
-    certain to have stopped, and no other is started before.
+    `may_run_until` is set when an execution was taken from a worker that may not know it yet. Until that moment the old
+    execution may still run, and no new one starts.
     """
 
     attempt: int = 0

@@ -131,7 +131,11 @@ def compile_step(
 
 
 def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tuple[StepId, ...]) -> PlannedStep:
-    """A step as the core sees it. Raises SagaDefinitionError for a way to settle doubt that it has not what it takes for."""
+    """A step as the core sees it.
+
+    Raises:
+        SagaDefinitionError: The step lacks the probe or the compensation that its `on_unknown` needs.
+    """
     probes = parts.probe is not None
     event = options.get("compensation_waits_for")
     # In a transaction only its own word that another system was touched leaves a doubt: a person finds out.

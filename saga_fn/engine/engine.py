@@ -59,7 +59,7 @@ from saga_fn.store.records import (
 )
 from saga_fn.tasks import cut_short, spawn
 
-_LANES = 2
+_COMMITS_IN_FLIGHT = 2
 _ROUSED_AGAIN: Final = 1.0
 """Seconds."""
 _HANDING_BACK = 2.0
@@ -179,7 +179,7 @@ class SagaEngine:
         self.relay.begin_life()
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
-        self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
+        self.committer: Committer = Committer(self.store, self.observers, max_in_flight=_COMMITS_IN_FLIGHT)
         kept = self.store.kept_events
         # Asked of the store at each call: tests put other methods in the place of these.
         self.recipients: Looks[Sought, Recipient] = Looks(lambda shard, asked: kept.recipients(shard, asked))  # noqa: PLW0108

@@ -1,8 +1,8 @@
-"""A participant's guard: for services with PostgreSQL that saga steps call, and that are not sure when they are called.
+"""A participant's guard: for services with PostgreSQL that saga steps call.
 
-A step may be called twice, or be undone before it was called at all, or arrive when it has been undone long since: its
-request was delayed, its worker paused. One small table in the service's own schema and two calls within its own
-transaction make all three harmless:
+A request of a step may come twice. Its compensation may come before it, and it may come long after its compensation:
+the request was delayed, or the worker was paused. One small table in the service's own schema and two calls within its
+own transaction make all three harmless:
 
     async with pool.acquire() as connection, connection.transaction():
         match await guard.done(connection, operation):
@@ -21,7 +21,7 @@ transaction make all three harmless:
 the compensation finds what it undoes. A step whose input may change between two attempts, because it depends on outside
 events or because an operator accepts another, sends `StepContext.generation` along as well: `guard.done(connection,
 operation, generation)` then tells a later input, which takes the place of the earlier one, from a repetition, and refuses an
-earlier one that comes late. To such a step's participant only is `Doing.INSTEAD` ever told.
+earlier one that comes late. Only participants of steps that send `generation` can get `Doing.INSTEAD`.
 
 A step that an operator has taken back by `SagaAdmin.rewind` has another operation from then on, and so has its compensation.
 The guard takes it for new work, whatever it knows of the former. Work that the operator has forgotten stands beside it.

@@ -335,7 +335,7 @@ async def test_a_message_for_a_row_that_stays_locked_is_refused_after_a_time(any
 
 
 async def test_a_message_whose_row_is_locked_keeps_no_other_commit_waiting(any_dsn: str) -> None:
-    """The inbox's row cannot be passed over as the saga's can: its write leaves the lane, alone."""
+    """The inbox's row cannot be passed over as the saga's can: its write leaves the batch, alone."""
     async with asyncio.timeout(3 * SOON):
         async with SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN, concurrency=0) as starter:
             first = await starter.register("waiting", waiting_saga()).start(Order("w"))

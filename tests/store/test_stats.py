@@ -137,7 +137,7 @@ async def test_a_write_that_comes_too_late_is_told(store: Store) -> None:
     told: list[Fact] = []
     observers = Observers()
     observers.add(told.append)
-    committer = Committer(store, observers, lanes=1)
+    committer = Committer(store, observers, max_in_flight=1)
     hand = await start(store)
     assert isinstance(await committer.commit(hand.succeeded()), Applied)
     assert not [fact for fact in told if isinstance(fact, LateWriteRefused)]

@@ -36,7 +36,7 @@ def failed_for_good(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
 
 
 def enforce_pivot(fold: Fold) -> None:
-    """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
+    """If the pivot succeeds during a rollback, the saga goes forward again. While it is in doubt, an operator is asked first."""
     turned = fold.goal in (Goal.ROLLBACK, Goal.HALT)
     if is_past(fold):
         fold.deadline = None  # there is no way back any more

@@ -82,7 +82,10 @@ def not_done(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
 
 
 def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
-    """It is asked again, or stays unknown to all but a person. A rollback waits for a person only if it is the pivot."""
+    """The probe is called again, with pauses. Once its retries are used up, the step is parked.
+
+    A rollback does not wait for it: the step is listed as one that may have run. The pivot alone stays parked there.
+    """
     probing = fold.end(Probing, event.step, event.attempt)
     if isinstance(probing, Rejection):
         return probing

@@ -124,7 +124,10 @@ def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
 
 
 def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
-    """The first wait for it takes it, over or not: until its end is told, it is not over. Else it is kept for one."""
+    """The first matching wait takes the event, also after its timeout, as long as no `Ticked` has ended the wait.
+
+    If no wait takes it, the state keeps it for a later one.
+    """
     if event.name not in fold.plan.events:
         return Rejection(Refusal.UNKNOWN_EVENT)
     if is_void(event, fold.at):

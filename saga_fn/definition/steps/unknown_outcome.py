@@ -58,9 +58,10 @@ def check_on_unknown(name: str, value: object) -> None:
 
 
 def resolve_on_unknown(name: str, wanted: object, *, probes: bool, undo_takes: object) -> OnUnknown:
-    """How the outcome of a step is settled. `undo_takes` is what its compensation takes for its output, None without one.
+    """How the outcome of a step is settled. `undo_takes`: what its compensation takes for its output; None without one.
 
-    Raises SagaDefinitionError for a way that the step has not what it takes for.
+    Raises:
+        SagaDefinitionError: The step lacks the probe or the compensation that `on_unknown` needs.
     """
     if wanted is None:
         return OnUnknown.PROBE if probes else OnUnknown.REPEAT

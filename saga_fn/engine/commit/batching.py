@@ -20,7 +20,7 @@ from saga_fn.tasks import Errands
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 _CLEAN_UP: Final = 0.5
-"""Seconds that a lane which is cut short may take to give back its connection."""
+"""Seconds that a sending task which is cut short may take to give back its connection."""
 
 
 class Batched(Protocol):
@@ -42,20 +42,20 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T]):
-    """Queues by shard, emptied in batches; at most `lanes` batches are with `send` at the same time.
+    """Queues by shard, emptied in batches; at most `max_in_flight` batches are with `send` at the same time.
 
     `send` takes a shard and a batch, and does not raise: it settles each item itself.
     """
 
-    def __init__(self, send: Callable[[int, list[T]], Awaitable[None]], *, lanes: int) -> None:
+    def __init__(self, send: Callable[[int, list[T]], Awaitable[None]], *, max_in_flight: int) -> None:
         self._send = send
-        self._free = lanes
+        self._free = max_in_flight
         self._waiting: dict[int, deque[T]] = {}
-        self._lanes = Errands(self._ended)
+        self._tasks = Errands(self._ended)
         self._beginner: asyncio.Task[None] | None = None
-        """The lane that has not had its first turn: it takes along what becomes ready until then."""
+        """The task that has not had its first turn: it takes along the items that become ready until then."""
         self._returning = 0
-        """The lanes whose batch is written: each looks for another one when the present turn of the loop is over."""
+        """How many tasks have sent their batch: each looks for another one when the present turn of the loop is over."""
 
     def add(self, shard: int, item: T) -> None:
         """Send this item with the next batch."""
@@ -69,24 +69,24 @@ class Batcher(Generic[T]):
 
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
-        await self._lanes.wait(patience)
+        await self._tasks.wait(patience)
         give_up = steady.now() + _CLEAN_UP
-        while (self._lanes.running or self._waiting) and steady.now() < give_up:
+        while (self._tasks.running or self._waiting) and steady.now() < give_up:
             await asyncio.sleep(0)  # a task that never began could settle nothing
-            await self._lanes.stop(_CLEAN_UP)
+            await self._tasks.stop(_CLEAN_UP)
 
     def _begin(self) -> None:
         self._free -= 1
-        self._beginner = self._lanes.begin(self._lane())
+        self._beginner = self._tasks.begin(self._send_batches())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._beginner is task:  # somebody has cancelled it before its first turn
+        if self._beginner is task:  # other code has cancelled it before its first turn
             self._beginner = None
             self._free += 1
             if self._waiting:
                 self._begin()
 
-    async def _lane(self) -> None:
+    async def _send_batches(self) -> None:
         self._beginner = None
         try:
             while self._waiting:

@@ -39,12 +39,12 @@ from saga_fn.tasks import Errands
 
 _LONGEST_PAUSE = 2.0
 _LONGEST_PAUSE_IF_REFUSED = 10.0
-_IMPATIENCE = 10.0
+_CALLER_WAITS = 10.0
 """Seconds that a caller waits for its write when the store does not answer."""
-_WARY = 10.0
-"""Seconds."""
+_SKIP_LOCKED_FOR = 10.0
+"""Seconds that commits go past locked rows after one has met a locked row."""
 _ALONE_FOR = 5.0
-"""Seconds that a write which is sent alone, and is refused, keeps its lane when nothing tells whether others are taken."""
+"""Seconds that a write which is sent alone, and is refused, keeps its place when nothing tells whether others are taken."""
 _MOST_REFUSALS = 40
 """Refusals after which a write is given up. One counts four times if others were taken just before it: some 5 seconds then."""
 _WITH_EVIDENCE = 4
@@ -128,20 +128,20 @@ class _Pending:
 
 
 class Committer:
-    """Commits sagas' next states, many sagas a statement. `lanes` commits are in flight at most."""
+    """Commits sagas' next states, many sagas per statement. At most `max_in_flight` commits are in flight."""
 
-    def __init__(self, store: Store, observers: Observers, *, lanes: int) -> None:
+    def __init__(self, store: Store, observers: Observers, *, max_in_flight: int) -> None:
         self._store = store
         self._observers = observers
-        self._lanes: Batcher[_Pending] = Batcher(self._send, lanes=lanes)
+        self._batcher: Batcher[_Pending] = Batcher(self._send, max_in_flight=max_in_flight)
         self._looks = Errands()
         self._stopping = False
-        self._wary_until = 0.0
+        self._skip_locked_until = 0.0
         """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
         self._taken_at = float("-inf")
         """When (monotonic time) the store last took a commit."""
         self._aside: dict[UUID, tuple[float, StoreError]] = {}
-        """The writes that are sent beside the lanes, by saga: since when, and why."""
+        """The writes that are sent alone, beside the batches, by saga: since when, and why."""
         self.trouble: StoreError | None = None
         """Why commits are not taken at the moment, if they are not."""
         self.answers: Answers = Answers()
@@ -167,7 +167,7 @@ class Committer:
         """Write a saga's next state. `settle` is called when its fate is certain, however long the store is away."""
         if write.answers:
             settle = partial(self._settled, write, settle)
-        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=True))
+        self._batcher.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=True))
 
     async def commit(self, write: SagaWrite) -> Outcome:
         """Write a saga's next state, and wait for its fate.
@@ -182,9 +182,9 @@ class Committer:
                 settled.set_result(outcome)
             self._answered(write, outcome)
 
-        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=False))
+        self._batcher.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=False))
         try:
-            async with asyncio.timeout(_IMPATIENCE):
+            async with asyncio.timeout(_CALLER_WAITS):
                 outcome = await settled
         except TimeoutError as error:
             raise self.trouble or StoreUnavailableError(
@@ -206,7 +206,7 @@ class Committer:
     async def stop(self, patience: float) -> None:
         """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
         self._stopping = True
-        await self._lanes.stop(patience)
+        await self._batcher.stop(patience)
         await asyncio.sleep(0)  # a task that never began could settle nothing
         await self._looks.stop(_CLEAN_UP)
         self._stopping = False
@@ -247,7 +247,7 @@ class Committer:
         if isinstance(error, RowRejectedError):
             pending.settle(Refused(error))
         else:  # not the saga's own row: that would have been passed over
-            self._looks.add(self._look_up(shard, pending))  # beside the lanes: it may take long
+            self._looks.add(self._look_up(shard, pending))  # beside the batches: it may take long
 
     async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed | None:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
@@ -259,14 +259,14 @@ class Committer:
         backoff, refusals = Backoff(0.02, _LONGEST_PAUSE), Backoff(0.02, _LONGEST_PAUSE_IF_REFUSED)
         answers, since = 0, steady.now()
         while True:
-            wary = steady.now() < self._wary_until
+            skip = steady.now() < self._skip_locked_until
             try:
-                committed = await self._store.commit(shard, [pending.write for pending in batch], skip_locked=wary)
+                committed = await self._store.commit(shard, [pending.write for pending in batch], skip_locked=skip)
             except RowRejectedError:
                 raise
-            except RowLockedError:  # those who come next shall not wait for it, too
-                self._wary_until = steady.now() + _WARY
-                if wary:
+            except RowLockedError:  # the next commits shall not wait for the row as well
+                self._skip_locked_until = steady.now() + _SKIP_LOCKED_FOR
+                if skip:
                     raise
             except StoreError as error:
                 answers = answers + 1 if is_an_answer(error) else 0
@@ -344,7 +344,7 @@ class Committer:
         return True
 
     def _set_aside(self, shard: int, pending: _Pending, error: StoreError, *, singled_out: bool) -> None:
-        """Send this write beside the lanes from now on, where it is in nobody's way."""
+        """Send this write alone from now on, beside the batches, which do not wait for it."""
         self._observers.tell(WriteSetAside(pending.write.id, error))
         self._aside[pending.id] = steady.now(), error
         self._looks.add(self._look_up(shard, pending, singled_out=singled_out))

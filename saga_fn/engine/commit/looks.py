@@ -42,17 +42,17 @@ class Looks(Generic[Q, A]):
     def __init__(self, ask: Callable[[int, Sequence[Q]], Awaitable[Sequence[A]]]) -> None:
         """`ask` takes a shard and questions, and gives the answers in their order."""
         self._ask = ask
-        self._lanes: Batcher[_Look[Q, A]] = Batcher(self._send, lanes=1)
+        self._batcher: Batcher[_Look[Q, A]] = Batcher(self._send, max_in_flight=1)
 
     async def find(self, shard: int, asked: Q) -> A:
         """The answer. Raises StoreError if the store does not tell."""
         look: _Look[Q, A] = _Look(asked)
-        self._lanes.add(shard, look)
+        self._batcher.add(shard, look)
         return await look.found
 
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what was asked, then cut it short."""
-        await self._lanes.stop(patience)
+        await self._batcher.stop(patience)
 
     async def _send(self, shard: int, batch: list[_Look[Q, A]]) -> None:
         refusals = (RowRejectedError, StoreBusyError, StoreRefusedError, StatementFailedError)

@@ -73,7 +73,7 @@ class Sends:
         self._owner = owner
         self._lease = lease
         self._drive = drive
-        self._lanes: Batcher[_Pending] = Batcher(self._send, lanes=1)
+        self._batcher: Batcher[_Pending] = Batcher(self._send, max_in_flight=1)
         self._errands = Errands()
         self._take_slots = take_slots
 
@@ -86,12 +86,12 @@ class Sends:
         pending = _Pending(event)
         if event.token is not None:
             self._take_slots(event, 1)
-        self._lanes.add(shard_of(event.saga_id, self._store.shards), pending)
+        self._batcher.add(shard_of(event.saga_id, self._store.shards), pending)
         return await pending.sent
 
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what is on its way, then cut it short."""
-        await self._lanes.stop(patience)
+        await self._batcher.stop(patience)
         await self._errands.stop(patience, first=patience)
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
@@ -124,7 +124,7 @@ class Sends:
                     messages[pending.id] = pending.event.message
             if not pending.sent.done():  # its sender may have gone
                 pending.sent.set_result(outcome)
-        if claims:  # beside the lane: the next events wait for none of it
+        if claims:  # beside the batches: the next events do not wait for it
             self._errands.add(self._go_on(claims, claiming, began, messages))
 
     async def _sent(self, shard: int, events: Sequence[EventToSend]) -> Mapping[UUID, Sent]:

@@ -32,7 +32,7 @@ def noted(agenda: Agenda, happened: Begun | Incoming | Told | Postponed | Withdr
             return agenda if agenda.handing_back else changed(agenda, postponed=(*agenda.postponed, execution))
         case Withdrawn(step=step):
             return changed(agenda, postponed=tuple(one for one in agenda.postponed if one.step != step))
-        case Begun() | Told.TAKEN | Told.ABANDON:
+        case Begun() | Told.TAKEN | Told.LEAVE_TO_LEASE:
             return agenda
     assert_never(happened)
 

@@ -138,7 +138,7 @@ def _unbegun(stage: Unbegun, happened: Happened) -> Move:
             return _next(changed(agenda, arrived=(*first, *agenda.arrived)) if first else agenda)
         case Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return Unbegun(noted(agenda, happened)), NOTHING
-        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+        case Told.TAKEN | Told.LEAVE_TO_LEASE | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
@@ -153,7 +153,7 @@ def _resting(stage: Resting, happened: Happened) -> Move:
             return Committing((happened,), stage.agenda), DECIDE
         case Begun() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return _next(noted(stage.agenda, happened))
-        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+        case Told.TAKEN | Told.LEAVE_TO_LEASE | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(stage.agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
@@ -167,7 +167,7 @@ def _deciding(stage: Deciding, happened: Happened) -> Move:
     match happened:
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return Deciding(noted(stage.agenda, happened)), NOTHING
-        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+        case Told.TAKEN | Told.LEAVE_TO_LEASE | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(stage.agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
@@ -211,7 +211,7 @@ def _committing(stage: Committing, happened: Happened) -> Move:
             return Losing(results_of(items), results_of(agenda.arrived)), Do.CUT_SHORT
         case HandBack(item=item):
             return Committing(items, handing_back(agenda, item)), Do.CUT_SHORT
-        case Told.ABANDON | DecisionFailed():
+        case Told.LEAVE_TO_LEASE | DecisionFailed():
             return _turned(agenda, happened, items)
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
             return stage, NOTHING
@@ -241,7 +241,7 @@ def _waiting(stage: Waiting, happened: Happened) -> Move:
             return Losing((), results_of(agenda.arrived)), Do.CUT_SHORT
         case HandBack(item=item):
             return Waiting(chore, handing_back(agenda, item)), Do.CUT_SHORT
-        case Told.ABANDON | DecisionFailed():
+        case Told.LEAVE_TO_LEASE | DecisionFailed():
             return _turned(agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING
@@ -274,7 +274,7 @@ def _ready(agenda: Agenda) -> Stage:
 
 def _turned(
     agenda: Agenda,
-    happened: Literal[Told.TAKEN, Told.ABANDON] | HandBack | ExecutionFailed | DecisionFailed,
+    happened: Literal[Told.TAKEN, Told.LEAVE_TO_LEASE] | HandBack | ExecutionFailed | DecisionFailed,
     items: Sequence[Incoming] = (),
 ) -> Move:
     """The saga is to be given up, and no write and no chore is under way whose end would have to be awaited."""
@@ -286,7 +286,7 @@ def _turned(
             return Leaving(None, agenda.refused, None, late, lost=True), Do.CUT_SHORT
         case ExecutionFailed(error=error) | DecisionFailed(error=error):
             return _broken_off(error, late)
-        case Told.ABANDON:
+        case Told.LEAVE_TO_LEASE:
             return OVER, FINISH
     assert_never(happened)
 

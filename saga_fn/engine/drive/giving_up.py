@@ -58,7 +58,7 @@ def losing(stage: Losing, happened: Happened) -> Move:
             return last_chore(None, None, (*items, *late), lost=True)
         case Unsettled(error=error) | ExecutionFailed(error=error) | DecisionFailed(error=error):
             return OVER_LOST, LeaveToLease(error)
-        case Told.ABANDON:
+        case Told.LEAVE_TO_LEASE:
             return OVER_LOST, FINISH
     assert_never(happened)
 
@@ -80,7 +80,7 @@ def leaving(stage: Leaving, happened: Happened) -> Move:
             return over, LeaveToLease(error)
         case ExecutionFailed(error=error) | DecisionFailed(error=error):
             return over, LeaveToLease(error)
-        case Told.ABANDON:
+        case Told.LEAVE_TO_LEASE:
             return over, FINISH
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled() | RolledBack():
             return stage, NOTHING

@@ -218,7 +218,11 @@ class Interpreter:
             self._take_early()
 
     def recheck_inbox(self, inbox_sent: int | None = None) -> None:
-        """There may be messages: so many by the store's count, or by hearsay, which is no count to commit by."""
+        """Read the inbox again: there may be messages.
+
+        `inbox_sent` is the store's count of messages, or None if a NOTIFY alone said that there are some. Only the store's
+        count may be used in a commit.
+        """
         self.saga.inbox_sent = max(self.saga.inbox_sent, inbox_sent or 0)
         self._take(Told.UNREAD)
 
@@ -245,11 +249,11 @@ class Interpreter:
         self._take(HandBack(Incoming(HandedBack(self._clock.now(), self._executions.begun))))
 
     def leave_to_lease(self) -> None:
-        """Leave everything as it is: the lease runs out, and whoever takes the saga over finds out."""
-        self._take(Told.ABANDON)
+        """Leave everything as it is: the lease runs out, and the next owner goes on from what is committed."""
+        self._take(Told.LEAVE_TO_LEASE)
 
     def look_after_tasks(self) -> None:
-        """Begin again what somebody else has cancelled before its first turn."""
+        """Begin the tasks again that other code has cancelled before their first turn."""
         for execution in self._executions.unheard():
             self._postpone(execution)
 
@@ -345,7 +349,7 @@ class Interpreter:
         batch = self._batch
         assert batch is not None, "a commit is settled once"
         if type(self._stage) is Over:
-            return  # abandoned meanwhile
+            return  # left to its lease meanwhile
         happened: Happened
         try:
             happened = (
@@ -430,7 +434,7 @@ class Interpreter:
             if self.saga.is_transactional(action):
                 failed = await self._transactional(action).run()
                 if failed is not None:
-                    self._hear(failed)
+                    self._take_or_defer(failed)
                 return
             run = execute_watched if self._observers.listens else execute
             done = await run(self.saga, action, self._clock, self._observers)
@@ -446,23 +450,23 @@ class Interpreter:
             if (
                 self._executions.beginning
             ):  # it is the loop that has to hear it, not those who have committed with this saga
-                self._hear(Told.ABANDON)
+                self._take_or_defer(Told.LEAVE_TO_LEASE)
                 self._observers.tell(LeftByProgram(self.saga.identity))
                 self._loop.call_soon(_raise, error)
                 return
             self._end_with_program()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            self._hear(ExecutionFailed(error))
+            self._take_or_defer(ExecutionFailed(error))
             return
         if self._executions.beginning:  # it has waited for nothing
-            self._hear(done)
+            self._take_or_defer(done)
             return
         self._executions.ended(action)
         self._take(done)
 
-    def _hear(self, happened: Happened) -> None:
-        """Take news from user code, or keep it until the begin of that code is carried out."""
+    def _take_or_defer(self, happened: Happened) -> None:
+        """Take what user code has done, or keep it until the order that begins the code is carried out."""
         if not self._executions.beginning:
             self._take(happened)
         elif self._early is None:
@@ -484,7 +488,7 @@ class Interpreter:
             self._store,
             self._clock,
             self._observers,
-            take=self._hear,
+            take=self._take_or_defer,
             is_wanted=self._is_wanted,
             is_cut=lambda: self._executions.is_cut,
             may_begin=lambda: not self._stage.lost and steady.now() < self.saga.deadline,
@@ -495,7 +499,7 @@ class Interpreter:
     def _postpone(self, action: Execution) -> None:
         """Begin it when the lease is renewed."""
         self._executions.forget(action.step)
-        self._hear(Postponed(action))
+        self._take_or_defer(Postponed(action))
 
     def _set_timer(self) -> None:
         """Wake for what waits for a moment while siblings run: else the saga would have been given up."""

@@ -171,16 +171,16 @@ class Begun(msgspec.Struct, frozen=True, gc=False):
 
 
 class Told(enum.Enum):
-    """Others tell this of the saga."""
+    """News of the saga that does not come from its own steps: from the leases, the inbox, the engine."""
 
     UNREAD = enum.auto()
     """It may have unread messages."""
     TAKEN = enum.auto()
-    """It is another's, or may be: its lease has run out."""
+    """Another process owns it, or may own it: its lease has run out."""
     DRAIN = enum.auto()
     """Start no further step."""
-    ABANDON = enum.auto()
-    """Leave everything as it is, now."""
+    LEAVE_TO_LEASE = enum.auto()
+    """Write nothing more and give nothing back: the lease runs out."""
 
 
 class HandBack(msgspec.Struct, frozen=True, gc=False):

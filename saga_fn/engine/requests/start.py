@@ -106,8 +106,8 @@ class Starter:
 
     def begin_life(self) -> None:
         """Begin with nothing on its way, in whatever event loop comes next."""
-        self._unkeyed: Batcher[_Pending] = Batcher(self._send_unkeyed, lanes=1)
-        self._keyed: Batcher[_Pending] = Batcher(self._send_keyed, lanes=1)
+        self._unkeyed: Batcher[_Pending] = Batcher(self._send_unkeyed, max_in_flight=1)
+        self._keyed: Batcher[_Pending] = Batcher(self._send_keyed, max_in_flight=1)
         self._awaited: dict[object, asyncio.Future[None]] = {}
         """Ids and business keys that starts of this process wait for, and when the first of them is through."""
 
@@ -263,8 +263,8 @@ class Starter:
             if pending.new.name in self._engine.registry.limits:
                 self._engine.starting_of[pending.new.name] += 1
         keyed = request.aggregation_id is not None or request.idempotency_key is not None
-        lanes = self._keyed if keyed else self._unkeyed
-        lanes.add(shard_of(pending.id, self._engine.store.shards), pending)
+        batcher = self._keyed if keyed else self._unkeyed
+        batcher.add(shard_of(pending.id, self._engine.store.shards), pending)
         return pending
 
     async def _settled(self, request: StartRequest, pending: _Pending) -> StartedSaga:

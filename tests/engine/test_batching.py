@@ -40,7 +40,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_one_alone_leaves_alone_and_at_once() -> None:
     sent = Sent()
-    Batcher(sent, lanes=1).add(0, item(1))
+    Batcher(sent, max_in_flight=1).add(0, item(1))
     await turns()
     assert sent.batches == [[item(1)]]
     sent.gate.set()
@@ -48,19 +48,19 @@ async def test_one_alone_leaves_alone_and_at_once() -> None:
 
 async def test_what_comes_in_one_turn_leaves_together_in_the_order_of_ids() -> None:
     sent = Sent()
-    lanes = Batcher(sent, lanes=1)
+    batcher = Batcher(sent, max_in_flight=1)
     for number in (3, 1, 2):
-        lanes.add(0, item(number))
+        batcher.add(0, item(number))
     await turns()
     assert sent.batches == [[item(1), item(2), item(3)]]
     sent.gate.set()
 
 
-async def test_what_comes_while_all_lanes_are_busy_leaves_with_the_next() -> None:
+async def test_what_comes_while_enough_batches_are_in_flight_leaves_with_the_next() -> None:
     sent = Sent()
-    lanes = Batcher(sent, lanes=2)
+    batcher = Batcher(sent, max_in_flight=2)
     for number in range(5):
-        lanes.add(0, item(number))
+        batcher.add(0, item(number))
         await turns()
     assert sent.batches == [[item(0)], [item(1)]]
     sent.gate.set()
@@ -70,10 +70,10 @@ async def test_what_comes_while_all_lanes_are_busy_leaves_with_the_next() -> Non
 
 async def test_a_saga_has_one_row_in_a_batch_and_its_writes_keep_their_order() -> None:
     sent = Sent()
-    lanes = Batcher(sent, lanes=1)
+    batcher = Batcher(sent, max_in_flight=1)
     for note in ("first", "second", "third"):
-        lanes.add(0, item(1, note=note))
-    lanes.add(0, item(2))
+        batcher.add(0, item(1, note=note))
+    batcher.add(0, item(2))
     sent.gate.set()
     await turns(10)
     assert [[one.note for one in batch if one.id.int == 1] for batch in sent.batches] == [
@@ -86,12 +86,12 @@ async def test_a_saga_has_one_row_in_a_batch_and_its_writes_keep_their_order() -
 async def test_batches_are_bounded_by_rows_and_bytes_and_each_is_of_one_shard() -> None:
     sent = Sent()
     sent.gate.set()
-    lanes = Batcher(sent, lanes=1)
+    batcher = Batcher(sent, max_in_flight=1)
     for number in range(BATCH_ROWS + 1):
-        lanes.add(0, item(number))
+        batcher.add(0, item(number))
     for number in range(3):
-        lanes.add(1, item(number, size=BATCH_BYTES // 2))
-    lanes.add(2, item(0, size=3 * BATCH_BYTES))  # more than a batch holds goes by itself
+        batcher.add(1, item(number, size=BATCH_BYTES // 2))
+    batcher.add(2, item(0, size=3 * BATCH_BYTES))  # more than a batch holds goes by itself
     await turns(20)
     assert sorted(len(batch) for batch in sent.batches) == [1, 1, 1, 2, BATCH_ROWS]
     assert sum(map(len, sent.batches)) == BATCH_ROWS + 1 + 3 + 1
@@ -103,10 +103,10 @@ async def test_what_follows_at_once_from_a_batch_leaves_by_the_lane_that_wrote_i
     async def send(_: int, batch: list[Item]) -> None:
         batches.append(batch)
         if len(batches) < 3:
-            asyncio.get_running_loop().call_soon(lanes.add, 0, item(len(batches) + 1))
+            asyncio.get_running_loop().call_soon(batcher.add, 0, item(len(batches) + 1))
 
-    lanes = Batcher(send, lanes=2)
-    lanes.add(0, item(1))
+    batcher = Batcher(send, max_in_flight=2)
+    batcher.add(0, item(1))
     begun: set[asyncio.Task[object]] = set()
     for _ in range(8):
         await turns(1)
@@ -120,15 +120,15 @@ async def test_a_lane_that_is_cancelled_as_it_returns_leaves_nothing_behind() ->
 
     async def send(_: int, batch: list[Item]) -> None:
         batches.append(batch)
-        lane = asyncio.current_task()
-        if len(batches) == 1 and lane is not None:
-            asyncio.get_running_loop().call_soon(lanes.add, 0, item(2))
-            asyncio.get_running_loop().call_soon(lane.cancel)
+        task = asyncio.current_task()
+        if len(batches) == 1 and task is not None:
+            asyncio.get_running_loop().call_soon(batcher.add, 0, item(2))
+            asyncio.get_running_loop().call_soon(task.cancel)
 
-    lanes = Batcher(send, lanes=2)
-    lanes.add(0, item(1))
+    batcher = Batcher(send, max_in_flight=2)
+    batcher.add(0, item(1))
     await turns(8)
     assert batches == [[item(1)], [item(2)]]
-    lanes.add(0, item(3))
+    batcher.add(0, item(3))
     await turns()
     assert batches[-1] == [item(3)]
