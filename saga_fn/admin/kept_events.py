@@ -8,8 +8,8 @@ from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.message import payload_in
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Aim
 from saga_fn.engine.requests.records import recorded
+from saga_fn.engine.requests.stored_operation import Aim
 from saga_fn.snapshot import KeptEvent
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import Progress

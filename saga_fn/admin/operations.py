@@ -18,8 +18,9 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Request, aim_of, carry_through, listing, would
+from saga_fn.engine.requests.bulk import carry_through, would
 from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.requests.stored_operation import Request, aim_of, listing
 from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import (
     OperationNotFoundError,

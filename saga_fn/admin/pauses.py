@@ -11,8 +11,9 @@ from saga_fn.arguments import check_is, check_key
 from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Aim, carry_through, ending_of
+from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.records import recorded
+from saga_fn.engine.requests.stored_operation import Aim, ending_of
 from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import OperationState, Pause

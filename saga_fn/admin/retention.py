@@ -14,8 +14,8 @@ from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.hold.deleting import Batch, Task, find, tasks_of
 from saga_fn.engine.observe.of_process import SagasDeleted
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Aim
 from saga_fn.engine.requests.records import recorded
+from saga_fn.engine.requests.stored_operation import Aim
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
 from saga_fn.snapshot import Pruned
 from saga_fn.store.records import Progress

@@ -1,19 +1,18 @@
-"""The end that a saga comes to if its calls are answered so and faults befall them so: by folding the same events.
+"""The end that a saga comes to if its calls answer so and faults befall them so: by folding the same events.
 
 It is what a test of the whole engine is compared with. Each call answers at once, in the order in which they began. Time goes on
-only where nothing runs. Where several calls are out at the same time another order may come to another end: then the journal of
-the saga has the order, and each of its answers is asked for what explains it.
+only where nothing runs. Where several calls are out at the same time, another order may come to another end: see `surprises.py`.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias, assert_never, final
 
 import msgspec
 from returns.result import Failure
 
+from saga_fn.core.calls import Answers, Befalls, Call, Failed, FaultAt
 from saga_fn.core.effects import CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
     Binding,
@@ -21,7 +20,6 @@ from saga_fn.core.events import (
     BoundEach,
     CompensationFailed,
     CompensationSucceeded,
-    CompensationWaits,
     Event,
     EventReceived,
     FailureKind,
@@ -51,78 +49,6 @@ _LEASE: Final = Micros(15_000_000)
 _SOME: Final = Digest(b"1")
 _MOST_EVENTS: Final = 20_000
 _Call: TypeAlias = RunStep | RunCompensation | RunProbe
-_Failure: TypeAlias = StepFailed | CompensationFailed | ProbeFailed
-
-
-class Befalls(enum.Enum):
-    """The faults that may befall a call."""
-
-    CRASH_BEFORE = enum.auto()
-    """Its process dies before the code is called."""
-    CRASH_AFTER = enum.auto()
-    """Its process dies after the code has returned, and nobody has heard of it."""
-    CRASH_AFTER_COMMIT = enum.auto()
-    """Its process dies after its success is stored."""
-    LATE = enum.auto()
-    """The code does its work, and its timeout is over."""
-    TAKEN = enum.auto()
-    """The code does its work, and another process has taken the saga meanwhile."""
-    TWICE = enum.auto()
-    """It is made twice, and the second answer counts."""
-    FAILS = enum.auto()
-    """The code raises, and has done nothing."""
-    LIES = enum.auto()
-    """A probe says the contrary."""
-
-
-class Call(enum.Enum):
-    """The code that is called."""
-
-    EXECUTE = enum.auto()
-    UNDO = enum.auto()
-    PROBE = enum.auto()
-
-
-_CALL_OF: Final[Mapping[type[_Failure], Call]] = {
-    StepFailed: Call.EXECUTE,
-    CompensationFailed: Call.UNDO,
-    ProbeFailed: Call.PROBE,
-}
-
-
-class FaultAt(msgspec.Struct, frozen=True):
-    """A fault, and where it comes."""
-
-    how: Befalls
-    step: StepId
-    call: Call = Call.EXECUTE
-    times: int | None = 1
-    """The number of calls that it befalls, from the first on. None: all."""
-    kind: FailureKind = FailureKind.ERROR
-    """For `FAILS`: the meaning of what it raises."""
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """The failure of a step that no fault has brought."""
-
-    kind: FailureKind
-    after: Micros | None = None
-    """How much later it asks to be tried again, if it does."""
-    done: bool = False
-    """Whether it has run, and its probe finds that."""
-
-
-class Answers(msgspec.Struct, frozen=True):
-    """All that comes from outside, as far as no fault changes it."""
-
-    inputs: Mapping[StepId, Binding] = {}
-    """By step, the finding when its input is computed. A step that is missing has some input, and one item if it fans out."""
-    failures: Mapping[StepId, Sequence[Failed | None]] = {}
-    """By step, its failures, call by call; None for a success, and the last one for all calls after it."""
-    events: Sequence[str] = ()
-    """The names of the events that come, each as often as something waits for it."""
-    early: Sequence[str] = ()
-    """The names of the events that come right after the start."""
 
 
 class Foretold(msgspec.Struct, frozen=True):
@@ -140,23 +66,6 @@ class Foretold(msgspec.Struct, frozen=True):
     def end(self) -> tuple[object, ...]:
         """The end alone."""
         return self.status, self.steps, self.left_over
-
-
-def answers_in(journal: Iterable[Event], *, events: Sequence[str] = (), early: Sequence[str] = ()) -> Answers:
-    """The answers that a saga was given which no fault befell; `events` and `early` are those of another one."""
-    inputs: dict[StepId, Binding] = {}
-    failures: dict[StepId, list[Failed | None]] = {}
-    for event in journal:
-        for each in event.inputs if carries_inputs(event) else ():
-            _ = inputs.setdefault(each.step, each)
-        if isinstance(event, StepSucceeded):
-            failures.setdefault(event.step, []).append(None)
-        elif isinstance(event, StepFailed):
-            failures.setdefault(event.step, []).append(Failed(event.kind, event.after))
-        elif isinstance(event, ProbeAnswered):
-            known = failures.get(event.step, [])  # none of a step of which nothing was heard before the probe
-            known[-1:] = [each if each is None else _replace(each, done=event.done) for each in known[-1:]]
-    return Answers(inputs, failures, events, early)
 
 
 def foretell(plan: Plan, answers: Answers, faults: Sequence[FaultAt] = ()) -> Foretold:
@@ -179,52 +88,6 @@ def refold(plan: Plan, journal: Iterable[Event]) -> Foretold | None:
             return None
         state = decision.unwrap().state
     return None if state is None else _told_of(plan, state)
-
-
-class Surprise(msgspec.Struct, frozen=True):
-    """A call that has failed in the end, as nothing explains: no fault, and no such failure of the undisturbed saga."""
-
-    step: StepId
-    call: Call
-    certain: bool
-    """Whether it can be foretold that it does not fail. It cannot where the undisturbed saga never called the step, or saw it fail."""
-
-
-def surprises(
-    plan: Plan, journal: Iterable[Event], usual: Iterable[Event], faults: Sequence[FaultAt] = ()
-) -> Iterator[Surprise]:
-    """The failures in a journal that nothing explains, in whatever order calls answered; `usual` is that of the undisturbed saga."""
-    usual = tuple(usual)
-    last: dict[tuple[StepId, Call], _Failure | None] = {}
-    for event in journal:
-        if isinstance(event, StepFailed | CompensationFailed | ProbeFailed):
-            last[event.step, _CALL_OF[type(event)]] = event
-        elif isinstance(event, StepSucceeded):
-            last[event.step, Call.EXECUTE] = None
-        elif isinstance(event, CompensationSucceeded | CompensationWaits):
-            last[event.step, Call.UNDO] = None
-        elif isinstance(event, ProbeAnswered):
-            last[event.step, Call.PROBE] = last[event.step, Call.EXECUTE] = None
-    for (step, call), failed in last.items():
-        if failed is not None and not _is_explained(plan, failed, call, usual, faults):
-            owner = plan.owner(step)
-            before = [
-                each
-                for each in usual
-                if isinstance(each, StepSucceeded | StepFailed) and owner == plan.owner(each.step)
-            ]
-            steady = bool(before) and all(isinstance(each, StepSucceeded) for each in before)
-            yield Surprise(step, call, certain=steady or call is not Call.EXECUTE)
-
-
-def _is_explained(plan: Plan, failed: _Failure, call: Call, usual: Sequence[Event], faults: Sequence[FaultAt]) -> bool:
-    of_it = (each for each in faults if each.call is call and each.step in (failed.step, plan.owner(failed.step)))
-    if any(each.how is Befalls.LATE or (each.how is Befalls.FAILS and each.kind is failed.kind) for each in of_it):
-        return True
-    return any(
-        isinstance(each, type(failed)) and each.kind is failed.kind and plan.owner(each.step) == plan.owner(failed.step)
-        for each in usual
-    )
 
 
 def _told_of(plan: Plan, state: SagaState) -> Foretold:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, assert_never, final
 
 import attrs
 
+from saga_fn.core.calls import Befalls, FaultAt
+from saga_fn.core.calls import Call as Called
 from saga_fn.core.events import FailureKind
-from saga_fn.core.foretelling import Befalls, FaultAt
-from saga_fn.core.foretelling import Call as Called
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.definition import NOT_DONE, AnySaga, Done

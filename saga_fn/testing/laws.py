@@ -12,11 +12,13 @@ import attrs
 from typing_extensions import override
 
 from saga_fn.arguments import check_is, check_no_loop
+from saga_fn.core.calls import Answers, Befalls, answers_in
+from saga_fn.core.calls import Call as Called
 from saga_fn.core.events import Event as Entry
-from saga_fn.core.foretelling import Answers, Befalls, Foretold, Surprise, answers_in, foretell, refold, surprises
-from saga_fn.core.foretelling import Call as Called
+from saga_fn.core.foretelling import Foretold, foretell, refold
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import StepKind
+from saga_fn.core.surprises import Surprise, surprises
 from saga_fn.definition import AnySaga, Done, Event, SagaDefinition
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.requests.outside_event import Delivery

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from saga_fn.core.calls import Answers, Befalls, Call, Failed, FaultAt, answers_in
 from saga_fn.core.events import (
     Binding,
     Bound,
@@ -22,22 +23,11 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.explore.ends import ends_of
-from saga_fn.core.foretelling import (
-    Answers,
-    Befalls,
-    Call,
-    Failed,
-    FaultAt,
-    Foretold,
-    Surprise,
-    answers_in,
-    foretell,
-    refold,
-    surprises,
-)
+from saga_fn.core.foretelling import Foretold, foretell, refold
 from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.surprises import Surprise, surprises
 from tests.core.given import AT_ONCE, SECOND, A, B, C, sequence, sleep, started, step, wait
 
 TWO = sequence("ab")

@@ -12,7 +12,8 @@ import pytest
 from saga_fn import Completed, FixedRetry, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.asked import Asked
-from saga_fn.engine.requests.bulk import carry_on, ending_of
+from saga_fn.engine.requests.bulk import carry_on
+from saga_fn.engine.requests.stored_operation import ending_of
 from saga_fn.store.records import Progress
 from tests.engine.test_operations import KilledError, carrier
 from tests.engine.test_time import napping

@@ -13,7 +13,8 @@ import pytest
 from saga_fn import OperationState, SagaAdmin, SagaOrchestrator
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.requests import bulk
-from saga_fn.engine.requests.bulk import carry_on, ending_of
+from saga_fn.engine.requests.bulk import carry_on
+from saga_fn.engine.requests.stored_operation import ending_of
 from tests.engine.test_operations import KilledError, carrier
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.until import SOON

@@ -22,7 +22,7 @@ from saga_fn import (
     TransactionalContext,
     step,
 )
-from saga_fn.store.transactions import (
+from saga_fn.store.step_transaction import (
     _CAME_TO,  # pyright: ignore[reportPrivateUsage] - the statement by itself
     PostgresTransaction,
 )

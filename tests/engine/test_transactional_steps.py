@@ -35,7 +35,7 @@ from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.observe.of_sagas import AttemptFailed
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Committed, SagaWrite, Standing
-from saga_fn.store.transactions import PostgresTransaction
+from saga_fn.store.step_transaction import PostgresTransaction
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from saga_fn import Completed, FixedRetry, SagaBuilder, SagaOrchestrator, TransactionalContext, step
-from saga_fn.store import connections, transactions
+from saga_fn.store import connections, step_transaction
 from saga_fn.store._lent import LentConnection
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.support.shop import Done, Order
@@ -67,7 +67,7 @@ async def test_a_step_goes_to_the_server_three_times_beside_its_own_statements(
 async def test_a_refusal_of_what_is_sent_with_the_commit_is_none_of_the_commit(
     dsn: str, rows: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "LEAVE_NOTHING", "SELECT 1 / 0")
+    monkeypatch.setattr(step_transaction, "LEAVE_NOTHING", "SELECT 1 / 0")
     async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
         run = await orchestrator.register("shop", of_steps("a", "b")).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from saga_fn import SagaBuilder, SagaDefinition, SagaOrchestrator, TransactionalContext, step
 from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.transactions import PostgresTransaction
+from saga_fn.store.step_transaction import PostgresTransaction
 from tests.faults.broker_file import BrokerFile, die_at_confirm
 from tests.faults.deleter import die
 from tests.support.shop import Done, Order

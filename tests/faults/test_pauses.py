@@ -9,7 +9,7 @@ import msgspec
 
 from saga_fn import Completed, OperationState, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.engine.drive.asked import Asked
-from saga_fn.engine.requests.bulk import Ending, ending_of
+from saga_fn.engine.requests.stored_operation import Ending, ending_of
 from tests.faults.ledger import Job
 from tests.faults.processes import Processes
 from tests.faults.stage import Stage

@@ -1,6 +1,4 @@
-"""One act for all sagas that a filter finds, in batches, by whichever process holds the operation.
-
-The act is a verb, or the moving of moments before the end of a pause.
+"""One act for all sagas that a filter finds, carried out in batches by the process that holds the operation.
 
 Before a batch is begun, its sagas and their revisions are durable, and so is the place after them. So a process that goes on
 asks the same sagas at the same revisions: a saga that was served before is found by the id of that act, and never served twice.
@@ -13,25 +11,24 @@ import contextlib
 import hashlib
 from collections import Counter
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from saga_fn import steady
-from saga_fn.arguments import plain
 from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.listing import NotServed, Wanted, way_of
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.operate import apply, ask_of
 from saga_fn.engine.requests.records import NOT_ANSWERED, refusal_in
+from saga_fn.engine.requests.stored_operation import Ending, Request, listing, request_in
 from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
     PayloadError,
@@ -42,10 +39,7 @@ from saga_fn.errors import (
 )
 from saga_fn.snapshot import OperationState
 from saga_fn.store.ids import shard_of
-from saga_fn.store.listing import Listing, Place
-from saga_fn.store.records import OperationRecord, PauseRecord, Progress, SagaRecord, moment_of, time_of
-
-R = TypeVar("R")
+from saga_fn.store.records import OperationRecord, Progress, SagaRecord, moment_of, time_of
 
 BATCH: Final = 100
 """The most sagas of a batch."""
@@ -59,89 +53,6 @@ _LONGEST_OPEN: Final = 60.0
 """Seconds. A start that is committed later is left out: no pause is to last because of a transaction that somebody has forgotten."""
 NOT_COMMITTED: Final = "not_committed"
 """The refusal of what a transaction may have started that is not over."""
-ENDINGS: Final = ("resume", "resume_all")
-"""The operations that end a pause, if they run."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """An operation on many sagas, as it is stored."""
-
-    deed: Deed
-    wanted: Wanted
-    per_second: int
-
-    def encode(self) -> bytes:
-        """As it is stored."""
-        return msgspec.json.encode(self, enc_hook=plain)
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """The end of a pause, before which the moments of its sagas are moved by its length, as it is stored."""
-
-    wanted: Wanted
-    name: str
-    """The name that is paused; the empty one is everything."""
-    since: Moment
-    """When it began: by that the pause is told from a later one."""
-    per_second: int = 1000
-
-    def encode(self) -> bytes:
-        """As it is stored."""
-        return msgspec.json.encode(self, enc_hook=plain)
-
-
-def ending_of(pause: PauseRecord, verb: str, asked: Asked, now: Moment) -> OperationRecord:
-    """The operation that ends this pause, `resume` or `resume_all`. Its id is that of the pause: it is begun once."""
-    text = f"{moment_of(pause.since)} {pause.name}".encode("utf-8", "surrogatepass")
-    wanted = Wanted(name=pause.name or None, active=True)
-    return OperationRecord(
-        id=UUID(bytes=hashlib.blake2b(text, digest_size=16, person=b"end of a pause").digest()),
-        verb=verb,
-        actor=asked.actor,
-        reason=asked.reason,
-        request=Ending(wanted, pause.name, moment_of(pause.since)).encode(),
-        state=OperationState.RUNNING,
-        progress=Progress(),
-        began_at=time_of(now),
-        updated_at=time_of(now),
-    )
-
-
-class Aim(msgspec.Struct, frozen=True):
-    """The sagas that an act of an operator is for: all of a request but what is done to them. A pause stores no more."""
-
-    wanted: Wanted
-
-    def encode(self) -> bytes:
-        """As it is stored."""
-        return msgspec.json.encode(self, enc_hook=plain)
-
-
-def request_in(operation: OperationRecord) -> Request | Ending:
-    """The act and the filter of an operation. Raises StoredDataError for bytes that say nothing."""
-    return _read(operation, Ending) if operation.verb in ENDINGS else _read(operation, Request)
-
-
-def aim_of(operation: OperationRecord) -> Wanted:
-    """The filter of an operation, or of a pause. Raises StoredDataError for bytes that say nothing."""
-    return _read(operation, Aim).wanted
-
-
-def _read(operation: OperationRecord, kind: type[R]) -> R:
-    try:
-        return msgspec.json.decode(operation.request, type=kind)
-    except (ValueError, RecursionError) as error:
-        raise StoredDataError("operation", type(error).__name__) from None
-
-
-def listing(wanted: Wanted, progress: Progress, most: int) -> Listing:
-    """The page of the sagas that come next."""
-    way = way_of(wanted)
-    if isinstance(way, NotServed):
-        raise StoredDataError("operation", way.fact)
-    at, at_id = progress.at, progress.at_id
-    place = None if at is None or at_id is None else Place(time_of(at), at_id)
-    return Listing(wanted, way, place, most)
 
 
 async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
