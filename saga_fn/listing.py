@@ -142,7 +142,7 @@ def listing_of(wanted: SagaFilter | None, *, oldest_first: bool, after: str | No
 
 
 def cursor_of(asked: Listing, place: Place) -> str:
-    """The place in that list, for whoever asks for the next page."""
+    """The place in that list, for the caller who asks for the next page."""
     data = _encode((_FORMAT, _digest(asked.wanted), moment_of(place.at), place.id.bytes))
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 

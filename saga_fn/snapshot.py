@@ -28,7 +28,7 @@ _NO_ATTRIBUTES: Final[Mapping[str, Searchable | Unreadable]] = MappingProxyType(
 
 
 def wait_token(saga_id: UUID, rev: int) -> UUID:
-    """The token of a saga that nobody owns, for `notify`: another one after every change of the saga."""
+    """The token of a saga without an owner, for `notify`: another one after every change of the saga."""
     return UUID(bytes=hashlib.blake2b(saga_id.bytes + rev.to_bytes(8), digest_size=16).digest())
 
 
@@ -470,7 +470,7 @@ class HistoryEntry(HidingStruct, frozen=True):
     timestamp: datetime
     token: UUID
     skipped: bool
-    input: Any = None  # Any: JSON of whatever type the step has
+    input: Any = None  # Any: JSON of any type the step has
     output: Any = None  # Any: as above
     error: str | None = None
     business_error: Any = None  # Any: JSON of whatever business error the step declares
@@ -522,7 +522,7 @@ class SagaAdminSnapshot(SagaSnapshot, frozen=True):
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"context", "step_history", "attributes", "plan", "outgoing"})
 
-    context: Mapping[str, Any]  # Any: JSON of whatever types the saga has
+    context: Mapping[str, Any]  # Any: JSON of any types the saga has
     """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
     step_history: tuple[HistoryEntry, ...]
     """The journal, entry by entry: the last 1,000 of them, or those that `get_saga` was asked for by `journal_after=`."""

@@ -1,6 +1,6 @@
 """Tasks of the library's own: each in an empty context, and ended by who began it.
 
-A task copies the context variables of whoever makes it. The library's tasks are made in the middle of callers' requests, so
+A task copies the context variables of the task that makes it. The library's tasks are made in the middle of callers' requests, so
 each of them begins in an empty context: no step may see the tenant, the user or the trace of a request that happened to be
 there when a batch left.
 """

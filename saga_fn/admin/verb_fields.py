@@ -50,7 +50,7 @@ given."""
 
 @attrs.frozen
 class VerbForm:
-    """A verb, described for whoever fills it in."""
+    """A verb, described for the operator who fills it in."""
 
     verb: Verb
     """The verb."""

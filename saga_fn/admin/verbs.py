@@ -1,4 +1,4 @@
-"""Decide about a step: each verb is a message to its saga's owner, or is folded here where nobody owns it."""
+"""Decide about a step: each verb is a message to its saga's owner, or is folded here where it has no owner."""
 
 from __future__ import annotations
 

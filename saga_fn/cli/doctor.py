@@ -237,7 +237,7 @@ _TOLD_BEFORE: Final = (AttentionKind.CLOCK, AttentionKind.DEAF, AttentionKind.RI
 
 
 def findings_of(attention: tuple[Attention, ...], problems: tuple[str, ...] = ()) -> Iterator[Check]:
-    """The findings that need a person, as checks. With problems of the look itself, nobody knows whether there are others."""
+    """The findings that need a person, as checks. With problems of the look itself, it is not known whether there are others."""
     for problem in problems:
         mend = "ask doctor again; if it stays so, look at the load of the database"
         yield Check("sagas", Verdict.WRONG, f"it is not known whether one needs a person: {in_commands(problem)}", mend)

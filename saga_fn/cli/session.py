@@ -35,7 +35,7 @@ class Session:
             self.output.parts(parts, to_stderr=True)
 
     def agrees(self, question: str, *, yes: bool) -> bool:
-        """Whether the operator wants it. Raises BadInputError if nobody can be asked."""
+        """Whether the operator wants it. Raises BadInputError if there is no terminal to ask on."""
         if yes:
             return True
         if not self.output.can_ask:

@@ -251,7 +251,7 @@ def of_pauses(pauses: Iterable[Pause], alone: SagaCount) -> tuple[Part, ...]:
 
 
 def of_attention(findings: Iterable[Attention], problems: Iterable[str] = ()) -> Part:
-    """The findings that a person should look at. With problems of the look itself, nobody knows whether there are others."""
+    """The findings that a person should look at. With problems of the look itself, it is not known whether there are others."""
     rows = tuple((each.kind.value, each.text, ", ".join(map(str, each.saga_ids))) for each in findings)
     rows = (*(("not known", each, "") for each in problems), *rows)
     return Table(("finding", "what", "sagas"), rows) if rows else lines("Nothing needs a person.")

@@ -14,7 +14,7 @@ def is_dict(value: object) -> TypeIs[dict[object, object]]:
 
 
 def is_mapping(value: object) -> TypeIs[Mapping[object, object]]:
-    """Whether it is a mapping of whatever kind."""
+    """Whether it is a mapping of any kind."""
     return isinstance(value, Mapping)
 
 

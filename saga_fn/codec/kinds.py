@@ -156,7 +156,7 @@ def _is_unchangeable(node: msgspec.inspect.Type) -> bool:
             return not isinstance(node, _CHANGEABLE)
 
 
-def _origin(cls: object) -> Any:  # Any: a class of whatever library
+def _origin(cls: object) -> Any:  # Any: a class of any library
     return typing.get_origin(cls) or cls
 
 

@@ -1,4 +1,4 @@
-"""The payloads of outgoing messages: JSON for whoever reads it. Unlike what is stored for a saga, it never has to come back."""
+"""The payloads of outgoing messages: JSON for its reader. Unlike what is stored for a saga, it never has to come back."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class PayloadType(Generic[T]):
         return value
 
     def read(self, data: bytes) -> T:
-        """The value that somebody outside wrote as `data`; PayloadError too if a field in it is not known."""
+        """The value that a sender wrote as `data`; PayloadError too if a field in it is not known."""
         value = self._read("what was sent", data, f"send what {self.name} declares")
         if self._traits.has_fields and not self._is_whole(data, value):
             self._refuse_unknown(msgspec.json.decode(data), value)
@@ -289,7 +289,7 @@ def _at(what: str, fact: str, path: str | None, hint: str, *, stored: bool = Fal
     return PayloadError(f"{what}: {fact}{place}", path=path, hint=hint, stored=stored)
 
 
-AnyType: TypeAlias = PayloadType[Any]  # Any: found at run time, or of whatever type a step has
+AnyType: TypeAlias = PayloadType[Any]  # Any: found at run time, or of any type a step has
 
 
 @cache

@@ -101,7 +101,7 @@ def _select(name: str, given: str, choices: Sequence[str]) -> Node:
 
 
 def reason_in(form: Mapping[str, str]) -> str:
-    """The operator's reason. Raises PayloadError if none is given: whoever reads the journal later has nothing else."""
+    """The operator's reason. Raises PayloadError if none is given: a later reader of the journal has nothing else."""
     reason = form.get("reason", "").strip()
     if not reason:
         raise PayloadError("a reason is needed", hint="say why, for those who read the journal later")
@@ -112,7 +112,7 @@ CHANGED: Final = PayloadError(
     "the fields are not those that were shown beforehand, and nothing was done",
     hint="see below what would come of them now, then do it",
 )
-"""Told instead of doing what nobody has seen a preview of."""
+"""Told instead of doing what the operator has seen no preview of."""
 
 
 def number_in(form: Mapping[str, str], name: str, *, least: int, most: int, default: int | None = None) -> int:

@@ -102,7 +102,7 @@ def drawn(node: Node) -> Markup:
 
 
 def bare(title: str, root: str, *content: Node) -> str:
-    """A page for somebody who is not recognised."""
+    """A page for a user who is not recognised."""
     return str(h.html(lang="en")[head(f"{title} · saga_fn", root), h.body[h.main("#main")[h.h1[title], content]]])
 
 
@@ -205,7 +205,7 @@ def chart(svg: str, narrow: str) -> Node:
 
 
 def plain(given: object) -> object:
-    """A business error as JSON has it, whatever its type is."""
+    """A business error as JSON has it, of any type."""
     try:
         return msgspec.to_builtins(given, str_keys=True)
     except Exception:  # noqa: BLE001 - the type is a user's, and what it raises would hide the page
@@ -274,7 +274,7 @@ ROW_HEADS: Final = ("saga", "name", "business key", "status", "why", "started", 
 
 
 def acknowledged(row: SagaRow) -> Node:
-    """Whether somebody has looked at it."""
+    """Whether an operator has looked at it."""
     return h.small[" acknowledged"] if row.acknowledged else None
 
 

@@ -119,7 +119,7 @@ def browser_of(request: Request) -> str | None:
 
 
 def new_value() -> str:
-    """A value that nobody can guess, for a cookie."""
+    """A value that cannot be guessed, for a cookie."""
     return secrets.token_urlsafe(32)
 
 

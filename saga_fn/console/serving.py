@@ -206,7 +206,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _user() -> str:
-    """The name of whoever runs this process."""
+    """The name of the user who runs this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

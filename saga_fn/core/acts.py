@@ -31,7 +31,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def came_of(verb: str, trace: Trace | None) -> str | None:
-    """`Answer.APPLIED`, or the reason for which it was not; None for a request that stands. Without a trace nobody knows."""
+    """`Answer.APPLIED`, or the reason for which it was not; None for a request that stands. Without a trace that is unknown."""
     if trace is None:
         return UNKNOWN
     if trace.is_written:

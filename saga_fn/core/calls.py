@@ -28,7 +28,7 @@ class Befalls(enum.Enum):
     CRASH_BEFORE = enum.auto()
     """Its process dies before the code is called."""
     CRASH_AFTER = enum.auto()
-    """Its process dies after the code has returned, and nobody has heard of it."""
+    """Its process dies after the code has returned, and has stored nothing of it."""
     CRASH_AFTER_COMMIT = enum.auto()
     """Its process dies after its success is stored."""
     LATE = enum.auto()

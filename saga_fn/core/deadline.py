@@ -12,7 +12,7 @@ from saga_fn.core.plan_flaws import DeadlineFlaw, SleepsTooLong, WaitsForEver, W
 def deadline_flaws(plan: Plan) -> Iterator[DeadlineFlaw]:
     """Why the saga could never be in time, or a timeout never be over.
 
-    Only sleeps pass in full, whatever happens: what a wait is for may come at once, and nobody knows how long steps take.
+    Only sleeps pass in full, whatever happens: what a wait is for may come at once, and it is not known how long steps take.
     Such a plan can be folded all the same, so that one that was stored is.
     """
     deadline = plan.data.deadline

@@ -65,7 +65,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     """The answer to an accepted event.
 
     `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks
-    again, with the same event carrying them; whoever does not own the saga leaves them to the next owner.
+    again, with the same event carrying them; a process that does not own the saga leaves them to the next owner.
 
     `defaults` names the waits that are over and have a value declared for this, which an owner then gives them.
     `timed_out` names the wait whose time ran out for good with this event; the saga's own deadline has no name.

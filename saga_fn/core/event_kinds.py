@@ -313,7 +313,7 @@ def input_given(event: Event) -> StepId | None:
 
 
 def gives_output(event: Event) -> StepId | None:
-    """The step that has its output by the event: it ran, a probe has found that, or somebody gave it; None if there is none.
+    """The step that has its output by the event: it ran, a probe has found that, or an operator gave it; None if there is none.
 
     A wait has its output by an event from outside, whose entry may stand long before.
     """
@@ -353,7 +353,7 @@ def parks_all(event: Event) -> bool:
 
 
 def is_by_force(event: Event) -> bool:
-    """Whether the event may be folded though somebody else owns the saga: it takes the saga from its owner."""
+    """Whether the event may be folded though another process owns the saga: it takes the saga from its owner."""
     return type(event) is AbortRequested
 
 

@@ -47,7 +47,7 @@ def takes_more(then: SagaState, now: SagaState) -> bool:
 
 
 def has_more_to_read(then: SagaState | None, now: SagaState, *, more: bool) -> bool:
-    """Whether whoever owns the saga next finds something to read in its inbox.
+    """Whether the next owner of the saga finds something to read in its inbox.
 
     `then` is the saga as it was when it had no room for an event, which is still unread; None if there is none. `more` says
     that behind what was read there is more: what stands behind an event without room waits with it. An end reads nothing.

@@ -202,7 +202,7 @@ class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     step: StepId = StepId("")
     expect: int | None = None
     stopped: tuple[StepId, ...] = ()
-    """Here and below: the steps of which whoever asks knows that an execution that was taken from it has ended."""
+    """Here and below: the steps whose executions were taken from their owner and have ended, as the process that asks knows."""
     digest: Digest = Digest(b"")
     """The fingerprint of the input that the operator gives the step in place of the computed one; it is recorded with this event.
 

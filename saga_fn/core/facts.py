@@ -220,7 +220,7 @@ def ready(plan: Plan, state: SagaState) -> bool:
 
 
 def has_work(plan: Plan, state: SagaState) -> bool:
-    """The same, as if nobody had paused the saga itself."""
+    """The same, as if no operator had paused the saga itself."""
     if state.ended:
         return False
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):

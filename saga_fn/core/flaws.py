@@ -1,7 +1,7 @@
 """Whether a state that was read from somewhere can be one that the rules have made.
 
 A row may have been damaged, written by hand or restored in part. A reader of a state asks here once; everything behind
-trusts it. The bounds keep the work and the memory that one row can take small, whatever stands in it.
+trusts it. The bounds keep the work and the memory that one row can take small, also if its bytes are broken.
 """
 
 from __future__ import annotations

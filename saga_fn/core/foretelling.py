@@ -221,15 +221,15 @@ class _Course:
         return usual[min(number, len(usual)) - 1] if usual else None
 
     def _dies(self, step: StepId, call: Call) -> bool:
-        """Whether nobody hears the answer: the process is dead, or the saga is another one's."""
-        _ = self._befalls(Befalls.TWICE, step, call)  # which nobody notices
+        """Whether no owner hears the answer: the process is dead, or the saga is another one's."""
+        _ = self._befalls(Befalls.TWICE, step, call)  # which no part of the saga notices
         if self._befalls(Befalls.CRASH_AFTER, step, call) or self._befalls(Befalls.TAKEN, step, call):
             self._crash()
             return True
         return False
 
     def _crash(self) -> None:
-        """All that runs is lost, and another process takes the saga over, if it was anybody's."""
+        """All that runs is lost, and another process takes the saga over, if it had an owner."""
         self.running.clear()
         if self.is_owned and not self.state.ended:
             self.at = Moment(self.at + _LEASE)

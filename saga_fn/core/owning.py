@@ -134,7 +134,7 @@ def room_for_items(state: SagaState) -> int:
 
 
 def with_fan_out(state: SagaState, binding: BoundEach) -> SagaState:
-    """The saga as it is when that step fans out now, for whoever computes the inputs of the steps that do so beside it."""
+    """The saga as it is when that step fans out now, for the process that computes the inputs of the steps that do so beside it."""
     spread = FannedOut(binding.step, binding.items, binding.digest, len(state.events), state.latest_event_seq)
     return msgspec.structs.replace(state, steps=(*state.steps, spread))
 

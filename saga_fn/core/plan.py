@@ -160,7 +160,7 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     output: StepId | None = None
     """The step whose output is the saga's result, "" for the initial data; None for a saga without a result.
 
-    Nothing is decided by it. It is kept so that a result can be read by whoever has a later definition.
+    Nothing is decided by it. It is kept so that a result can be read by a process with a later definition.
     """
 
 

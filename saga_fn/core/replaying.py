@@ -124,5 +124,5 @@ def by_plan(plan: Plan, event: Event) -> Event:
 
 
 def folds_to(state: SagaState, stored: SagaState) -> bool:
-    """Whether a journal that was folded to `state` is that of the stored one, by whatever plan."""
+    """Whether a journal that was folded to `state` is that of the stored one, by any plan."""
     return _replace(state, plan=stored.plan) == stored

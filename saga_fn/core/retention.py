@@ -1,4 +1,4 @@
-"""How long a saga is kept after its end, and what of it longer: per end, and never longer than somebody has said."""
+"""How long a saga is kept after its end, and what of it longer: per end, and never longer than the definition says."""
 
 from __future__ import annotations
 

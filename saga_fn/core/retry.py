@@ -30,7 +30,7 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
 
     It is stored as an array: a new field goes to the end, with a default.
 
-    After the third failure there is a least wait, whatever the schedule says: 10 milliseconds, doubled with each failure up
+    After the third failure there is a least wait, even if the schedule has none: 10 milliseconds, doubled with each failure up
     to a second. A saga that repeats without a wait would keep its slot from the others, and fill its journal.
 
     >>> RetrySchedule(attempts=3, base=1_000_000, multiplier=2.0).delay_after(2, jitter_draw=0.0)

@@ -1,6 +1,6 @@
 """The consequences of taking a saga back to a step: what would run again, and which effects it would know nothing of any more.
 
-It undoes nothing. So each effect that is in the world, or may be, has to be named by whoever asks.
+It undoes nothing. So each effect that is in the world, or may be, has to be named by the operator who asks.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
 class Skipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
     """Passed over by an operator, who gave the output in journal entry `seq`. Never compensated.
 
-    `doubt` is the open question about earlier attempts: nobody has answered it by passing the step over.
+    `doubt` is the open question about earlier attempts: no operator has answered it by passing the step over.
     """
 
     step: StepId
@@ -313,7 +313,7 @@ class FannedOut(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
     """Fanned out into that many items, each of which is a step of its own beside this one in `SagaState.steps`.
 
     `digest` is the fingerprint of the whole list. `events` is how many events there were when it was computed, `latest`
-    the one that it could see first: whoever computes it again does so from the same.
+    the one that it could see first: the process that computes it again does so from the same.
     """
 
     step: StepId
@@ -458,7 +458,7 @@ class PauseState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     of_name: bool = False
     """Its owner has seen that its name, or everything, is paused. Until the next claim, which that pause puts off."""
     since: Moment | None = None
-    """When a person has paused the saga itself; None if nobody has. Until a person resumes it."""
+    """When an operator has paused the saga itself, until an operator resumes it. None if it is not paused."""
     seq: int = 0
     """The journal entry of that, which has who and why."""
     moved: tuple[Stretch, ...] = ()

@@ -45,7 +45,7 @@ class Surprise(msgspec.Struct, frozen=True):
 def surprises(
     plan: Plan, journal: Iterable[Event], usual: Iterable[Event], faults: Sequence[FaultAt] = ()
 ) -> Iterator[Surprise]:
-    """The failures in a journal that nothing explains, in whatever order calls answered; `usual` is that of the undisturbed saga."""
+    """The failures in a journal that nothing explains, in the order of their calls; `usual` is that of the undisturbed saga."""
     usual = tuple(usual)
     last: dict[tuple[StepId, Call], _Failure | None] = {}
     for event in journal:

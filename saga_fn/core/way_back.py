@@ -55,7 +55,7 @@ def after_failure(plan: Plan, state: SagaState, event: StepFailed) -> Transition
 
 
 def _again(state: SagaState, at: Moment, planned: PlannedStep, attempts: Attempts, pause: int) -> Transition | None:
-    """Try the step again, at once or after a pause, in which nobody owns the saga."""
+    """Try the step again, at once or after a pause, in which the saga has no owner."""
     if state.rev + 1 >= JOURNAL_LIMIT or attempts.events != len(state.events) or state.begins_at:
         return None
     if pause:

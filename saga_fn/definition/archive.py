@@ -24,7 +24,7 @@ from saga_fn.printable import HidingStruct
 EXPORT_FORMAT: Final = 1
 """The number of the format of a line."""
 _PATIENCE: Final = 10.0
-"""Seconds that a file may be locked by somebody else."""
+"""Seconds that a file may be locked by another process."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -166,7 +166,7 @@ class JsonlArchive:
 
 
 def _lock(file: int) -> None:
-    """Lock the file; raises TimeoutError if somebody else keeps it: the thread that waits here would keep its process from ending."""
+    """Lock the file; raises TimeoutError if another process keeps it: a thread that waits here would keep its process alive."""
     give_up, backoff = time.monotonic() + _PATIENCE, Backoff(0.01, 0.25)
     while True:
         try:

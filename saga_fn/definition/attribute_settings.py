@@ -83,7 +83,7 @@ class Attributes:
 
 
 def _from_field(attribute: AttributeBase, initial: AnyType) -> Setting:
-    cls: Any = get_origin(initial.tp) or initial.tp  # Any: a class of whatever library
+    cls: Any = get_origin(initial.tp) or initial.tp  # Any: a class of any library
     fields = hints_of(cls) if isinstance(cls, type) else {}
     name = attribute.name
     if name not in fields:

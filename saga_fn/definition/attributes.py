@@ -53,7 +53,7 @@ class HasValue(HidingStruct, frozen=True):
 
 
 class AttributeBase(msgspec.Struct, frozen=True):
-    """A search attribute of whatever type; `Attribute` says of which."""
+    """A search attribute of any type; `Attribute` says of which."""
 
     name: str
     """Its name."""
@@ -241,7 +241,7 @@ class Setting(msgspec.Struct, frozen=True):
     source: StepId
     gives: AnyType
     """The type of that output."""
-    compute: Callable[[Any], object] | None  # Any: of whatever type the output is
+    compute: Callable[[Any], object] | None  # Any: of any type the output is
     """The function from the output to the value; None if the output is the value."""
 
     def text(self, output: object) -> str | None:

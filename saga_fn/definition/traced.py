@@ -114,7 +114,7 @@ def saga(
                 f"@saga function {name_in_messages(fn)} returned nothing, but its annotation says that it does",
                 hint="return the StepRef of the saga's result, or annotate it -> None",
             )
-        return builder.finish(name, cast("Any", result))  # of whatever type; its builder knows
+        return builder.finish(name, cast("Any", result))  # of any type; its builder knows
 
     return trace
 
@@ -168,7 +168,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
 
 
-def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form
+def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of any form
     if not inspect.isfunction(fn) and not inspect.ismethod(fn):
         raise SagaDefinitionError(f"{name_in_messages(fn)} is no function", hint="decorate a function with @saga")
     if inspect.iscoroutinefunction(fn):

@@ -1,4 +1,4 @@
-"""Sagas that a person has to repair, for whoever looks into the console: cards of thanks, whose addresses are missing."""
+"""Sagas that a person has to repair, for a look into the console: cards of thanks, whose addresses are missing."""
 
 from __future__ import annotations
 

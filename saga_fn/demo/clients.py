@@ -1,7 +1,7 @@
 """The saga's steps: what each asks of the services over HTTP, and how it is undone.
 
 Every request carries the step's idempotency key, which stays the same over retries, timeouts and crashes: so a request
-can be repeated by anybody who does not know whether it was answered. It also carries the operation, which a step and its
+can be repeated by a caller who does not know whether it was answered. It also carries the operation, which a step and its
 compensation have in common: so a service can refuse what comes when it has been undone already.
 """
 

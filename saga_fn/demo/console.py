@@ -1,4 +1,4 @@
-"""The last act, for whoever is there to see it: the console over the sagas of the demo, until a key is pressed."""
+"""The last act, if somebody looks on: the console over the sagas of the demo, until a key is pressed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _told_by_a_key(stop: asyncio.Event) -> Generator[None]:
     with _keys_at_once(source):
         try:
             loop.add_reader(source, read)
-        except PermissionError:  # a file, or /dev/null: nobody is there to press anything
+        except PermissionError:  # a file, or /dev/null: there is no key to press
             yield
             return
         try:

@@ -65,7 +65,7 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
     """Fulfil these orders and audit the books. Returns what the audit finds: nothing, if all is well.
 
     Everything is kept in two schemas made for this run and dropped at its end. Raises ChildDiedError (in an
-    ExceptionGroup) if a process dies that nobody killed.
+    ExceptionGroup) if a process dies that this program did not kill.
     """
     async with AsyncExitStack() as stack:
         schema = f"saga_fn_demo_{uuid.uuid4().hex[:8]}"

@@ -13,7 +13,7 @@ from saga_fn.demo.processes import Child, child
 
 @attrs.frozen
 class Stage:
-    """Where a run takes place: a server, and two schemas in it that nobody else uses."""
+    """Where a run takes place: a server, and two schemas in it that no other program uses."""
 
     dsn: str
     schema: str

@@ -199,7 +199,7 @@ def _stack(column: Column, names: Sequence[str], x: float, room: float, bottom: 
 
 
 def _unknown(column: Column, x: float, room: float, top: float, bottom: float) -> str:
-    """A column that nobody has counted, as high as the picture: it is not one of height 0."""
+    """A column that was not counted, as high as the picture: it is not one of height 0."""
     title = element("title", None, [escaped(f"{column.label} {_NOT_COUNTED}", 500)])
     at: dict[str, Attribute] = {"class": _NOT_KNOWN, "x": x, "y": top, "width": room, "height": bottom - top}
     return element("g", None, [title, element("rect", at)])

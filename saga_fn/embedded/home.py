@@ -53,7 +53,7 @@ def socket_folder(home: Path, place: Path, account: Account | None) -> Path:
 
 
 def locked(home: Path) -> IO[str]:
-    """The open lock file of `home`; whoever holds it is the one supervisor of the server there."""
+    """The open lock file of `home`; the process that holds it is the one supervisor of the server there."""
     lock = open_file(home / LOCK_NAME, "a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """Folders and files that are this user's: no link is followed, and nothing is used that another user may replace.
 
-An embedded server may be started by root in a folder that somebody else has made. A link planted there would make root
+An embedded server may be started by root in a folder that another user has made. A link planted there would make root
 write to, or give away, a file of the planter's choice.
 """
 

@@ -30,5 +30,5 @@ def attending(store: Store) -> Generator[None]:
 
 
 def has_workers(store: Store) -> bool:
-    """Whether anybody works on every saga of this store that is due. A caller does not: his call may end before a saga does."""
+    """Whether a process works on every saga of this store that is due. A caller does not: his call may end before a saga does."""
     return any(not isinstance(each, _Caller) for each in store.attendants or ())

@@ -156,11 +156,11 @@ class SagaEngine:
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.on_awaited: Callable[[UUID], None] | None = None
-        """Told of the saga when somebody begins to wait for its end, from the next life on."""
+        """Told of the saga when a caller begins to wait for its end, from the next life on."""
         self.asked: dict[AnswerWait, UUID] = {}
         """The calls that wait for the answer to a verb, and the ids of their messages."""
         self.on_asked: Callable[[], None] = _nothing
-        """Told when somebody begins to wait for such an answer."""
+        """Told when a caller begins to wait for such an answer."""
         self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
         self.slots: Callable[[str], int] = _no_slots
@@ -171,7 +171,7 @@ class SagaEngine:
         """Every face asks it first."""
 
     def begin_life(self) -> None:
-        """Begin with nothing held, in whatever event loop comes next: what an earlier one left behind is left to its leases.
+        """Begin with nothing held, in the event loop that comes next: what an earlier one left behind is left to its leases.
 
         All that is made here belongs to one event loop. Each life is an owner of its own.
         """
@@ -312,7 +312,7 @@ class SagaEngine:
         self.on_slot_freed()
 
     def notify_processes(self, saga_id: UUID | None) -> None:
-        """Tell whoever may want to know, here and elsewhere, that this saga has messages (None: that some saga is due).
+        """Tell the owner and the workers, here and elsewhere, that this saga has messages (None: that some saga is due).
 
         A hint that may be lost.
         """
@@ -335,7 +335,7 @@ class SagaEngine:
                 await self.handing_over.run()
 
     async def have_read(self, saga_id: UUID) -> None:
-        """Have an inbox read that is full: its messages may be such as nobody has counted, for which no saga becomes due."""
+        """Have an inbox read that is full: its messages may be uncounted, for which no saga becomes due."""
         if self._roused.lets(saga_id):
             await self.store.rouse(saga_id)
             self.notify_processes(saga_id)

@@ -57,7 +57,7 @@ class Home:
             )
 
     def moves(self) -> bool:
-        """Be at home here, if nobody uses the orchestrator elsewhere; whether it was elsewhere before. Raises SagaError."""
+        """Be at home here, if it is not used elsewhere; whether it was elsewhere before. Raises SagaError."""
         loop = asyncio.get_running_loop()
         if loop is self._loop and self._forks == _forks:
             return False

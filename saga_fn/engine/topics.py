@@ -25,7 +25,7 @@ SOME_EARLIER = -1
 
 
 def _leave(saga_id: UUID, name: str, version: int, rows: Sequence[OutgoingRow], earlier: int) -> None:
-    """Nothing publishes here: whoever takes the messages does."""
+    """Nothing publishes here: the process that takes the messages does."""
 
 
 @final
@@ -77,11 +77,11 @@ class Topics:
                 )
 
     def token_for(self, topic: str) -> UUID | None:
-        """The token under which a message of the topic is written: None leaves it to whoever has a publisher."""
+        """The token under which a message of the topic is written: None leaves it to a process that has a publisher."""
         return None if self.token is None or self.pattern_of(topic) is None else self.token
 
     def token_for_hook(self, hooks: Hooks | None, hook: Hook) -> UUID | None:
-        """The same for a hook: None leaves it to whoever knows the definition."""
+        """The same for a hook: None leaves it to a process that knows the definition."""
         given = None if hooks is None else hooks.of(hook)
         return None if given is None or not self.can_call(given) else self.token
 

@@ -1,4 +1,4 @@
-"""Work of the engine's own that goes on for as long as it is wanted, whatever becomes of its task."""
+"""Work of the engine's own that goes on for as long as it is wanted, also if its task is ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saga_fn.engine.observe.of_process import UpkeepBegunAgain, UpkeepFailed
 from saga_fn.tasks import Work, call_later, cut_short, spawn
 
 _AGAIN_AFTER: Final = 0.1
-"""Seconds until a loop that somebody else has ended begins again: a loop of events that is closing is closed by then."""
+"""Seconds until a loop that other code has ended begins again: a loop of events that is closing is closed by then."""
 
 
 @final

@@ -222,7 +222,7 @@ class Worker:
     def _sweep(self) -> None:
         """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones.
 
-        Beside the looks: whoever keeps the table of events locked keeps no saga waiting.
+        Beside the looks: a session that keeps the table of events locked keeps no saga waiting.
         """
         if steady.now() >= self._next_sweep:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()

@@ -1,6 +1,6 @@
 """Waiting for the outside world: `python -m saga_fn.examples.events`. It runs in memory; nothing has to be installed.
 
-A large order waits to be approved, for three days at most; nobody's answer is a rejection by itself. Then the customer is
+A large order waits to be approved, for three days at most; no answer is a rejection by itself. Then the customer is
 sent an invoice, and the order waits for a payment of just that invoice. The process that hears of these sends them: a web handler,
 the consumer of a queue, another process. `event_id` is the id of the message it came with, so that a message delivered
 twice counts once; an event that comes before the saga waits for it is kept for it.
@@ -76,7 +76,7 @@ def large_order(order: StepRef[Order]) -> StepRef[str]:
 
 
 async def main() -> None:
-    """Tell of an order that is paid, one that is rejected, and one that nobody answers."""
+    """Tell of an order that is paid, one that is rejected, and one without an answer."""
     async with SagaOrchestrator(MemoryStore()) as orchestrator:
         orders = orchestrator.register(large_order)
         one = await orders.start(Order("order-1"))

@@ -3,7 +3,7 @@
 An order is paid and shipped. The step says what a failure means:
 
 - a declined card is an answer: `Failure(Declined(...))`, or raising what `give_up_on` names. It is not tried again; the
-  saga is rolled back, and whoever awaits it gets the business error itself;
+  saga is rolled back, and the caller who awaits it gets the business error itself;
 - a bank that does not answer is tried again: what `retry_on` names, for at most so often, and at most so long;
 - once the money is taken (`pivot=True`) nothing is undone any more: a parcel that cannot be sent waits for a person.
 """

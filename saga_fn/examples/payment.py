@@ -2,9 +2,9 @@
 
 `charge` calls a bank with httpx. The failures of that call mean different things, and the step says so:
 
-- the card is declined: a business error (`give_up_on`). The saga is rolled back, and whoever awaits it is told why;
+- the card is declined: a business error (`give_up_on`). The saga is rolled back, and the caller who awaits it is told why;
 - the bank has too much to do, and says when to come back: `RetryLater`. Nothing has been done;
-- nobody is there (`httpx.ConnectError`): nothing has left, so the step is tried again, as often as `retry_policy` says;
+- the other server is not there (`httpx.ConnectError`): nothing has left, so the step is tried again, as often as `retry_policy` says;
 - the answer does not come, or is a 500, 502 or 504: the money may be taken, or not. httpx's ReadTimeout is known to mean
   that, so nothing has to be declared. The `probe` asks the bank what became of it, and only then does the saga go on.
 
@@ -156,7 +156,7 @@ class Bank:
 
 
 async def _never() -> Response:
-    """Longer than anybody waits for it."""
+    """Longer than any caller waits for it."""
     await asyncio.sleep(3)
     return Response(status_code=504)
 

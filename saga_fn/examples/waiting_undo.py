@@ -6,7 +6,7 @@ that has come, or came before, it is called again, and `ctx.received` has it. In
 
 - a yes ends the compensation, and the saga is COMPENSATED;
 - a no is an exception, as any failure to undo is: the saga is FAILED in the end, and lists what is left over;
-- when nobody answers in time the attempt has failed. It is made again, as often as its policy says: the bank is asked once
+- when no answer comes in time the attempt has failed. It is made again, as often as its policy says: the bank is asked once
   more, under the same idempotency key.
 """
 
@@ -91,7 +91,7 @@ async def tell(run: SagaRun[str], order: Order) -> None:
 
 
 async def main() -> None:
-    """Tell of a payment that comes back, of one that the bank keeps, and of one that nobody answers for."""
+    """Tell of a payment that comes back, of one that the bank keeps, and of one without an answer."""
     async with SagaOrchestrator(MemoryStore()) as orchestrator:
         order = Order("order-1")
         run = await orchestrator.register(sell_ticket).start(order, aggregation_id=order.order_id)

@@ -122,7 +122,7 @@ class LentConnection(PoolConnectionProxy):
         return answer
 
     async def _kept(self, time_limit: float | None) -> None:
-        """A statement that may end the transaction is kept for later: when it is sent nobody hears of it here."""
+        """A statement that may end the transaction is kept for later: when it is sent, no code hears of it here."""
         await self._learn_number(time_limit)
         self.is_in_doubt = True
 

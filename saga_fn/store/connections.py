@@ -242,7 +242,7 @@ class BorrowedConnections:
 
 
 async def learn_types(connection: Connection) -> None:
-    """Let the driver ask for the array types while nobody else's functions and operators are in sight.
+    """Let the driver ask for the array types while no functions and operators of other schemas are in sight.
 
     The driver asks once a connection, by a query that qualifies few of its names, and it would do so in the middle of a
     statement of ours. The path is set for this transaction only.

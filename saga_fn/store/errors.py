@@ -1,6 +1,6 @@
 """How a store fails, told apart by what helps: another value, another try, or waiting.
 
-No user meets these: `engine/outward.py` makes public errors of those that nobody on the way could do anything about.
+No user meets these: `engine/outward.py` makes public errors of those about which no code on the way could do anything.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StatementFailedError(StoreUnavailableError):
 
 
 class TransactionEndedError(StoreError):
-    """A transactional step has ended its own transaction: nobody can tell whether it was a COMMIT."""
+    """A transactional step has ended its own transaction: it cannot be told whether it was a COMMIT."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""A look at a database from outside, by one connection of its own: for whoever wants to know why something does not work."""
+"""A look at a database from outside, by one connection of its own: it tells an operator why something does not work."""
 
 from __future__ import annotations
 

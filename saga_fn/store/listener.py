@@ -144,7 +144,7 @@ async def _listening(
 
 
 def _named(payload: str) -> UUID | None:
-    """The saga a notification names; anybody may notify, so anything may come."""
+    """The saga a notification names; any session may notify, so anything may come."""
     try:
         return UUID(payload)
     except ValueError:

@@ -167,7 +167,7 @@ class MemoryStore:
             self._listeners.append(listen)
 
     async def close(self) -> None:
-        """Wake nobody any more."""
+        """Wake no process any more."""
         self._listeners.clear()
 
     async def insert(
@@ -614,7 +614,7 @@ class MemoryStore:
             self._rouse(saga)
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
-        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
+        """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
         saga = self._sagas.get(saga_id)
         return [] if saga is None else [stored.message for stored in saga.inbox if stored.answer is None][:MOST_READ]
 
@@ -681,12 +681,12 @@ class MemoryStore:
         return DueWork(self.now(), min(found, default=None))
 
     async def lacking(self) -> frozenset[Right]:
-        """None: nobody is refused."""
+        """None: no process is refused."""
         return frozenset()
 
     @property
     def deaf(self) -> str | None:
-        """Never: there is nobody else to hear of."""
+        """Never: there is no other process to hear of."""
         return None
 
     async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:

@@ -105,7 +105,7 @@ class MemoryOperations:
     async def unfinished(
         self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
     ) -> list[OperationRecord]:
-        """The acts whose outcome nobody has written."""
+        """The acts whose outcome no process has written."""
         before = time_of(self._now()) - older
         found = [
             each

@@ -108,7 +108,7 @@ class MemoryOutgoing:
         return held, len(looked_at) == most or is_full(each.body for each in held)
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
-        """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing."""
+        """Take the first message of each of these sagas, if no other process holds it, and it waits for nothing."""
         now = time_of(self._store.now())
         held: list[HeldMessage] = []
         for saga_id in saga_ids:
@@ -171,7 +171,7 @@ class MemoryOutgoing:
         return len(dead)
 
     async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
-        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by no process; gives how many were."""
         now = time_of(self._store.now())
         given = {each.place: each for each in self._dead(saga_id, places)}
         for rev, n in places if waiting else ():

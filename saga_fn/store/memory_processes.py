@@ -42,7 +42,7 @@ class _Seen:
 
 @final
 class MemoryProcesses:
-    """The processes that work on the sagas of a store, and the sagas that nobody works on."""
+    """The processes that work on the sagas of a store, and the sagas that no process works on."""
 
     def __init__(
         self, store: Store, sagas: Callable[[], Iterable[SagaRecord]], change: Callable[[SagaRecord], None]

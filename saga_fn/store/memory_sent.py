@@ -15,7 +15,7 @@ from saga_fn.store.records import InboxMessage, MessageStatus, SentEvent
 
 @final
 class MemorySentEvents:
-    """No events: whoever brings a connection is refused."""
+    """No events: a caller who brings a connection is refused."""
 
     async def add(
         self,

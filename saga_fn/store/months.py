@@ -113,7 +113,7 @@ async def _is_dispensable(connection: Connection, schema: str, era: int, *, ende
 
 
 async def _give_up(connection: Connection, schema: str, era: int, *, ended: bool) -> bool:
-    """From here on the partition is going to be dropped, by whoever comes first."""
+    """From here on the partition is going to be dropped, by the process that comes first."""
     async with transaction(connection):
         await connection.execute(with_schema(ONE_AT_A_TIME, schema))
         if await _is_dispensable(connection, schema, era, ended=ended):

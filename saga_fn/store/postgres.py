@@ -743,7 +743,7 @@ class PostgresStore:
                 )
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
-        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
+        """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
         async with self._database.work() as connection:
             rows = await self._database.queries.read_messages(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, most=MOST_READ
@@ -869,6 +869,6 @@ def _milliseconds(lock_timeout: timedelta) -> int:
 
 
 def _due_of(new: NewSaga) -> datetime | None:
-    """When a saga that nobody owns is due."""
+    """When a saga without an owner is due."""
     due = new.projection.due
     return None if due is None or new.owner is not None else time_of(due)

@@ -153,7 +153,7 @@ class PostgresOperations:
     async def unfinished(
         self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
     ) -> list[OperationRecord]:
-        """The acts whose outcome nobody has written."""
+        """The acts whose outcome no process has written."""
         at, at_id = after or _FIRST
         async with self._database.work() as connection:
             rows = await self._database.queries.find_open_acts(

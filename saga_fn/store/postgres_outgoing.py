@@ -115,7 +115,7 @@ class PostgresOutgoing:
         return held, len(rows) == most or is_full(each.body for each in held)
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
-        """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing."""
+        """Take the first message of each of these sagas, if no other process holds it, and it waits for nothing."""
         async with self._database.work() as connection:
             rows = await self._database.queries.take_outgoing(
                 connection, shard=shard, saga_ids=list(saga_ids), token=token, lease=lease, bytes=ANSWER_BYTES
@@ -204,7 +204,7 @@ class PostgresOutgoing:
         return count
 
     async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
-        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by no process; gives how many were."""
         shard = self._shard(saga_id)
 
         async def done() -> int:

@@ -36,7 +36,7 @@ _NOBODY = UUID(int=0)
 
 @final
 class PostgresProcesses:
-    """The processes that work on the sagas of a store, and the sagas that nobody works on."""
+    """The processes that work on the sagas of a store, and the sagas that no process works on."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -130,7 +130,7 @@ class Calling:
         await process.never()
 
     async def _be_late(self, process: Process, step: CompiledStep, place: Place) -> None:
-        """The answer is on its way for longer than anybody waits for it."""
+        """The answer is on its way for longer than any caller waits for it."""
         timeouts = {"execute": step.timeout, "compensate": step.compensation_timeout, "probe": step.probe_timeout}
         if timeouts[place.phase] is not None:
             await process.never()

@@ -35,7 +35,7 @@ from typing import Final, assert_never
 import attrs
 
 from saga_fn._tools.sql.qualify import qualified
-from saga_fn._tools.sql.scan_error import SqlFileError as SqlFileError  # noqa: PLC0414 - for whoever reads files
+from saga_fn._tools.sql.scan_error import SqlFileError as SqlFileError  # noqa: PLC0414 - for readers of files
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 SCHEMA_IN_SOURCE: Final = "saga_fn"

@@ -64,7 +64,7 @@ async def _names(context: Context) -> list[str]:
 
 
 def _unknown(context: Context, name: str, reason: str) -> Node:
-    """The question before a name is paused that nothing has: it may be misspelt, and whoever pauses in a hurry would not see it."""
+    """The question before a name is paused that nothing has: it may be misspelt, and an operator in a hurry would not see it."""
     return h.div(".box.warn", role="alert")[
         h.p[
             "Nothing is paused yet. No saga has the name ",

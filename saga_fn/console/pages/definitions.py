@@ -43,7 +43,7 @@ async def definitions(context: Context) -> Page:
 
 
 def overdue(context: Context, stats: SagaStats) -> Node:
-    """Those of which sagas are due, and nobody has begun them for a minute: without a process that works on them they are unowned."""
+    """Definitions whose sagas are due and were not begun for a minute. Without a process that works on them they are unowned."""
     found = [each for each in stats.definitions if each.overdue.sagas or each.is_unowned]
     rows = [_cells(context, (each.saga_name, each.version), each) for each in found]
     if not rows:

@@ -24,7 +24,7 @@ _STEPS: Final = 100
 _REFUSED: Final = 60
 _LAST: Final = (Verb.CANCEL, Verb.ABORT)
 _REST: Final = frozenset({StepStatus.PENDING, StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.COMPENSATED})
-"""Statuses of steps that nobody has to look at."""
+"""Statuses of steps that no operator has to look at."""
 MOST_NUMBER: Final = 2**53
 """The greatest number of an entry that an address or a form may name."""
 

@@ -33,7 +33,7 @@ from saga_fn.explanation import course_behind
 _NAMED: Final = 40
 """Steps, or moves, that are named in one place."""
 WRONG: Final = (PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaNotRegisteredError)
-"""Errors of whoever has filled in the form."""
+"""Errors of the operator who has filled in the form."""
 
 
 async def verb_page(context: Context) -> Page:
@@ -139,7 +139,7 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
 
 
 async def _present_input(context: Context, saga_id: UUID, texts: Mapping[str, str]) -> Node:
-    """The input that the step was last given, for whoever gives it another one."""
+    """The input that the step was last given, for the operator who gives it another one."""
     if "input" not in texts or not texts["step"] or not context.sees_payloads:
         return None
     seen = await context.admin.get_saga(saga_id)

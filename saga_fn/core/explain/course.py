@@ -147,7 +147,7 @@ class _Walk:
             if running is not None:
                 return _success_of(running, state.at)
             return ResumeRequested(state.at) if state.paused_itself else Resumed(state.at)
-        if not self._is_ticked:  # whoever owns it does what is due first
+        if not self._is_ticked:  # its owner does what is due first
             self._is_ticked = True
             return Ticked(state.at)
         for step in state.steps:

@@ -88,7 +88,7 @@ class Reason:
     step: StepId | None = None
     """The step that it is about, or None."""
     until: Moment | None = None
-    """When it is over by itself; None if it is not, or if nobody knows."""
+    """When it is over by itself; None if it is not, or if that is not known."""
     events: tuple[str, ...] = ()
     """The names of the events that it waits for."""
     parked: ParkReason | None = None
@@ -98,7 +98,7 @@ class Reason:
     failures: int = 0
     """The number of failed attempts that its retry policy counts."""
     may_have_run: bool = False
-    """Whether the step may have run, and nobody knows yet."""
+    """Whether it is not known yet if the step has run."""
     transactional: bool = False
     """Whether it runs in the transaction that its success is written in, and touches nothing else."""
 

@@ -95,7 +95,7 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
 def i18_a_moment_knows_when_it_was_set(edge: Edge) -> bool:
     """A moment that the event sets was set now, or counts as set when it comes; the end of a pause moves it, and sets none.
 
-    But a wait or a sleep that the pause has held up begins with its end, as one does whose delayed saga nobody has claimed yet.
+    But a wait or a sleep that the pause has held up begins with its end, as one does whose delayed saga no process has claimed yet.
     """
     if _of(edge.after).begin_named != _of(edge.before).begin_named and type(edge.event) is not Rescheduled:
         return not _of(edge.after).begin_named and edge.after.begins_at <= edge.after.at

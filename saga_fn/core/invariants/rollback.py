@@ -108,7 +108,7 @@ def _may_be_told(edge: Edge, was: StepState | None, event: StepSettled) -> bool:
 
 
 def _may_be_past(edge: Edge) -> bool:
-    """Whether the pivot may have run, and nobody knows."""
+    """Whether it is not known if the pivot has run."""
     return any(was.step == edge.plan.pivot and is_unfinished(was) and was.attempts.doubt for was in edge.before.steps)
 
 

@@ -112,7 +112,7 @@ def i14_nothing_begins_before_its_saga(edge: Edge) -> bool:
 
 
 def i14_only_a_person_brings_a_beginning_forward(edge: Edge) -> bool:
-    """A saga that is to begin later does so then, unless somebody asks for it earlier."""
+    """A saga that is to begin later does so then, unless an operator asks for it earlier."""
     if edge.before.begins_at <= edge.after.at or edge.after.ended:
         return True
     moved = isinstance(edge.event, MomentsMoved | ResumeRequested) and edge.after.begins_at > edge.before.begins_at

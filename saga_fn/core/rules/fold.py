@@ -52,7 +52,7 @@ class Fold:
         self.pause: PauseState | None = before.pause
         self.paused: bool = before.pause is not None and before.pause.holds
         self.idle: bool = self.paused or (is_from_outside(event) and not needs_owner(before))
-        """Whether nobody may be there to run anything, or may begin it: what is to start now is left to the next owner."""
+        """Whether no owner may be there to run anything, or to begin it: the steps that may start are left to the next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
         self.over: StepId | None = event.step if is_result(event) else None

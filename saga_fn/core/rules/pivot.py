@@ -53,7 +53,7 @@ def is_past(fold: Fold) -> bool:
 
 
 def is_in_doubt(fold: Fold) -> bool:
-    """Whether the pivot may have run, and nobody has said whether it has."""
+    """Whether the pivot may have run, and no operator has said if it has."""
     found = _pivot(fold)
     return isinstance(found, Unfinished) and bool(found.attempts.doubt)
 

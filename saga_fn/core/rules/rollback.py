@@ -49,7 +49,7 @@ def turn_back(fold: Fold) -> None:
 def go_back(fold: Fold) -> None:
     """Give up what has not run, undo what can be undone now, and end if there is nothing more to do.
 
-    A compensation is begun by an owner alone: nobody else could run it, and its number would be passed over.
+    A compensation is begun by an owner alone: no other process could run it, and its number would be passed over.
     """
     plan = fold.plan
     places = ConcurrencySlots(plan, fold.steps.values())

@@ -32,7 +32,7 @@ from saga_fn.core.state import (
 def settle_unknown_outcomes(fold: Fold) -> None:
     """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever.
 
-    A probe is begun by an owner alone: nobody else could run it.
+    A probe is begun by an owner alone: no other process could run it.
     """
     if Unknown not in map(type, fold.steps.values()):
         return

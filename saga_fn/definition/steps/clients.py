@@ -1,7 +1,7 @@
 """The meaning of the usual clients' exceptions for a request: whether it may have arrived, without importing any client.
 
 A class is known by its package and its name, and counts as the nearest of its bases that the table has. The sources are
-the clients themselves, in the versions of autumn 2026; whoever adds a line reads there where the exception is raised.
+the clients themselves, in the versions of autumn 2026; the developer who adds a line reads there where the exception is raised.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _look_up(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
     """The first of its bases that the table knows, and what it says of that; else `object`, of which it says nothing."""
     found = _FOUND.get(cls)
     if found is None:
-        if len(_FOUND) >= _MOST_FOUND:  # somebody makes classes as the program runs
+        if len(_FOUND) >= _MOST_FOUND:  # a program may make classes without end
             _FOUND.clear()
         found = _FOUND[cls] = _search(cls)
     return found
@@ -297,6 +297,6 @@ def _detail(error: BaseException, read: DetailReader) -> object:
 
 
 def is_clients(cls: type) -> bool:
-    """Whether the class is one of a client's own, or of the standard library's, which nobody can declare otherwise."""
+    """Whether the class is one of a client's own, or of the standard library's, which no option can declare otherwise."""
     package = cls.__module__.partition(".")[0]
     return package in _KNOWN or package in _PACKAGES or package in sys.stdlib_module_names

@@ -217,11 +217,11 @@ def returned_errors(name: str, gives: object) -> Returned | None:
     values = [each for each in errors if not _is_exception(each)]
     if not values or object in values or Any in values:
         return Returned(exceptions, None)
-    wanted = values[0] if len(values) == 1 else cast("Any", Union)[tuple(values)]  # Any: a type of whatever form
+    wanted = values[0] if len(values) == 1 else cast("Any", Union)[tuple(values)]  # Any: a type of any form
     return Returned(exceptions, payload_type(wanted, f"the error of step {name}, in its Result,"))
 
 
-def errors_of_method(name: str, execute: Callable[..., Any]) -> Returned | None:  # Any: a method of whatever types
+def errors_of_method(name: str, execute: Callable[..., Any]) -> Returned | None:  # Any: a method of any types
     """The same for a method, on whose annotations nothing else depends: they may be such as cannot be found."""
     try:
         gives = hints_of(execute).get("return")

@@ -163,7 +163,7 @@ def check_typed(cls: type[BaseException]) -> None:
     To name it in `give_up_on` promises nothing: what such a step has raised is told by its message alone.
     """
     check_kept(cls)
-    if isinstance(known := _known(cls), TypeValidationError):  # a client's, which nobody here can mend
+    if isinstance(known := _known(cls), TypeValidationError):  # a client's, which cannot be mended here
         raise TypeValidationError(
             f"{name_in_messages(cls)} cannot be kept as a business error: {known.fact}", hint=_MEND
         )

@@ -203,7 +203,7 @@ def _with_context(fn: Any, values: int, *, wants: bool) -> Any:  # Any: function
     return fn if wants else WithoutContext(fn, values)
 
 
-def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a method of whatever types
+def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a method of any types
     """The method that the step's class puts in place of the base's; None if it leaves that as it is."""
     cls = type(given)
     if getattr(cls, name) is getattr(base, name):

@@ -105,4 +105,4 @@ def output_type(gives: object) -> object:
     outputs = tuple(get_args(tp)[0] if get_origin(tp) is Result else tp for tp in members(gives))
     if outputs == members(gives):
         return gives
-    return cast("Any", Union)[outputs]  # Any: a type of whatever form
+    return cast("Any", Union)[outputs]  # Any: a type of any form

@@ -108,7 +108,7 @@ def check_probe(name: str, probe: object, read: Signature, *, takes: object, giv
     for answer in members(read.gives):
         if answer is NotDone:
             continue
-        found: Any = get_args(answer)[0] if get_origin(answer) is Done else None  # Any: a type of whatever form
+        found: Any = get_args(answer)[0] if get_origin(answer) is Done else None  # Any: a type of any form
         if found is None or not fits(found, gives):
             raise TypeValidationError(
                 f"probe {name_in_messages(probe)} returns {type_name(read.gives)}, but step {name} gives {type_name(gives)}",

@@ -66,7 +66,7 @@ def fits(given: object, wanted: object) -> bool:
 def _held_fits(one: type, held: tuple[object, ...], other: type, wanted: tuple[object, ...]) -> bool:
     """Whether what the one container holds can be what the other one holds; True where either does not say."""
     if wanted and issubclass(one, str | bytes | bytearray):
-        return False  # to the checkers a string holds strings; nobody means its characters
+        return False  # to the checkers a string holds strings; its characters are never meant
     if not held or not wanted:
         return True
     if issubclass(one, tuple):
@@ -89,7 +89,7 @@ def _may_be(held: object, wanted: object) -> bool:
 
 
 def is_any_dict(tp: object) -> bool:
-    """Whether it is a dict of whatever values: it may stand for an object, and is judged when it is there."""
+    """Whether it is a dict whose values may be anything: it may stand for an object, and is judged when it is there."""
     return (
         (get_origin(tp) or tp) in (dict, Mapping)
         and all(one in (Any, object, str) for one in get_args(tp)[:1])
@@ -170,4 +170,4 @@ def _substituted(argument: object, known: Mapping[object, object]) -> object:
     inner: tuple[object, ...] = getattr(argument, "__parameters__", ())
     if not inner or isinstance(argument, type):
         return argument
-    return cast("Any", argument)[tuple(known.get(one, one) for one in inner)]  # Any: a generic alias of whatever form
+    return cast("Any", argument)[tuple(known.get(one, one) for one in inner)]  # Any: a generic alias of any form

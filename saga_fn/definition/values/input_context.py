@@ -27,7 +27,7 @@ class InputContext(HidingStruct, Generic[D_co], frozen=True):
     """The saga's initial data."""
     step_outputs: Mapping[StepId, object]
     """The outputs of the steps that are done, by step id."""
-    events: tuple[Any, ...] = ()  # Any: what the outside world sent, in whatever shape
+    events: tuple[Any, ...] = ()  # Any: what the outside world sent, in any shape
     """The events that the saga got by `notify` without a name, as JSON, in order."""
     # Any: as above
     latest_event: Any = None

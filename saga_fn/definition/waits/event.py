@@ -290,7 +290,7 @@ class _AnyOf(EventPattern[T_co]):
     def payload(self) -> PayloadType[T_co]:
         """The union of what they bring, which a wait gives; a compensation is told which event came, and needs none."""
         if self._payload is None:
-            union: Any = self._events[0].payload.tp  # Any: a type of whatever form
+            union: Any = self._events[0].payload.tp  # Any: a type of any form
             for event in self._events[1:]:
                 union = union | event.payload.tp
             self._payload = payload_type(union, f"what the events {', '.join(self.names)} bring")

@@ -231,7 +231,7 @@ def _wait_parts(
                 f"the wait for {what} has a default, but no timeout after which it would be taken",
                 hint="give timeout=timedelta(...), or leave default= out",
             )
-        tp: Any = cast("Any", output.tp)  # a type of whatever form
+        tp: Any = cast("Any", output.tp)  # a type of any form
         if default is None:
             output = payload_type(tp | None, f"what the wait for {what} gives")
         encoded = output.encode(output.accept(default))

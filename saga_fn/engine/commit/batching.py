@@ -130,7 +130,7 @@ class Batcher(Generic[T]):
 
 @contextmanager
 def telling_all(batch: Iterable[R], fail: Callable[[R, BaseException], None]) -> Generator[None]:
-    """Tell each of the batch if this fails: whatever happened, nobody may wait for ever. Only what is no Exception goes on."""
+    """Tell each of the batch if this fails: whatever happened, no caller may wait for ever. Only what is no Exception goes on."""
     try:
         yield
     except BaseException as error:

@@ -83,7 +83,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Unsettled(msgspec.Struct, frozen=True):
-    """This process failed to find out; whoever takes the saga over will."""
+    """This process failed to find out; the next owner will."""
 
     error: BaseException
 
@@ -137,7 +137,7 @@ class Committer:
         self._looks = Errands()
         self._stopping = False
         self._skip_locked_until = 0.0
-        """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
+        """Until then (monotonic time) rows that another session keeps locked are passed over from the outset."""
         self._taken_at = float("-inf")
         """When (monotonic time) the store last took a commit."""
         self._aside: dict[UUID, tuple[float, StoreError]] = {}
@@ -204,7 +204,7 @@ class Committer:
             self.answers.tell(write.id, write.answers)
 
     async def stop(self, patience: float) -> None:
-        """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
+        """Give up what the store has not answered in `patience` seconds; no task is left that could act upon it."""
         self._stopping = True
         await self._batcher.stop(patience)
         await asyncio.sleep(0)  # a task that never began could settle nothing
@@ -219,7 +219,7 @@ class Committer:
             looks = (
                 isinstance(error, asyncio.CancelledError) and not self._stopping
             )  # other code has cancelled this task
-            for pending in batch:  # whatever happened, nobody may wait for ever
+            for pending in batch:  # whatever happened, no caller may wait for ever
                 if looks and not pending.settled:
                     self._looks.add(self._look_up(shard, pending))
                 else:
@@ -378,7 +378,7 @@ class Committer:
             others_taken, asked, is_refused = self._taken_at > asked, steady.now(), False
             try:
                 outcome = await self._judge(write)
-                if outcome is None:  # the row was locked by somebody else, or the store has refused it
+                if outcome is None:  # the row was locked by another session, or the store has refused it
                     committed = await self._store.commit(shard, [write], skip_locked=True)
                     self._was_taken()
                     inbox_sent = committed.inbox_sent.get(write.id)

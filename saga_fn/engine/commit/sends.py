@@ -1,7 +1,7 @@
 """Events on their way to sagas: those that are sent at the same time share a statement, and each is judged by itself.
 
 An event may claim its saga for this process: then the event, the saga's resumption and the begin of its next step are one
-commit. If the process dies before that, the event is stored and unread, and the saga has an owner that is gone: whoever takes it
+commit. If the process dies before that, the event is stored and unread, and the saga has an owner that is gone: the one that takes it
 over when the lease is over reads the event first, as after any claim. An event whose answer is lost may have claimed
 its saga, too: it is given back by the token, which does nothing if it was not so.
 """

@@ -2,7 +2,7 @@
 
 The state keeps a fingerprint of each input's bytes. A build with another optional field writes other bytes of the same value.
 So where the fingerprints differ, the earlier bytes are looked up in the journal, read by the types of now, and compared. A
-success writes its input; so does the first failure of a step, and whoever hands it back while it runs. Where a process died
+success writes its input; so does the first failure of a step, and the process that hands it back while it runs. Where a process died
 in the first attempt nothing but the fingerprint is there: then it is compared with what older builds may have written.
 """
 

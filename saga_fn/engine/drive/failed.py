@@ -97,7 +97,7 @@ def failed(
 
 
 def with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
-    """A first failure with the step's input, so that whoever repeats it can tell whether it is still the same."""
+    """A first failure with the step's input, so that the next owner can tell whether it is still the same."""
     if input_is_recorded(saga.state, action.step):
         return told
     given = saga.for_step(action)

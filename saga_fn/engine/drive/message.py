@@ -1,7 +1,7 @@
-"""Messages to sagas that somebody else may own: an operator's verb or an outside event, as the core's events.
+"""Messages to sagas that another process may own: an operator's verb or an outside event, as the core's events.
 
 Only the owner decides, everybody else leaves a message. Its body is JSON, and its kind is the verb's name. Messages come out
-of a table that others may write to, too, and from older builds: whoever reads one judges all of it (`judge`).
+of a table that others may write to, too, and from older builds: the process that reads one judges all of it (`judge`).
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
     own: bool = False
     """Whether this process has started it: it has encoded `initial`, by the types that it has now."""
     initial_value: object = None
-    """The initial data, once they are decoded, if nobody can change them in place."""
+    """The initial data, once they are decoded, if no code can change them in place."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
     changed: Moment = _LONG_AGO

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tell_progress(observers: Observers, batch: EventBatch) -> None:
-    """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
+    """Tell what the batch has made durable, as far as an observer listens: results, parking, the end."""
     for attribute, step, error in batch.unknown:
         observers.tell(AttributeUnknown(batch.saga.identity, attribute, step, type(error).__name__))
     for place, entry in enumerate(batch.entries):

@@ -73,7 +73,7 @@ async def judge_all(
 
 
 async def answer_unreadable(store: Store, observers: Observers, saga_id: UUID, flaws: Sequence[Flaw]) -> None:
-    """Answer messages that cannot be read, so that they stop nobody again, and remember why of the first ones."""
+    """Answer messages that cannot be read, so that they stop no owner again, and remember why of the first ones."""
     if not flaws:
         return
     observers.tell(MessagesUnreadable(saga_id, flaws[0].message, len(flaws)))

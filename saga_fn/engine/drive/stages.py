@@ -306,7 +306,7 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
 
 
 class LeaveToLease(msgspec.Struct, frozen=True, gc=False):
-    """Say why, then finish: whoever takes the saga over when its lease is over finds out how it stands."""
+    """Say why, then finish: the next owner finds out how it stands."""
 
     error: BaseException
 

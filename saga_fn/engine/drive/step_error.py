@@ -1,7 +1,7 @@
 """Failures of user code as they are kept: names of types, messages and codes; never a pickled object, never a traceback.
 
 Beside an exception stands what it comes from: a group's leaves, what it was raised from, what was being handled when it
-was raised. All of it is bounded, whatever user code raises.
+was raised. All of it is bounded, for any error of user code.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Transactional(msgspec.Struct, frozen=True):
     """Gives a result, with its open transaction, to the interpreter."""
     is_wanted: Callable[[], bool]
     is_cut: Callable[[], bool]
-    """Whether it was cut short, and its code has gone on all the same: nobody waits for its result."""
+    """Whether it was cut short, and its code has gone on all the same: no task waits for its result."""
     may_begin: Callable[[], bool]
     """Whether the lease still runs."""
     postpone: Callable[[], None]
@@ -177,7 +177,7 @@ class Transactional(msgspec.Struct, frozen=True):
         return done
 
     async def _settled(self, opened: OpenTransaction, write: SagaWrite, settle: Settle) -> tuple[Outcome, _End]:
-        """Write it, and commit. Cut short before that, nothing has happened: whoever waits for the write is told so.
+        """Write it, and commit. Cut short before that, nothing has happened: the task that waits for the write is told so.
 
         Where it raises, `settle` was called.
         """
@@ -248,7 +248,7 @@ class Transactional(msgspec.Struct, frozen=True):
         raise StoreBusyError("the saga's row has changed since the step's transaction began")
 
     async def _fate(self, write: SagaWrite, settle: Settle, cut: asyncio.CancelledError | None = None) -> Outcome:
-        """Look it up in a task of its own, which no cancellation of this one ends: else nobody would be told of it.
+        """Look it up in a task of its own, which no cancellation of this one ends: else no task would be told of it.
 
         If this task was cut short, before or meanwhile, `settle` is called here, and then the cancellation goes on.
         """
@@ -288,7 +288,7 @@ class Transactional(msgspec.Struct, frozen=True):
                     return Lost()
                 if is_over:
                     return RolledBack()
-                if not self.is_wanted():  # whoever takes the saga over finds out
+                if not self.is_wanted():  # the next owner finds out
                     return Unsettled(AnswerLostError("the answer to COMMIT was lost"))
                 held = {write.id: write.token}
                 renewed = await self.store.renew(shard, held, owner=self.saga.owner, lease=self.clock.lease)

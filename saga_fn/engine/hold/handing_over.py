@@ -46,7 +46,7 @@ class HandingOver:
         self._have_read = have_read
         self._lease = lease
         self.awaited: Recent = Recent()
-        """The events that this process has sent, and that nobody has handed over here."""
+        """The events that this process has sent, and that were not handed over here."""
 
     async def run(self) -> None:
         """Hand over what is committed. An event that cannot be handed over now is left for the length of the lease.

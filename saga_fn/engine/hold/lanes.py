@@ -31,7 +31,7 @@ class Lanes:
         self._topics = topics
         self._options = options
         self.hooks: HookCaller | None = None
-        """Who calls hooks, if anybody does."""
+        """Who calls hooks, if there is one."""
         self.begin_life()
 
     def begin_life(self) -> None:

@@ -1,9 +1,9 @@
 """Renewal of the leases a process holds: one statement for all of them, for as long as there are any.
 
 A lease is compared only with the database's clock. This process keeps a local deadline beside it, measured from before
-the request was sent: past that it starts nothing, cuts short what runs, and leaves the saga to whoever takes it over.
+the request was sent: past that it starts nothing, cuts short what runs, and leaves the saga to the next owner.
 
-A row that a stranger has locked cannot be renewed, but nobody can claim it either. As long as frequent looks find it ours,
+A row that another session has locked cannot be renewed, and cannot be claimed either. As long as frequent looks find it ours,
 what runs of it may go on past the deadline; nothing is started before the lease is renewed.
 """
 
@@ -29,7 +29,7 @@ from saga_fn.store.protocol import Store
 
 _MOST_ROWS = 500
 _LOOK_EVERY = 0.25
-"""Seconds between two looks at a row whose lease would have run out if somebody else did not keep it locked."""
+"""Seconds between two looks at a row whose lease would have run out if another session did not keep it locked."""
 _TRUST = 4 * _LOOK_EVERY
 """Seconds for which such a look is believed."""
 

@@ -155,7 +155,7 @@ class Roster:
         return [(each.name, each.version, each.definition.plan.id) for each in self._registry.all]
 
     def _warn(self, notices: list[Noticed]) -> None:
-        """Name what nobody works on, each name and version once for as long as it is so."""
+        """Name what no process works on, each name and version once for as long as it is so."""
         unowned = {(each.name, each.version): each for each in notices if each.kind is Notice.UNOWNED}
         for key in sorted(unowned.keys() - self._warned):
             each = unowned[key]
@@ -165,7 +165,7 @@ class Roster:
     # Plans that do not fit.
 
     async def pause_for_another(self, claim: ClaimedSaga) -> timedelta | None:
-        """For how long to hand a saga back that the plan here does not fit; None if nobody else may have one that does.
+        """For how long to hand a saga back that the plan here does not fit; None if no other process may have one that does.
 
         Who else is there is asked for after the saga was met, for a process that has just come may have brought it.
         """

@@ -19,7 +19,7 @@ from saga_fn.core.owning import executing
 from saga_fn.core.state import SagaState
 
 _A_MOMENT: Final = 1.0
-"""Seconds that somebody who goes on with a saga waits for what was just cut short, at most: most of it ends in a few turns."""
+"""Seconds that a process which goes on with a saga waits for what was just cut short, at most: most of it ends in a few turns."""
 
 
 class _Cut(msgspec.Struct, frozen=True):

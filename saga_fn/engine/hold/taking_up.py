@@ -79,7 +79,7 @@ class TakingUp:
     ) -> list[asyncio.Future[None]]:
         """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.
 
-        `messages`: of these sagas the only one that nobody has read, so that none has to be read again.
+        `messages`: of these sagas the only one that was not read, so that none has to be read again.
         A saga that cannot be driven, for whatever is stored of it, is parked; it costs the others nothing.
         """
         if any(self._pauses.of(claim.name) is not None for claim in claims):
@@ -250,7 +250,7 @@ class TakingUp:
         await self._suspects.run(interpreter, takeovers, begin)
 
     def _ran_apart(self, interpreter: Interpreter) -> None:
-        if not interpreter.begun:  # somebody has cancelled the task that was to begin it
+        if not interpreter.begun:  # other code has cancelled the task that was to begin it
             interpreter.leave_to_lease()
         self._slot_freed()
 

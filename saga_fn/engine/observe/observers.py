@@ -1,4 +1,4 @@
-"""Who is told what happens: the log, always, and whoever was added."""
+"""Who is told what happens: the log, always, and the observers that were added."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Observers:
         self._timer: asyncio.TimerHandle | None = None
         self._others: tuple[_Told, ...] = ()
         self.listens: bool = False
-        """Whether anybody wants the facts, too, that the log says nothing of."""
+        """Whether an observer wants the facts, too, that the log says nothing of."""
 
     def add(self, observer: Observer) -> None:
         """Tell this one from now on. Raises SagaError for what can be told nothing."""
@@ -68,7 +68,7 @@ class Observers:
         self.listens = bool(self._others)
 
     def wants(self, level: int) -> bool:
-        """Whether anybody wants a fact of which the log says something at that level."""
+        """Whether an observer wants a fact of which the log says something at that level."""
         return self.listens or _LOGGERS[LOG].isEnabledFor(level)
 
     def tell(self, fact: Fact) -> None:

@@ -166,7 +166,7 @@ class LoopBlocked(FactBase, frozen=True):
 
 
 class LeasesRanOut(FactBase, frozen=True):
-    """The leases on these sagas could not be renewed in time: they are left to whoever takes them over."""
+    """The leases on these sagas could not be renewed in time: they are left to the processes that take them over."""
 
     sagas: tuple[UUID, ...]
 

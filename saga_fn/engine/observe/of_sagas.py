@@ -427,7 +427,7 @@ class SagaSetAside(FactBase, frozen=True):
 
 
 class SagaNotSetAside(FactBase, frozen=True):
-    """Not even that could be written: the saga's lease runs out, and somebody else meets it."""
+    """Not even that could be written: the saga's lease runs out, and another process meets it."""
 
     saga_id: UUID
     error: StoreError

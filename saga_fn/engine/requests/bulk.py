@@ -50,7 +50,7 @@ _PATIENCE: Final = 0.125
 _LOOK_AGAIN: Final = 0.1
 """Seconds."""
 _LONGEST_OPEN: Final = 60.0
-"""Seconds. A start that is committed later is left out: no pause is to last because of a transaction that somebody has forgotten."""
+"""Seconds. A start that is committed later is left out: a transaction that a client has forgotten shall not prolong a pause."""
 NOT_COMMITTED: Final = "not_committed"
 """The refusal of what a transaction may have started that is not over."""
 
@@ -114,7 +114,7 @@ async def carry_through(engine: SagaEngine, operation: OperationRecord) -> Opera
 
 
 async def _stands(engine: SagaEngine, request: Request | Ending) -> bool:
-    """Whether there is still something to do: nothing is moved for a pause that somebody else has ended."""
+    """Whether there is still something to do: nothing is moved for a pause that another operator has ended."""
     if isinstance(request, Request):
         return True
     since = time_of(request.since)

@@ -59,7 +59,7 @@ def too_many_kept(key: tuple[str, str]) -> SagaStateError:
 async def require_known(
     engine: SagaEngine, name: str, *, may_be_new: bool, connection: CallerConnection | None = None
 ) -> None:
-    """Raise SagaNotRegisteredError for a name that nobody knows: no saga of it with a business key is, or was, in the store."""
+    """Raise SagaNotRegisteredError for a name that no process knows: no saga of it with a business key is, or was, in the store."""
     if may_be_new or engine.registry.versions(name) or engine.elsewhere.has_name(name):
         return
     store = engine.store
@@ -95,7 +95,7 @@ async def check_event(
     registered = engine.registry.find(row.name, row.version)
     plan = await require_plan(engine, row, connection=connection)
     names = plan.events
-    if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
+    if registered is not None:  # the process that reads it may go by a newer plan than the saga has now
         names |= registered.definition.plan.events
     if event.name not in names:
         raise unknown_event(row.id, event.name, tuple(sorted(names)))

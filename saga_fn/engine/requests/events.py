@@ -2,8 +2,8 @@
 
 The event is a message in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
 sends it, so that the inbox itself refuses a repetition. The saga's owner reads it before it gives the saga up, starts
-a step of it or ends it. If nobody owns it, the sender reads the inbox in the owner's stead, if it knows the definition; if
-it dies before it has, the saga is due, and whoever claims it reads.
+a step of it or ends it. If it has no owner, the sender reads the inbox in the owner's stead, if it knows the definition; if
+it dies before it has, the saga is due, and the next owner reads.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ from saga_fn.store.records import (
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 _SOON = 0.25
-"""Seconds after which a sender asks whether anybody is there to read its event."""
+"""Seconds after which a sender asks whether a process is there to read its event."""
 _LONG = 1.0
 """Seconds after which a sender looks for itself what became of its event, though this process works on the saga."""
 _GRACE: Final = timedelta(milliseconds=250)
-"""How long after an event its saga is due that nobody owns: its sender reads it meanwhile, unless its process dies."""
+"""How long after an event its saga without an owner is due: its sender reads it meanwhile, unless its process dies."""
 _ANYBODY: Final = UUID(int=0)
 """Every process is another than this one."""
 
@@ -158,7 +158,7 @@ async def send_to_key(
 
     `for_next`: or for the next, where one of that key has ended. `may_be_new`: no process may have registered or started a
     saga of that name yet. Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the
-    saga, and SagaNotRegisteredError for a name that nobody knows.
+    saga, and SagaNotRegisteredError for a name that no process knows.
     """
     name, aggregation_id = key
     store = engine.store

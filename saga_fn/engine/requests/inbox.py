@@ -1,4 +1,4 @@
-"""Reading the messages of a saga that nobody owns, in the owner's stead."""
+"""Reading the messages of a saga without an owner, in the owner's stead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def known_here(engine: SagaEngine, definition: Definition) -> AnySaga | None:
 
 
 async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
-    """Read the messages of a saga that nobody owns, as its next owner would, by one compare-and-set.
+    """Read the messages of a saga without an owner, as its next owner would, by one compare-and-set.
 
     Nothing is done if anything has changed since `row` was read, or if this process does not know the saga's definition.
     Returns the messages that stay unread because the saga has no room for their events.

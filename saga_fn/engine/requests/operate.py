@@ -1,4 +1,4 @@
-"""Operators' verbs and outside events: decided by the core, applied by whoever may write the saga.
+"""Operators' verbs and outside events: decided by the core, applied by the process that may write the saga.
 
 Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a message,
 and the owner answers. `abort` alone takes a saga from an owner whose lease is running, whose writes then match nothing.
@@ -200,7 +200,7 @@ async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float 
 
 
 async def ask_of(engine: SagaEngine, saga_id: UUID, act: Act | Moving, patience: float) -> None:
-    """Have an act folded, whoever owns the saga; raises as `apply`."""
+    """Have an act folded, by the saga's owner or here; raises as `apply`."""
     wait = AnswerWait(saga_id, patience)
     while wait.goes_on():
         row = await read_row(engine, saga_id)
@@ -307,7 +307,7 @@ async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
             return False
         try:
             begins = decode_state(row.state, row.rev).begins_at
-        except StoredDataError:  # whoever claims it parks it
+        except StoredDataError:  # the next owner parks it
             return False
         if begins <= row.now:
             return False

@@ -1,8 +1,8 @@
 """How a saga begins: one insert with its first journal entry, owned at once by this process if it has a slot for it.
 
 Starts that are ready at the same time share a statement. Those with a key of the caller's go apart from the others: such
-an insert may have to wait for somebody else's transaction, and nobody without a key is to wait with it. It waits a moment
-only: what has to wait for longer is sent again by itself, so that nobody with another key waits with it either.
+an insert may have to wait for another transaction, and no start without a key is to wait with it. It waits a moment
+only: what has to wait for longer is sent again by itself, so that no start with another key waits with it either.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Starter:
         self.begin_life()
 
     def begin_life(self) -> None:
-        """Begin with nothing on its way, in whatever event loop comes next."""
+        """Begin with nothing on its way, in the event loop that comes next."""
         self._unkeyed: Batcher[_Pending] = Batcher(self._send_unkeyed, max_in_flight=1)
         self._keyed: Batcher[_Pending] = Batcher(self._send_keyed, max_in_flight=1)
         self._awaited: dict[object, asyncio.Future[None]] = {}
@@ -114,7 +114,7 @@ class Starter:
     async def start(
         self, request: StartRequest, connection: CallerConnection | None = None, *, notify: bool = False
     ) -> StartedSaga:
-        """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
+        """Insert the saga; durable when this returns, or part of the connection's transaction, and then without an owner.
 
         Raises before anything is written whatever can be known then. If the caller is cancelled meanwhile, the saga is
         inserted all the same, unless another transaction held its key.

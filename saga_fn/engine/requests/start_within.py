@@ -30,7 +30,7 @@ _Start: TypeAlias = tuple[int, StartRequest, NewSaga]
 async def start_within(
     engine: SagaEngine, requests: Sequence[StartRequest], connection: CallerConnection, *, notify: bool
 ) -> list[StartedSaga]:
-    """Insert these sagas in the connection's transaction, owned by nobody; gives them in the order of the requests.
+    """Insert these sagas in the connection's transaction, without an owner; gives them in the order of the requests.
 
     They wait `key_wait` at most for other transactions with the same keys. Raises StartBusyError then: PostgreSQL has
     aborted the transaction. A start with another saga in its way raises when the others were inserted. With `notify` other
@@ -65,7 +65,7 @@ async def start_within(
 
 
 def _left_to_all(new: NewSaga) -> NewSaga:
-    """The same with messages that nobody holds: this process does not hear of the commit, and would let their leases run out."""
+    """The same with messages that no process holds: this process does not hear of the commit, and would let their leases run out."""
     if not new.outgoing:
         return new
     free = tuple(msgspec.structs.replace(each, token=None) for each in new.outgoing)

@@ -1,4 +1,4 @@
-"""Changing a saga that nobody works on: one way, for verbs, outside events and messages alike.
+"""Changing a saga that no process works on: one way, for verbs, outside events and messages alike.
 
 The saga is decided on as one statement gave it: state, plan, revision, token and count of messages are of one moment
 (`UnownedSaga`). The write is a compare-and-set against that moment: it matches nothing if anything has changed since, and
@@ -53,7 +53,7 @@ from saga_fn.store.records import (
 
 
 class UnownedSaga(msgspec.Struct, frozen=True):
-    """A saga that nobody works on, at one moment."""
+    """A saga that no process works on, at one moment."""
 
     identity: SagaIdentity
     plan: Plan
@@ -200,9 +200,9 @@ def _upon(item: Incoming, left: SagaState) -> Incoming:
 async def write(
     engine: SagaEngine, decided: Decided, messages: Sequence[InboxMessage], writer: UUID | None = None
 ) -> bool:
-    """Make it durable; False if the saga is another by now. `messages` are those that nobody has answered yet.
+    """Make it durable; False if the saga is another by now. `messages` are those that no owner has answered yet.
 
-    An end answers them. Else those that were not decided on make the saga due, so that whoever claims it reads them, and so
+    An end answers them. Else those that were not decided on make the saga due, so that the next owner reads them, and so
     do those that it may have room for now, and those that stand behind so many.
     """
     at, state = decided.at, decided.state

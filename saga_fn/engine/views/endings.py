@@ -1,4 +1,4 @@
-"""How a saga has ended, for whoever awaits it; and where it stands, if it does not end in time."""
+"""How a saga has ended, for the caller who awaits it; and where it stands, if it does not end in time."""
 
 from __future__ import annotations
 

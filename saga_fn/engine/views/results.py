@@ -1,4 +1,4 @@
-"""The result of a saga: of its own, by the plan that it was run by, whoever asks for it."""
+"""The result of a saga: of its own, by the plan that it was run by, in any process that asks for it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _NOTHING: Final = PayloadType[None].of(type(None))
 
 
 def check_name(row: SagaRecord, name: str) -> None:
-    """Raise SagaNotFoundError for a saga of another name: whoever has its id by mistake is not to read it as one of his."""
+    """Raise SagaNotFoundError for a saga of another name: a caller who has its id by mistake must not read it as his own."""
     if row.name != name:
         raise SagaNotFoundError(row.id, wanted=name, found=row.name)
 
 
 def result_of(live: OwnedSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what it was started with does not matter
-    """The result of a saga that has completed in this process; `asked` is the definition of whoever asks."""
+    """The result of a saga that has completed in this process; `asked` is the definition of the process that asks."""
     step = live.plan.data.output
     registered = live.registered
     if step is None and asked.output is None:
@@ -55,7 +55,7 @@ def result_of(live: OwnedSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above
-    """The result of a completed saga, from the journal; `asked` is the definition of whoever asks.
+    """The result of a completed saga, from the journal; `asked` is the definition of the process that asks.
 
     Raises PayloadError if its version gives no result where `asked` promises one, and if its version is not registered here
     and `asked` cannot read it.

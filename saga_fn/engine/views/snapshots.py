@@ -138,7 +138,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
     for step in state.steps:
         if isinstance(step, Joined) and outputs.keys() >= set(items_of(step)):
             outputs[step.step] = [outputs[item] for item in items_of(step)]
-    context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
+    context: dict[str, Any] = {  # Any: JSON of any types the saga has
         "saga_name": row.name,
         "initial_data": _recorded(payloads, 1),
         "step_outputs": outputs,

@@ -18,7 +18,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import MOST_IN_STATS, Counted, CountKind, time_of
 
 OVERDUE: Final = timedelta(minutes=1)
-"""A saga that nobody has begun to work on so long after it was due is overdue."""
+"""A saga that no process has begun to work on so long after it was due is overdue."""
 MINUTES: Final = 60
 """For so many of them ends are told."""
 _MINUTE: Final = 60 * 1_000_000

@@ -25,7 +25,7 @@ class Deletion(Protocol):
         definition: The name and version of the sagas.
         status: The status that they ended with.
         before: They ended before this moment, in microseconds since 1970.
-        acknowledged_only: Whether sagas are left out that FAILED and that nobody has acknowledged.
+        acknowledged_only: Whether sagas are left out that FAILED and that no operator has acknowledged.
         sure: A saga that ended after this moment is left out, unless its plan is one of `plans` and no event is kept that only its
             being known keeps from the next saga of its business key.
         plans: The fingerprints of the plans that are known to wait for no event.

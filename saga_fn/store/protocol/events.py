@@ -68,7 +68,7 @@ class KeptEvents(Protocol):
         """The saga that has got this event for a key, or what else became of it; None while none has got it.
 
         `KNOWN` if the saga had got the same event before, by its own id; `ENDED` if the key's saga ended without it. Then no saga
-        gets it any more, not even that one, if somebody takes it up again.
+        gets it any more, not even that one, if an operator takes it up again.
         """
         ...
 

@@ -74,7 +74,7 @@ class Operations(Protocol):
     async def unfinished(
         self, *, after: tuple[datetime, UUID] | None, older: timedelta, most: int
     ) -> list[OperationRecord]:
-        """The acts after that one that began longer ago, and whose outcome nobody has written; the oldest first."""
+        """The acts after that one that began longer ago, and whose outcome no process has written; the oldest first."""
         ...
 
     async def trace(self, saga_id: UUID, act_id: UUID) -> Trace:

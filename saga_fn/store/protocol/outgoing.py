@@ -43,14 +43,14 @@ class OutgoingMessages(Protocol):
         ...
 
     async def take(self, shard: int, saga_ids: Sequence[UUID], *, token: UUID, lease: timedelta) -> list[HeldMessage]:
-        """Take the first message of each of these sagas, if nobody else holds it, and it waits for nothing.
+        """Take the first message of each of these sagas, if no other process holds it, and it waits for nothing.
 
         No further one is taken once those taken are `ANSWER_BYTES` together.
         """
         ...
 
     async def confirm(self, shard: int, places: Sequence[Place]) -> None:
-        """Delete messages that are published, whoever holds them."""
+        """Delete messages that are published, also those that other processes hold."""
         ...
 
     async def fail(self, shard: int, failed: Sequence[FailedMessage], *, token: UUID, blocks: bool) -> None:
@@ -74,7 +74,7 @@ class OutgoingMessages(Protocol):
         ...
 
     async def discard(self, saga_id: UUID, places: Sequence[tuple[int, int]], *, waiting: bool = False) -> int:
-        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by nobody; gives how many were."""
+        """Delete these messages of a saga, if they are dead, or, with `waiting`, held by no process; gives how many were."""
         ...
 
     async def counts(self) -> OutgoingCounts:

@@ -193,7 +193,7 @@ class Store(Protocol):
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it; at most one write a saga.
 
-        Raises `RowLockedError`, and nothing is written, if somebody else keeps a row of them locked; `skip_locked` leaves
+        Raises `RowLockedError`, and nothing is written, if another session keeps a row of them locked; `skip_locked` leaves
         such rows out instead.
         """
         ...
@@ -336,7 +336,7 @@ class Store(Protocol):
         ...
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
-        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
+        """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
         ...
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:

@@ -20,7 +20,7 @@ FIRST_KEY: Final = ("", "")
 
 
 class InboxMessage(msgspec.Struct, frozen=True):
-    """Something for whoever owns the saga: an operator's verb or an outside event."""
+    """Something for the saga's owner: an operator's verb or an outside event."""
 
     id: UUID
     kind: str
@@ -130,7 +130,7 @@ class Sent(msgspec.Struct, frozen=True):
     is_owned: bool = False
     """Whether the saga has an owner now."""
     free: SeenSaga | None = None
-    """The saga with the event, where nobody owns it and the event is the one message that is unread."""
+    """The saga with the event, where it has no owner and the event is the one message that is unread."""
 
 
 NO_SAGA: Final = Sent(SendStatus.NO_SAGA)
@@ -140,11 +140,11 @@ class Fate(msgspec.Struct, frozen=True):
     """The answer to an event that was stored, and who could give one, as of one snapshot."""
 
     answer: str | None
-    """None while nobody has read it."""
+    """None while no process has read it."""
     has_ended: bool
     """Whether the saga has."""
     is_free: bool
-    """Whether nobody owns the saga, which has not ended."""
+    """Whether the saga has no owner, and has not ended."""
     definition: Definition
     wakes_on_message: bool
     """Whether a message makes the saga due: not if it waits for a person, and no message can change that."""

@@ -1,4 +1,4 @@
-"""How much one statement takes or answers, how far anybody counts, and for how long things are kept."""
+"""How much one statement takes or answers, how far a count goes, and for how long things are kept."""
 
 from __future__ import annotations
 

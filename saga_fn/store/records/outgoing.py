@@ -19,7 +19,7 @@ class OutgoingRow(msgspec.Struct, frozen=True, gc=False):
     headers: bytes | None
     body: bytes
     token: UUID | None
-    """The token of the process that publishes it, for as long as `lease`; None leaves it to whoever takes it."""
+    """The token of the process that publishes it, for as long as `lease`; None leaves it to the process that takes it."""
     lease: timedelta
     made: float
     """The monotonic time of this process when it was made. The lease counts from the statement that writes it, which is later."""

@@ -187,7 +187,7 @@ class SagaRecord(msgspec.Struct, frozen=True):
     now: Moment
 
     wakes_on_message: bool = True
-    """Whether a message makes the saga due while nobody owns it."""
+    """Whether a message makes the saga due while it has no owner."""
 
     @property
     def is_parked(self) -> bool:
@@ -211,7 +211,7 @@ class SagaRecord(msgspec.Struct, frozen=True):
 
     @property
     def goes_on_by_an_event(self) -> bool:
-        """Whether nobody owns it, and it waits for an event, and for no person and no plan."""
+        """Whether it has no owner, and it waits for an event, and for no person and no plan."""
         return self.owner is None and WaitReason.EVENT in self.waits and self.waits < WaitReason.PARKED
 
     @property
