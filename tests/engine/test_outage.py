@@ -13,8 +13,8 @@ import pytest
 
 from saga_fn import SagaAdmin, SagaOrchestrator
 from saga_fn.outgoing import OutgoingOptions
-from tests.engine.test_outgoing import Order, ordering
 from tests.support.broker import Broker
+from tests.support.ordering import Order, ordering
 from tests.support.until import SOON
 
 SECONDS = float(os.environ.get("SAGA_FN_OUTAGE_SECONDS", "3"))

@@ -13,8 +13,8 @@ from saga_fn import SagaOrchestrator
 from saga_fn.engine.hold import relay_deletion
 from saga_fn.outgoing import OutgoingOptions
 from saga_fn.store.records import SagaWrite
-from tests.engine.test_outgoing import Order, ordering, unsent, until_sent
 from tests.support.broker import Broker
+from tests.support.ordering import Order, ordering, unsent, until_sent
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 

@@ -23,8 +23,8 @@ from saga_fn.store.errors import RowLockedError
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import HeldMessage
-from tests.engine.test_outgoing import Order, ordering
 from tests.support.broker import Broker
+from tests.support.ordering import Order, ordering
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 

@@ -20,8 +20,8 @@ from saga_fn import (
     saga,
 )
 from saga_fn.outgoing import OutgoingOptions, RefusedForGood
-from tests.engine.test_outgoing import Order, charge, ordering, ship
 from tests.support.broker import Broker
+from tests.support.ordering import Order, charge, ordering, ship
 from tests.support.stores import Make
 from tests.support.until import SOON
 

@@ -33,10 +33,10 @@ from saga_fn.otel import metrics
 from saga_fn.outgoing import FailedForNow, OutgoingOptions, Published, RefusedForGood
 from saga_fn.prometheus import alert_rules, collector, dashboard
 from saga_fn.telemetry import METRICS, MetricKind
-from tests.engine import test_outgoing as messages
-from tests.engine.test_outgoing import ordering
 from tests.support.broker import Broker
 from tests.support.observed import Observed
+from tests.support.ordering import Order as Numbered
+from tests.support.ordering import ordering
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON
@@ -178,12 +178,12 @@ async def test_messages_out_are_counted_as_they_are_tried_and_as_they_wait(make:
     quick = OutgoingOptions(first_delay=timedelta(milliseconds=10))
     async with make(instruments=instruments, publishers=publishers, outgoing=quick) as orchestrator:
         told = Observed(orchestrator)
-        await orchestrator.register(ordering).start(messages.Order(7))
+        await orchestrator.register(ordering).start(Numbered(7))
         await broker.until(2)
         broker.answer = lambda message: (
             RefusedForGood("no") if message.topic == "orders.charged" else FailedForNow("later")
         )
-        run = await orchestrator.handle(ordering).start(messages.Order(8))
+        run = await orchestrator.handle(ordering).start(Numbered(8))
         admin = SagaAdmin(orchestrator)
         async with asyncio.timeout(SOON):
             while not await admin.outgoing():
