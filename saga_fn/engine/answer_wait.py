@@ -1,4 +1,4 @@
-"""Somebody waits for the answer to a verb, which the owner of a saga gives."""
+"""A caller waits for the answer to a verb, which the owner of a saga gives."""
 
 from __future__ import annotations
 
