@@ -44,6 +44,7 @@ from saga_fn.store.records import (
     NO_LIMITS,
     NO_PAUSE,
     NO_SAGA,
+    ActiveToken,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -53,7 +54,6 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
-    Live,
     MessageStatus,
     NewSaga,
     Recorded,
@@ -471,10 +471,10 @@ class MemoryStore:
     def _leased(self, row: SagaRecord) -> bool:
         return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+    async def active_tokens(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, ActiveToken]:
         """Those of these sagas that are there and have not ended."""
         found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
-        return {row.id: Live(row.token, row.is_parked) for row in found if row.ended_at is None}
+        return {row.id: ActiveToken(row.token, row.is_parked) for row in found if row.ended_at is None}
 
     async def journal(
         self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES

@@ -22,7 +22,7 @@ from saga_fn.store.records import (
     KEPT_FOR,
     MOST_KEPT,
     MOST_UNREAD,
-    STRANDED_AT_ONCE,
+    UNDELIVERED_AT_ONCE,
     InboxMessage,
     KeptEvent,
     KeyedEvent,
@@ -180,7 +180,7 @@ class MemoryKeptEvents:
         """The first keys after that one whose active saga has not got all that it gets."""
         keys = sorted({each.key for each in self._kept() if each.key > after})
         here = [key for key in keys if shard_of_key(key[1], self._store.shards) == shard]
-        return [key for key in here if await self._store.active(shard, *key) is not None][:STRANDED_AT_ONCE]
+        return [key for key in here if await self._store.active(shard, *key) is not None][:UNDELIVERED_AT_ONCE]
 
     async def drop_expired(self, shard: int) -> int:
         """Forget some of the events for keys that have expired; gives their number."""

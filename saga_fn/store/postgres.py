@@ -56,6 +56,7 @@ from saga_fn.store.records import (
     NO_SAGA,
     NOT_BY_MESSAGE,
     READABLE,
+    ActiveToken,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -65,7 +66,6 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
-    Live,
     MessageStatus,
     NewSaga,
     Recorded,
@@ -635,11 +635,11 @@ class PostgresStore:
             now=self._database.sync_clock(row.now) if connection is None else self.now(),
         )
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+    async def active_tokens(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, ActiveToken]:
         """Those of these sagas that are there and have not ended; takes no lock."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_live(connection, shard=shard, ids=saga_ids)
-        return {row.id: Live(row.token, row.parked) for row in rows}
+            rows = await self._database.queries.read_active_tokens(connection, shard=shard, ids=saga_ids)
+        return {row.id: ActiveToken(row.token, row.parked) for row in rows}
 
     async def journal(
         self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES

@@ -8,7 +8,7 @@ from typing import final
 from uuid import UUID
 
 from saga_fn.core.ids import Moment
-from saga_fn.store._queries import KeptRow, TakerRow
+from saga_fn.store._queries import EventRecipientRow, KeptRow
 from saga_fn.store.connection import CallerConnection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.errors import RowLockedError
@@ -20,7 +20,7 @@ from saga_fn.store.records import (
     MOST_KEPT,
     MOST_LOOKED_INTO,
     MOST_UNREAD,
-    STRANDED_AT_ONCE,
+    UNDELIVERED_AT_ONCE,
     InboxMessage,
     KeptEvent,
     MessageStatus,
@@ -145,9 +145,9 @@ class PostgresKeptEvents:
             )
         return MessageStatus.DUPLICATE if got else MessageStatus.ENDED
 
-    async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> TakerRow | None:
+    async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> EventRecipientRow | None:
         async with self._database.work() as connection:
-            return await self._database.queries.read_event_taker(
+            return await self._database.queries.read_event_recipient(
                 connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id
             )
 
@@ -166,8 +166,8 @@ class PostgresKeptEvents:
     async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets; takes no lock."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.find_stranded_events(
-                connection, shard=shard, after_name=after[0], after_key=after[1], most=STRANDED_AT_ONCE
+            rows = await self._database.queries.find_undelivered_events(
+                connection, shard=shard, after_name=after[0], after_key=after[1], most=UNDELIVERED_AT_ONCE
             )
         return [(row.name, row.aggregation_id) for row in rows]
 

@@ -35,7 +35,7 @@ kept AS MATERIALIZED (
         WHERE
             e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
             AND e.taken_by IS NULL AND e.expires_at > now()
-            -- As in find_stranded_events.
+            -- As in find_undelivered_events.
             AND (
                 e.for_next
                 OR e.sent_at >= (

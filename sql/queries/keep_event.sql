@@ -3,8 +3,8 @@
 -- Store an event for the saga of a name that is, or will be, active under a business key. Exactly one of these is true:
 -- `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the
 -- event is not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event
--- at this moment: read_event_taker tells the two apart. `sent_at` is now if it is NULL. A saga that began after it is
--- none that is active.
+-- at this moment: read_event_recipient tells the two apart. `sent_at` is now if it is NULL. A saga that began after it
+-- is none that is active.
 -- Locks: the key of the row it inserts, for which the statement waits `lock_timeout` milliseconds (55P03) if another
 -- session has inserted it and is still open.
 -- Plan: the primary key, probes of saga_active_key and saga_ended_key, and a range of saga_event_kept.

@@ -30,7 +30,7 @@ from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import (
     EXPIRED_AT_ONCE,
     MOST_UNREAD,
-    STRANDED_AT_ONCE,
+    UNDELIVERED_AT_ONCE,
     InboxMessage,
     MessageStatus,
     Recipient,
@@ -354,7 +354,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
         hand_over = kept.hand_over
         setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
         setattr(kept, "recipients", _not_yet)  # noqa: B010 - as above
-        keys = [f"order-{number:03}" for number in range(STRANDED_AT_ONCE + 2)]
+        keys = [f"order-{number:03}" for number in range(UNDELIVERED_AT_ONCE + 2)]
         runs = await sagas.start_many([Order(key) for key in keys], aggregation_id=lambda order: order.order_id)
         for key in keys:
             await orchestrator.to(("approved", key), approval).send(Approval(key))

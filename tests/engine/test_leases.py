@@ -15,7 +15,7 @@ from saga_fn import Completed, Failed, MemoryStore, NoRetry, SagaAdmin, SagaBuil
 from saga_fn.engine.observe.of_process import LeasesRanOut
 from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.errors import StoreUnavailableError
-from saga_fn.store.records import Committed, Live
+from saga_fn.store.records import ActiveToken, Committed
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Counted, Done, Order, Shop, make_saga, one_step
@@ -71,7 +71,7 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
 ) -> None:
     store = MemoryStore()
     stolen: set[UUID] = set()
-    live = store.live
+    active_tokens = store.active_tokens
 
     async def renew(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         kept = await MemoryStore.renew(store, shard, held, owner=owner, lease=lease)
@@ -79,12 +79,12 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
         shown = {saga: count for saga, count in kept.inbox_sent.items() if saga not in stolen and saga.int % 2}
         return Committed(shown, kept.now)
 
-    async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
-        found = await live(shard, saga_ids)
-        return {saga: Live(UUID(int=0), parked=False) if saga in stolen else found[saga] for saga in found}
+    async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, ActiveToken]:
+        found = await active_tokens(shard, saga_ids)
+        return {saga: ActiveToken(UUID(int=0), parked=False) if saga in stolen else found[saga] for saga in found}
 
     monkeypatch.setattr(store, "renew", renew)
-    monkeypatch.setattr(store, "live", read)
+    monkeypatch.setattr(store, "active_tokens", read)
     hold = asyncio.Event()
     async with SagaOrchestrator(store, lease=LEASE, poll_interval=timedelta(seconds=60)) as orchestrator:
         told = Observed(orchestrator)

@@ -225,7 +225,7 @@ async def test_a_stop_takes_no_longer_than_it_was_given_although_the_store_is_si
         async with asyncio.timeout(SOON):
             while len(shop.keys) < 10:
                 await asyncio.sleep(0.005)
-        for name in ("commit", "hint", "standing", "renew", "live"):
+        for name in ("commit", "hint", "standing", "renew", "active_tokens"):
             monkeypatch.setattr(store, name, silent)
         waiting = asyncio.create_task(runs[0].result())
         await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON
 
-LOOKS = ("read", "writers", "live", "standing", "journal", "results")
+LOOKS = ("read", "writers", "active_tokens", "standing", "journal", "results")
 Commit = Callable[..., Awaitable[Committed]]
 
 

@@ -72,7 +72,7 @@ async def test_the_end_gives_the_saga_up_in_the_same_commit(store: Store) -> Non
     assert (row.status, row.token, row.owner, row.due_at) == (SagaStatus.COMPLETED, None, None, None)
     assert row.ended_at is not None
     assert moment_of(row.ended_at) == committed.now
-    assert await store.live(0, [hand.id]) == {}
+    assert await store.active_tokens(0, [hand.id]) == {}
 
 
 async def test_a_saga_that_waits_is_given_up_until_its_time(store: Store) -> None:

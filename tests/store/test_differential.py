@@ -121,7 +121,8 @@ class Player:
                     (row.due_at is None, row.ended_at is None, row.token == hand.token, row.token is None),
                     [(entry.seq, entry.input, entry.payload) for entry in await self.store.journal(hand.id)],
                     [message.body for message in await self.store.messages(hand.id)],
-                    (await self.store.live(0, [hand.id])) == {hand.id: (row.token, WaitReason.PARKED in row.waits)},
+                    (await self.store.active_tokens(0, [hand.id]))
+                    == {hand.id: (row.token, WaitReason.PARKED in row.waits)},
                     holder == hand.id,
                 )
             )

@@ -12,7 +12,7 @@ from saga_fn.store.records import (
     HANDED_OVER_AT_ONCE,
     MOST_KEPT,
     MOST_UNREAD,
-    STRANDED_AT_ONCE,
+    UNDELIVERED_AT_ONCE,
     InboxMessage,
     MessageStatus,
 )
@@ -188,22 +188,22 @@ async def test_what_no_saga_will_get_is_found_no_more_takes_no_room_and_is_not_s
 
 
 async def test_keys_that_get_nothing_keep_no_other_from_being_found(store: Store) -> None:
-    for number in range(STRANDED_AT_ONCE + 1):
+    for number in range(UNDELIVERED_AT_ONCE + 1):
         await left_behind(store, f"a-{number}")
     await begun(store)
     await keep(store)
     assert await store.kept_events.undelivered(0) == [KEY]
 
 
-async def test_stranded_keys_are_found_in_order_and_some_at_a_time(store: Store) -> None:
-    keys = [("shop", f"order-{number:03}") for number in range(STRANDED_AT_ONCE + 2)]
+async def test_undelivered_keys_are_found_in_order_and_some_at_a_time(store: Store) -> None:
+    keys = [("shop", f"order-{number:03}") for number in range(UNDELIVERED_AT_ONCE + 2)]
     for key in reversed(keys):
         await begun_with(store, key[1])
         for number in (1, 2):
             await keep(store, number, key=key)
     page = await store.kept_events.undelivered(0)
-    assert page == keys[:STRANDED_AT_ONCE]
-    assert await store.kept_events.undelivered(0, after=page[-1]) == keys[STRANDED_AT_ONCE:]
+    assert page == keys[:UNDELIVERED_AT_ONCE]
+    assert await store.kept_events.undelivered(0, after=page[-1]) == keys[UNDELIVERED_AT_ONCE:]
     assert await store.kept_events.undelivered(0, after=keys[-1]) == []
 
 

@@ -22,8 +22,8 @@ SEEDS: Final = 8
 STEPS: Final = 80
 KEYS: Final = ("k1", "k2")
 EVENTS: Final = 8
-OFTEN: Final = ("keep", "keep", "keep", "send", "send", "hand over", "hand over", "taker", "taker")
-SELDOM: Final = ("start", "start", "end", "discard", "read", "stranded", "messages")
+OFTEN: Final = ("keep", "keep", "keep", "send", "send", "hand over", "hand over", "recipient", "recipient")
+SELDOM: Final = ("start", "start", "end", "discard", "read", "undelivered", "messages")
 
 pytestmark = pytest.mark.raw_rows
 
@@ -67,14 +67,14 @@ class Player:
             case "hand over":
                 taken = await kept.hand_over(0, key)
                 return None if taken is None else self.numbers[taken]
-            case "taker":
+            case "recipient":
                 recipient_of = await kept.recipient_of(0, key, event)
                 return self.numbers[recipient_of] if isinstance(recipient_of, UUID) else recipient_of
             case "discard":
                 return await kept.discard(0, key, "event 0" if flag else None)
             case "read":
                 return [(each.id, each.event) for each in await kept.read(0, *key)]
-            case "stranded":
+            case "undelivered":
                 return [each for each in await kept.undelivered(0) if each[1].startswith(self.prefix)]
             case "messages" if hand is not None:
                 return sorted(message.id for message in await self.store.messages(hand.id))

@@ -70,9 +70,9 @@ async def test_nobody_waits_long_for_a_row_that_somebody_else_has_locked(
         assert set((await store.commit(0, writes, skip_locked=True)).inbox_sent) == {free.id}
         assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).inbox_sent) == {free.id}
         assert set((await store.commit(0, [locked.succeeded()], skip_locked=True)).inbox_sent) == set()
-        assert await store.live(0, [locked.id]) == {locked.id: (locked.token, False)}
+        assert await store.active_tokens(0, [locked.id]) == {locked.id: (locked.token, False)}
         await store.release(0, _tokens(locked))
-        assert await store.live(0, [locked.id]) == {locked.id: (locked.token, False)}
+        assert await store.active_tokens(0, [locked.id]) == {locked.id: (locked.token, False)}
         assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
     assert set((await store.commit(0, [locked.succeeded()])).inbox_sent) == {locked.id}
 

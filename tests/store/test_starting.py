@@ -89,7 +89,7 @@ async def test_many_start_at_once_and_each_is_judged_alone(store: Store) -> None
     many = [new_saga(store, aggregation_id=f"order {number}") for number in range(50)]
     inserted = await store.insert(0, sorted(many, key=lambda new: new.id), lease=LONG)
     assert inserted.ids == {new.id for new in many[1:]}
-    live = await store.live(0, [taken.id, *(new.id for new in many)])
+    live = await store.active_tokens(0, [taken.id, *(new.id for new in many)])
     assert live == {taken.id: (taken.token, False), **{new.id: (new.token, False) for new in many[1:]}}
 
 
@@ -101,7 +101,7 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.messages(nobody) == []
     assert await store.results(0, [(nobody, 1)]) == {}
     assert await store.writers(0, [(nobody, 1)]) == {}
-    assert await store.live(0, [nobody]) == {}
+    assert await store.active_tokens(0, [nobody]) == {}
 
 
 async def test_a_plan_is_kept_once_and_found_by_its_fingerprint(store: Store) -> None:

@@ -131,7 +131,7 @@ class Ends:
 
     async def _look(self, shard: int, ids: list[UUID]) -> None:
         try:
-            live = await self._store.live(shard, ids)
+            live = await self._store.active_tokens(shard, ids)
         except StoreError:
             live = {}  # whoever waits reads for itself, and hears what is wrong
         for saga_id in ids:

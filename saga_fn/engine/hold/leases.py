@@ -166,7 +166,7 @@ class LeaseKeeper:
 
     async def _read_back(self, shard: int, missing: Sequence[Interpreter], sent: float) -> None:
         """A row that renewal did not return is lost only if it says so: a commit, or a stranger, may have it locked."""
-        live = await self._store.live(shard, [each.saga.id for each in missing])
+        live = await self._store.active_tokens(shard, [each.saga.id for each in missing])
         for interpreter in missing:
             saga = interpreter.saga
             if interpreter.over:

@@ -20,7 +20,7 @@ from saga_fn.engine.registry import Registry
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, OPERATIONS_AT_ONCE, STRANDED_AT_ONCE, Progress, time_of
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, OPERATIONS_AT_ONCE, UNDELIVERED_AT_ONCE, Progress, time_of
 
 _DROP_EVERY: Final = 3600.0
 """Seconds."""
@@ -116,7 +116,7 @@ class Sweep:
             page = await self._store.kept_events.undelivered(shard, after=after)
             for key in page:
                 await self._hand_over(key)
-            if len(page) < STRANDED_AT_ONCE:
+            if len(page) < UNDELIVERED_AT_ONCE:
                 break
             after = page[-1]
             if steady.now() > give_up:

@@ -81,7 +81,7 @@ class KeptEvents(Protocol):
         ...
 
     async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
-        """The first `STRANDED_AT_ONCE` keys after that one, in order, whose active saga has not got all that it gets.
+        """The first `UNDELIVERED_AT_ONCE` keys after that one, in order, whose active saga has not got all that it gets.
 
         Takes no lock.
         """

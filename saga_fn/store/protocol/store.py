@@ -22,6 +22,7 @@ from saga_fn.store.records import (
     ALL_ENTRIES,
     NO_LIMITS,
     NO_PAUSE,
+    ActiveToken,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -30,7 +31,6 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
-    Live,
     MessageStatus,
     NewSaga,
     Recorded,
@@ -271,7 +271,7 @@ class Store(Protocol):
         """The saga's row; takes no lock."""
         ...
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+    async def active_tokens(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, ActiveToken]:
         """Those of these sagas that are there and have not ended; takes no lock."""
         ...
 

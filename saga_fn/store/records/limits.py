@@ -18,7 +18,7 @@ MOST_READ: Final = 2 * MOST_UNREAD
 """Nobody reads more messages at once than this: more than a saga can have left unread for want of room."""
 HANDED_OVER_AT_ONCE: Final = 100
 """One statement hands over no more events for a business key than this; the next sweep goes on."""
-STRANDED_AT_ONCE: Final = 100
+UNDELIVERED_AT_ONCE: Final = 100
 """One statement finds no more business keys than this whose events were left on their way."""
 SENT_AT_ONCE: Final = 100
 """One statement takes no more events than this that were sent in callers' transactions."""

@@ -54,7 +54,7 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     outgoing: tuple[OutgoingRow, ...] = ()
 
 
-class Live(NamedTuple):
+class ActiveToken(NamedTuple):
     """A saga that has not ended: the token it is owned under, and whether it waits for a person."""
 
     token: UUID | None

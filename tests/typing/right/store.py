@@ -29,6 +29,7 @@ from saga_fn.store.records import (
     ALL_ENTRIES,
     NO_LIMITS,
     NO_PAUSE,
+    ActiveToken,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -37,7 +38,6 @@ from saga_fn.store.records import (
     InboxMessage,
     Inserted,
     JournalRecord,
-    Live,
     MessageStatus,
     NewSaga,
     Recorded,
@@ -193,9 +193,9 @@ class CountingStore:
         self.calls["read"] += 1
         return await self._inner.read(saga_id, connection=connection)
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
-        self.calls["live"] += 1
-        return await self._inner.live(shard, saga_ids)
+    async def active_tokens(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, ActiveToken]:
+        self.calls["active_tokens"] += 1
+        return await self._inner.active_tokens(shard, saga_ids)
 
     async def journal(
         self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES

@@ -1,4 +1,4 @@
--- name: read_event_taker :optional TakerRow
+-- name: read_event_recipient :optional EventRecipientRow
 -- nullable: taken_by
 -- Which saga has got an event that was sent to a business key; `repeated` if it had got the same event before, by its
 -- own id. `ended`: none has, and a saga of the key has ended since, so that none will, unless the event is for the

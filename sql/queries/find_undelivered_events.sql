@@ -1,4 +1,4 @@
--- name: find_stranded_events :many StrandedRow
+-- name: find_undelivered_events :many UndeliveredRow
 -- Business keys with events that their active saga gets, and has not got: the session that was to hand them over has
 -- died. The first `most` of them after (after_name, after_key), in order.
 -- Locks: none.
