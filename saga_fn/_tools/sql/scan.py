@@ -19,7 +19,7 @@ allow what the linter would refuse, with the reason. All other comment lines at 
 
 `-- also: other_name` at the top makes another statement of the file, by that name: the first does not have what stands between
 the lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest. Where that is a column of the result,
-`-- also: other_name RowClass` names another class of rows. There may be several such lines. What begins with
+`-- also: other_name RowClass` names another class of rows. There may be several such lines. A part that begins with
 `-- also: begin other_name` then belongs to that statement alone.
 """
 
