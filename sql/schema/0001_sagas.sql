@@ -63,7 +63,7 @@ CREATE TABLE saga_fn.saga (
     CONSTRAINT saga_owner_has_token CHECK ((owner IS NULL) = (token IS NULL)),
     CONSTRAINT saga_acknowledged_has_failed CHECK (NOT acknowledged OR status = 'FAILED'),
     -- No live row that no scan can find: only a person or an event without a timeout may be waited for without a time.
-    -- An ended one is nobody's, and never due.
+    -- An ended one has no owner, and is never due.
     CONSTRAINT saga_live_is_due CHECK (
         CASE
             WHEN ended_at IS NOT NULL THEN owner IS NULL AND due_at IS NULL
@@ -95,8 +95,9 @@ CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, en
 
 -- Lists of sagas, a range of an index for each name and version, the newest first or the oldest: `core/listing.py` says
 -- which filter is served by which of them. Ids that are made of keys are in no order, so the moment leads.
--- No name is empty, and only a statement that says so can use this index or the next two. Else one that looks for ids,
--- planned when the table was small, takes one of them for the primary key, and walks a shard from end to end.
+-- No name is empty, and only a statement that says so can use this index or the next two. Else a statement that
+-- looks for ids takes one of them for the primary key, if it was planned when the table was small. It then walks a
+-- shard from end to end.
 CREATE INDEX saga_created ON saga_fn.saga (shard, name, version, created_at, id) WHERE name <> '';
 
 -- Rows that have not ended, by what changes at a moment that changes `due_at`, too.
@@ -341,7 +342,7 @@ CREATE TABLE saga_fn.saga_outgoing (
     blocks     boolean     NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, saga_id, rev, n),
-    -- A dead one is nobody's, and tells why; a live one blocks.
+    -- A dead one is held by no process, and tells why; a live one blocks.
     CONSTRAINT saga_outgoing_dead_or_blocks CHECK (
         CASE WHEN dead_at IS NULL THEN blocks ELSE token IS NULL AND error IS NOT NULL END
     ),
