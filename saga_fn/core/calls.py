@@ -84,6 +84,8 @@ class Answers(msgspec.Struct, frozen=True):
     """The names of the events that come, each as often as something waits for it."""
     early: Sequence[str] = ()
     """The names of the events that come right after the start."""
+    withheld: frozenset[StepId] = frozenset()
+    """The waits for which no event comes."""
 
 
 def answers_in(journal: Iterable[Event], *, events: Sequence[str] = (), early: Sequence[str] = ()) -> Answers:

@@ -141,7 +141,8 @@ class _Course:
         return self.state.steps != before.steps or self.state.goal is not before.goal or bool(self.running)
 
     def _awaited(self) -> str | None:
-        waiting = [each.step for each in self.state.steps if isinstance(each, Waiting)]
+        withheld = self.answers.withheld
+        waiting = [each.step for each in self.state.steps if isinstance(each, Waiting) and each.step not in withheld]
         for name in self.answers.events:
             if any(name in self.plan.step(step).waits_for for step in waiting):
                 return name

@@ -11,7 +11,7 @@ from saga_fn.core.calls import Befalls, FaultAt
 from saga_fn.core.calls import Call as Called
 from saga_fn.core.events import FailureKind
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
+from saga_fn.core.plan import OnUnknown, PlannedStep, StepKind
 from saga_fn.definition import NOT_DONE, AnySaga, Done
 from saga_fn.testing.calls import Phase
 from saga_fn.testing.fakes import At
@@ -213,26 +213,55 @@ class YesIsALie:
 
 @final
 @attrs.frozen
+class TurnsBack:
+    """Stands for what turns the saga back once this step is done: it is chosen when the undisturbed saga has run."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class Cause:
+    """One way to turn a saga back: something befalls a step, waits get no event, or neither, where it turns back by itself."""
+
+    act: Act | None = None
+    withholds: frozenset[StepId] = frozenset()
+
+
+@final
+@attrs.frozen
 class Scenario:
     """One case."""
 
     id: str
     """In words, unique among its definition's."""
-    acts: tuple[Act | YesIsALie, ...] = ()
+    acts: tuple[Act | YesIsALie | TurnsBack, ...] = ()
     loses_lease_at: StepId | None = None
     """The step at which another worker takes the saga, while the first one stands still."""
     events_come: EventsCome = "in time"
+    withholds: frozenset[StepId] = frozenset()
+    """The waits that are sent no event, though others are."""
     compares_books: bool = True
     """Whether the end says what the fakes have to hold: not where a probe lied, or work was done after it was given up."""
 
     @property
     def faults(self) -> tuple[FaultAt, ...]:
-        """As the core is told; not of a lie that is still to be told."""
-        found = [each.fault for each in self.acts if not isinstance(each, YesIsALie)]
+        """As the core is told; not of what turns the saga back, where that is still to be chosen."""
+        found = [each.fault for each in self.acts if not isinstance(each, YesIsALie | TurnsBack)]
         if self.loses_lease_at is not None:
             found.append(FaultAt(Befalls.TAKEN, self.loses_lease_at))
         found += [FaultAt(Befalls.LIES, each.step, Called.PROBE) for each in self.acts if isinstance(each, YesIsALie)]
         return tuple(found)
+
+    @property
+    def turns_back(self) -> StepId | None:
+        """The step that has to be done before the saga turns back, if what turns it back is still to be chosen."""
+        return next((each.step for each in self.acts if isinstance(each, TurnsBack)), None)
+
+    def turned_back_by(self, cause: Cause) -> Scenario:
+        """The case with its cause."""
+        acts = tuple(each for each in self.acts if not isinstance(each, TurnsBack))
+        return attrs.evolve(self, acts=acts if cause.act is None else (cause.act, *acts), withholds=cause.withholds)
 
 
 def scenarios(definition: AnySaga, events: Iterable[str]) -> Iterator[Scenario]:
@@ -261,8 +290,7 @@ def _of_step(definition: AnySaga, planned: PlannedStep) -> Iterator[Scenario]:
     if keeps:
         yield _one(Twice(step, "execute"))
     yield attrs.evolve(_one(Late(step, "execute", binding.timeout is not None)), compares_books=keeps)
-    if not planned.concurrency:
-        yield Scenario(f"late worker at {step}", loses_lease_at=step, compares_books=False)
+    yield Scenario(f"late worker at {step}", loses_lease_at=step, compares_books=False)
     yield _one(_fails(definition, step))
     if planned.on_unknown is OnUnknown.PROBE:
         after, before = Crash(step, "after"), Crash(step, "before")
@@ -274,38 +302,54 @@ def _of_step(definition: AnySaga, planned: PlannedStep) -> Iterator[Scenario]:
 
 
 def _of_undo(definition: AnySaga, planned: PlannedStep) -> Iterator[Scenario]:
-    step, cause = planned.step, _cause(definition.plan, planned)
-    if cause is None:
+    step = planned.step
+    if not list(causes(definition, step)):
         return
-    fails = _fails(definition, cause)
     if not planned.transactional:  # else a database rolls back the first, and the second is the only one
-        yield _two(fails, Twice(step, "compensate"))
-        yield _two(fails, Crash(step, "in_undo"))
-        yield _two(fails, Late(step, "compensate", definition.steps[step].compensation_timeout is not None))
-    yield _two(fails, Fails(step, "compensate", 1, FailureKind.ERROR))
-    yield _two(fails, attrs.evolve(Fails(step, "compensate", None, FailureKind.ERROR)), always=True)
+        yield _undone(Twice(step, "compensate"))
+        yield _undone(Crash(step, "in_undo"))
+        yield _undone(Late(step, "compensate", definition.steps[step].compensation_timeout is not None))
+    yield _undone(Fails(step, "compensate", 1, FailureKind.ERROR))
+    yield _undone(Fails(step, "compensate", None, FailureKind.ERROR), always=True)
 
 
-def _cause(plan: Plan, planned: PlannedStep) -> StepId | None:
-    """A step that fails after this one is done, so that this one is undone; the last of them."""
+def causes(definition: AnySaga, step: StepId) -> Iterator[Cause]:
+    """All that may turn a saga back once this step is done, the best first.
+
+    That is a step that fails, the last before the others; then a wait without its event; then all waits without one, which may come
+    to the deadline; then a crash that leaves this step in doubt; then nothing at all, where the saga turns back by itself.
+    No definition says whether it is so: the steps of a run may be others. Only the core can tell of that.
+    """
+    plan = definition.plan
     past = plan.descendants[plan.pivot] if plan.pivot is not None else frozenset[StepId]()
-    for other in reversed(plan.steps):
-        comes_first = planned.step in plan.descendants[other.step] or other.step == planned.step
-        if other.kind is StepKind.STEP and not comes_first and other.step not in past:
-            return other.step
-    return None
+    after = [each for each in reversed(plan.steps) if each.step != step and step not in plan.descendants[each.step]]
+    for other in after:
+        if other.kind is StepKind.STEP and other.step not in past:
+            yield Cause(_fails(definition, other.step))
+    waits = [other.step for other in after if other.kind is StepKind.EVENT and other.step not in past]
+    yield from (Cause(withholds=frozenset({wait})) for wait in waits)
+    if waits:
+        yield Cause(withholds=frozenset(waits))
+    if plan.step(step).on_unknown is OnUnknown.UNDO:
+        yield Cause(Crash(step, "after"))
+    if after:
+        yield Cause()
 
 
 def _fails(definition: AnySaga, step: StepId) -> Fails:
     return Fails(step, "execute", None, definition.steps[step].error_policy.judge(RuntimeError()))
 
 
+def _undone(act: Act, *, always: bool = False) -> Scenario:
+    return Scenario(f"{act.id}{' always' if always else ''}", (TurnsBack(act.step), act))
+
+
 def _one(act: Act) -> Scenario:
     return Scenario(act.id, (act,))
 
 
-def _two(first: Act, then: Act, *, always: bool = False) -> Scenario:
-    return Scenario(f"{first.id}, and {then.id}{' always' if always else ''}", (first, then))
+def _two(first: Act, then: Act) -> Scenario:
+    return Scenario(f"{first.id}, and {then.id}", (first, then))
 
 
 def _literal(step: StepId) -> str:

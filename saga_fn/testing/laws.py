@@ -27,7 +27,18 @@ from saga_fn.handle import SagaRun
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import decode_event
 from saga_fn.testing.calls import Call, NeverCameError, WorldError, done_by
-from saga_fn.testing.law_cases import CALLED, UNDISTURBED, Act, Lies, Scenario, YesIsALie, scenarios
+from saga_fn.testing.law_cases import (
+    CALLED,
+    UNDISTURBED,
+    Act,
+    Lies,
+    Scenario,
+    TurnsBack,
+    Twice,
+    YesIsALie,
+    causes,
+    scenarios,
+)
 from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.law_log import few_lines
@@ -69,7 +80,7 @@ class _OtherThingError(Exception):
 
 
 class LawNotJudgedError(SagaError, unittest.SkipTest):
-    """A case cannot be judged: the saga does what cannot be foretold, or waits for an event that is not given.
+    """A case cannot be judged: the saga does what cannot be foretold, or never comes to where the case befalls it.
 
     pytest and unittest show it as skipped, with the reason.
     """
@@ -94,35 +105,29 @@ class LawCase:
     _scenario: Scenario
     _trial: _Trial
 
-    async def run(self) -> bool:
+    async def run(self) -> None:
         """Try it, in a World of its own.
 
-        Returns:
-            Whether it applies. A fault that cannot come, as at a step that is never taken, is none. Where it cannot come because
-            the saga waits for an event that `events` does not give, the case is not judged.
-
         Raises:
             LawError: A law is broken.
-            LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
+            LawNotJudgedError: It cannot be judged, or what is to befall the saga cannot, as at a step that `start` does not
+                take, or behind a wait whose event is not given. A test framework shows it as skipped, with the reason.
         """
         __tracebackhide__ = True  # pytest shows the law that is broken, not the lines of this file
-        return await self._trial.judge(self._scenario)
+        await self._trial.judge(self._scenario)
 
-    def __call__(self) -> bool:
+    def __call__(self) -> None:
         """Try it, where no event loop runs.
-
-        Returns:
-            As `run`.
 
         Raises:
             LawError: A law is broken.
-            LawNotJudgedError: It cannot be judged. A test framework shows it as skipped.
+            LawNotJudgedError: As for `run`. A test framework shows it as skipped, with the reason.
             SagaError: An event loop runs in this thread already.
         """
         __tracebackhide__ = True
         check_no_loop(hint="await case.run(), in a test that is async")
         try:
-            return asyncio.run(self.run())
+            asyncio.run(self.run())
         except LawError as error:
             raise error.with_traceback(None) from error.__cause__  # without the frames of asyncio, for the same reason
 
@@ -245,26 +250,27 @@ class _Trial:
         self.events = events
         self._usual: tuple[_Played, object] | None = None
 
-    async def judge(self, scenario: Scenario) -> bool:
-        """Run the case, and hold it to the laws; False if it does not apply."""
+    async def judge(self, scenario: Scenario) -> None:
+        """Run the case, and hold it to the laws."""
         __tracebackhide__ = True
         usual, before = await self._undisturbed() if self._usual is None else self._usual
+        scenario = self._turned_back(scenario, usual)
         answers = self._as_they_come(usual.answers, scenario)
         foretold = foretell(self.definition.plan, answers, scenario.faults)
         acts = _acts(scenario, usual)
-        if acts is None:
-            return _not_reached(scenario, usual)
         if not foretold.came:
             if self._may_end_otherwise(foretold, usual) and _has_called(usual, scenario):
                 raise LawNotJudgedError(scenario.id, "it cannot be foretold whether this befalls the saga")
-            return _not_reached(scenario, usual)
+            raise _not_reached(scenario, usual)
         did: list[Move] = []
         doubt: str | None = None
         try:
             played, _ = await self._play(scenario, acts, did)
-            if scenario.events_come == "never":  # then steps may be given what they were never given before
+            if (
+                scenario.events_come == "never" or scenario.withholds
+            ):  # then steps may be given what they never were before
                 answers = self._as_they_come(played.answers, scenario)
-                foretold = foretell(self.definition.plan, answers)
+                foretold = foretell(self.definition.plan, answers, scenario.faults)
             fact = broken_key(self.definition, played.calls, lies=any(isinstance(each, Lies) for each in acts))
             if played.end != foretold.end:
                 fact, doubt = self._otherwise(scenario, played, usual, foretold, fact)
@@ -283,7 +289,22 @@ class _Trial:
             raise LawError(scenario.id, fact, self._history(acts, did))
         if doubt is not None:
             raise LawNotJudgedError(scenario.id, doubt)
-        return _has_befallen(played, scenario) or _not_reached(scenario, usual)
+        if not _has_befallen(played, scenario):
+            raise _not_reached(scenario, usual)
+
+    def _turned_back(self, scenario: Scenario, usual: _Played) -> Scenario:
+        """The case with the first cause by which the core undoes the step; raises LawNotJudgedError if none does."""
+        step = scenario.turns_back
+        if step is None:
+            return scenario
+        called = _called(usual)
+        for cause in causes(self.definition, step):
+            if cause.act is not None and cause.act.step not in called:
+                continue
+            tried = Scenario(scenario.id, (Twice(step, "compensate"),)).turned_back_by(cause)
+            if foretell(self.definition.plan, self._as_they_come(usual.answers, tried), tried.faults).came:
+                return scenario.turned_back_by(cause)
+        raise _not_reached(scenario, usual)
 
     def _may_end_otherwise(self, foretold: Foretold, usual: _Played) -> bool:
         """Whether the end hangs on what is not foretold: the order of answers, failures by chance, or a compensation that waits."""
@@ -297,7 +318,8 @@ class _Trial:
         """The answers that a saga was given, with the events as they come in this case."""
         names = [name for each in self.events for name in each[0].names]
         early = names if scenario.events_come == "early" or scenario.loses_lease_at is not None else []
-        return Answers(answers.inputs, answers.failures, [] if scenario.events_come == "never" else names, early)
+        come = [] if scenario.events_come == "never" else names
+        return Answers(answers.inputs, answers.failures, come, early, scenario.withholds)
 
     async def _undisturbed(self) -> tuple[_Played, object]:
         __tracebackhide__ = True
@@ -374,7 +396,9 @@ class _Trial:
             for wait in seen.waiting_for:
                 if wait.step_id in waits and not given & set(wait.events):
                     unsent.update(dict.fromkeys(wait.events))
-            awaited = {name for wait in seen.waiting_for for name in wait.events}
+            awaited = {
+                name for wait in seen.waiting_for if wait.step_id not in scenario.withholds for name in wait.events
+            }
             numbers = [at for at, each in enumerate(self.events) if awaited & set(each[0].names)]
             if not numbers or scenario.events_come == "never":
                 did.append(Run(past_waits=True))
@@ -440,11 +464,12 @@ class _Trial:
         return None
 
 
-def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
-    """The acts upon the World; None if a lie has to speak of an output, and the undisturbed saga has had none."""
+def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...]:
+    """The acts upon the World. Raises LawNotJudgedError if a lie has to speak of an output, and the undisturbed saga has had none."""
     found: list[Act] = []
     for each in scenario.acts:
         if not isinstance(each, YesIsALie):
+            assert not isinstance(each, TurnsBack), "the cause was chosen before"
             found.append(each)
             continue
         returned = (
@@ -454,14 +479,19 @@ def _acts(scenario: Scenario, usual: _Played) -> tuple[Act, ...] | None:
         )
         done = next((each for each in returned if isinstance(each, Done)), None)
         if done is None:
-            return None
+            raise _not_reached(scenario, usual)
         found.append(Lies(each.step, done.output))
     return tuple(found)
 
 
+def _called(usual: _Played) -> frozenset[StepId]:
+    """The steps that the undisturbed saga has called."""
+    return frozenset(owner_of(StepId(each.step)) for each in usual.calls)
+
+
 def _has_called(usual: _Played, scenario: Scenario) -> bool:
     """Whether the undisturbed saga has called each step that something befalls; and with success, where that comes after one."""
-    called = {owner_of(StepId(each.step)) for each in usual.calls}
+    called = _called(usual)
     succeeded = {owner_of(step) for step, each in usual.answers.failures.items() if None in each}
     return all(
         fault.step in (succeeded if fault.how is Befalls.CRASH_AFTER_COMMIT else called) for fault in scenario.faults
@@ -474,16 +504,34 @@ def _has_befallen(played: _Played, scenario: Scenario) -> bool:
     return all((fault.step, fault.call) in made for fault in scenario.faults if fault.times is None)
 
 
-def _not_reached(scenario: Scenario, usual: _Played) -> bool:
-    """False, for the case does not apply. Raises LawNotJudgedError if that is so because an event is not given."""
-    if usual.unsent and not _has_called(usual, scenario):
+def _not_reached(scenario: Scenario, usual: _Played) -> LawNotJudgedError:
+    """The reason why what is to befall the saga cannot befall it."""
+    steps = [*([] if scenario.turns_back is None else [scenario.turns_back]), *(each.step for each in scenario.faults)]
+    untaken = [step for step in steps if step not in _called(usual)]
+    if usual.unsent and (untaken or scenario.turns_back is not None or not _has_called(usual, scenario)):
         event = usual.unsent[0]
-        raise LawNotJudgedError(
+        return LawNotJudgedError(
             scenario.id,
             f"the saga waits for {' or '.join(map(shown, usual.unsent))} before that, and no such event is given",
             hint=f"laws(..., events=[...]) with the event {shown(event)} and its payload",
         )
-    return False
+    if untaken:
+        return LawNotJudgedError(
+            scenario.id,
+            f"a saga with these initial data and events does not take step {shown(str(untaken[0]))}",
+            hint="laws(...) once more, with initial data, fakes or events by which it is taken",
+        )
+    if scenario.turns_back is not None:
+        return LawNotJudgedError(
+            scenario.id,
+            f"nothing that the laws do turns the saga back once {shown(str(scenario.turns_back))} is done",
+            hint="laws(...) once more, with initial data by which a later step is taken",
+        )
+    return LawNotJudgedError(
+        scenario.id,
+        "a saga with these answers comes to its end before that",
+        hint="laws(...) once more, with fakes whose answers bring the saga there",
+    )
 
 
 def _named(found: Surprise) -> str:

@@ -25,7 +25,8 @@ from saga_fn import (
     step,
 )
 from saga_fn.examples.branches import Journey, book
-from saga_fn.testing import LawCase, LawNotJudgedError, World, laws
+from saga_fn.testing import LawCase, LawError, LawNotJudgedError, World, laws
+from tests.support.law_cases import hold, law_cases
 
 TWICE = FixedRetry(max_attempts=2, delay=timedelta(seconds=1))
 
@@ -150,6 +151,28 @@ def transactional(order: StepRef[Order]) -> StepRef[Order]:
     return last(written(first(order)))
 
 
+@saga("turned_back_alone")
+def turned_back_alone(order: StepRef[Order]) -> StepRef[Order]:
+    return turned_back(order)
+
+
+@saga("waits_alone")
+def waits_alone(order: StepRef[Order]) -> None:
+    paid.wait(timeout=timedelta(days=1), after=first(order))
+
+
+@saga("waits_on", deadline=timedelta(days=1))
+def waits_on(order: StepRef[Order]) -> None:
+    one = paid.wait(timeout=timedelta(hours=20), default=Paid(), after=first(order))
+    refused.wait(timeout=timedelta(hours=20), default=Paid(), after=one)
+
+
+@saga("turns_in_the_middle")
+def turns_in_the_middle(order: StepRef[Order]) -> None:
+    last(first(order), step_id="middle")
+    last.when(lambda o: o.number > 1)(order, step_id="never")
+
+
 def unnamed() -> SagaDefinition[Order, Order]:
     builder = SagaBuilder(Order)
     return builder.build(output=builder.add_step(first, depends_on=builder.initial))
@@ -159,48 +182,99 @@ def nothing(world: World) -> None:
     """Every step is called itself."""
 
 
-def cases(definition: SagaDefinition[Any, Any], data: object, **sent: Any) -> list[Any]:
-    name = definition.name or "unnamed"
-    return [pytest.param(case, id=f"{name}: {case.id}") for case in laws(definition, nothing, data, **sent)]
-
-
 ORDER = Order()
+PAID_AT_ALL = (paid, Paid())
 PAID = (paid, Paid(), "order-1")
-WITHOUT_EVENT = cases(either, ORDER)
+WITHOUT_EVENT = law_cases(either, nothing, ORDER, unjudged="last")
+NOT_TAKEN = "last|undo of first"
+"""Of a saga that does not take its last step, which is all that could turn it back."""
 EVERY = [
-    *cases(in_doubt, ORDER),
-    *cases(past_its_pivot, ORDER),
-    *cases(never_done, ORDER),
-    *cases(waits, ORDER, events=[PAID]),
-    *cases(either, ORDER, events=[(refused, Paid())]),
-    *(each for each in WITHOUT_EVENT if "last" not in each.id),
-    *cases(diamond, ORDER),
-    *cases(cancelling, ORDER),
-    *cases(sometimes, ORDER),
-    *cases(sometimes, Order(2)),
-    *cases(transactional, ORDER),
-    *cases(unnamed(), ORDER),
+    *law_cases(in_doubt, nothing, ORDER),
+    *law_cases(past_its_pivot, nothing, ORDER),
+    *law_cases(never_done, nothing, ORDER, unjudged="commit of refuses"),
+    *law_cases(waits, nothing, ORDER, events=[PAID]),
+    *law_cases(either, nothing, ORDER, events=[(refused, Paid())]),
+    *WITHOUT_EVENT,
+    *law_cases(diamond, nothing, ORDER),
+    *law_cases(cancelling, nothing, ORDER),
+    *law_cases(sometimes, nothing, ORDER, unjudged=NOT_TAKEN),
+    *law_cases(sometimes, nothing, Order(2)),
+    *law_cases(transactional, nothing, ORDER),
+    *law_cases(unnamed(), nothing, ORDER),
+    *law_cases(turned_back_alone, nothing, ORDER),
+    *law_cases(waits_alone, nothing, ORDER, events=[PAID_AT_ALL]),
+    *law_cases(waits_on, nothing, ORDER, events=[PAID_AT_ALL, (refused, Paid())]),
+    *law_cases(turns_in_the_middle, nothing, ORDER, unjudged="never"),
     *(
-        each for each in cases(book, Journey("j", ["ann", "bob"], 50)) if "always" not in each.id
-    ),  # for a week, a try a time
+        each  # the others go on for a week, a try a time
+        for each in law_cases(book, nothing, Journey("j", ["ann", "bob"], 50), unjudged="insure")
+        if "always" not in str(each.id)
+    ),
 ]
 
 
-@pytest.mark.parametrize("case", EVERY)
-async def test_each_case_ends_as_the_core_says(case: LawCase) -> None:
-    _ = await case.run()
+@pytest.mark.parametrize("case, is_judged", EVERY)
+async def test_each_case_ends_as_the_core_says(case: LawCase, is_judged: bool) -> None:
+    await hold(case, is_judged=is_judged)
 
 
-@pytest.mark.parametrize("case", [each for each in WITHOUT_EVENT if "last" in each.id])
-async def test_a_case_behind_a_wait_whose_event_is_not_given_is_not_judged(case: LawCase) -> None:
+@pytest.mark.parametrize("case, is_judged", [each for each in WITHOUT_EVENT if "last" in str(each.id)])
+async def test_a_case_behind_a_wait_whose_event_is_not_given_is_not_judged(case: LawCase, is_judged: bool) -> None:
+    assert not is_judged
     with pytest.raises(
         LawNotJudgedError, match="waits for 'paid' or 'refused' before that, and no such event is given"
     ):
-        _ = await case.run()
+        await case.run()
 
 
-def test_a_fault_that_cannot_come_is_told() -> None:
-    applies = {case.id: case for case in laws(book, nothing, Journey("j", [], 50))}
-    assert not applies["crash after insure"]()
-    assert not applies["seat twice"]()
-    assert applies["room twice"]()
+UNDONE = {
+    "undo of first twice",
+    "crash in the undo of first",
+    "late answer of the undo of first",
+    "undo of first fails once",
+    "undo of first fails always",
+}
+
+
+@pytest.mark.parametrize(
+    "definition, given, turned_back_by",
+    [
+        (waits_alone, [PAID_AT_ALL], "world.run(past_waits=True)"),
+        (waits_on, [PAID_AT_ALL, (refused, Paid())], "world.run(past_waits=True)"),
+        (turns_in_the_middle, [], "world.fake('middle', raises=RuntimeError("),
+    ],
+    ids=["a wait", "the deadline", "the last step that is called"],
+)
+@pytest.mark.parametrize("wanted", sorted(each for each in UNDONE if "fails" not in each))
+def test_an_undo_has_its_cases_whatever_turns_the_saga_back(
+    definition: SagaDefinition[Order, Any], given: list[Any], turned_back_by: str, wanted: str
+) -> None:
+    def never_undone(world: World) -> None:
+        world.fake_undo("first", raises=AssertionError("it is called"))
+
+    found = {case.id: case for case in laws(definition, never_undone, ORDER, events=given)}
+    assert found.keys() >= UNDONE
+    with pytest.raises(LawError, match="it is called") as broken:
+        found[wanted]()
+    assert turned_back_by in broken.value.history
+
+
+def test_a_late_worker_befalls_an_item_of_a_fan_out() -> None:
+    (case,) = [
+        each for each in laws(book, nothing, Journey("j", ["ann", "bob"], 50)) if each.id == "late worker at seat"
+    ]
+    case()
+
+
+def test_a_case_of_a_step_that_is_not_taken_says_so_and_does_not_pass() -> None:
+    known = {case.id: case for case in laws(book, nothing, Journey("j", [], 50))}
+    for wanted, untaken in (("crash after insure", "insure"), ("seat twice", "seat"), ("undo of seat twice", "seat")):
+        with pytest.raises(LawNotJudgedError, match=f"does not take step '{untaken}'"):
+            known[wanted]()
+    known["room twice"]()
+
+
+def test_an_undo_that_nothing_brings_says_so_and_does_not_pass() -> None:
+    known = {case.id: case for case in laws(sometimes, nothing, ORDER)}
+    with pytest.raises(LawNotJudgedError, match="nothing that the laws do turns the saga back once 'first' is done"):
+        known["undo of first twice"]()

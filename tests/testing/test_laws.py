@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -137,17 +138,17 @@ CASES = laws(order_saga, fakes, Order("7"), events=EVENTS)
 
 
 async def test_a_case_behind_a_wait_is_not_judged_and_not_passed_over_if_its_event_is_not_given() -> None:
-    judged: dict[str, bool] = {}
+    judged: set[str] = set()
     skipped: dict[str, LawNotJudgedError] = {}
     for case in laws(order_saga, fakes, Order("7")):
         try:
-            judged[case.id] = await case.run()
+            await case.run()
+            judged.add(case.id)
         except LawNotJudgedError as error:
             skipped[case.id] = error
-    assert {"undisturbed", "crash after reserve"} <= {*judged}
-    assert all(judged.values()), judged
-    assert {"crash after charge", "charge twice", "ship fails", "ship fails, and undo of reserve twice"} <= {*skipped}
-    assert "ship fails, and undo of reserve fails always" in skipped
+    assert {"undisturbed", "crash after reserve"} <= judged
+    assert {"undo of reserve twice", "undo of reserve fails always"} <= judged, "the wait comes to its timeout"
+    assert {"crash after charge", "charge twice", "ship fails", "undo of charge twice"} <= {*skipped}
     assert all("the saga waits for 'approval'" in error.fact for error in skipped.values())
     assert all("events=[" in (error.hint or "") for error in skipped.values())
 
@@ -169,11 +170,9 @@ async def test_a_case_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
         world.fake(ship, returns="shipped")
         world.fake_undo(hold, lambda order, receipt: None)
 
-    (case,) = [
-        each for each in laws(holding, put, Order("7")) if each.id == "ship fails, and undo of hold fails always"
-    ]
+    (case,) = [each for each in laws(holding, put, Order("7")) if each.id == "undo of hold fails always"]
     with caplog.at_level(logging.INFO, "saga_fn"):
-        assert await case.run()
+        await case.run()
     failed = [each for each in caplog.records if "the compensation of hold failed" in each.getMessage()]
     assert failed
     texts = Counter((each.levelno, str(each.msg)) for each in caplog.records if each.name.startswith("saga_fn"))
@@ -182,7 +181,8 @@ async def test_a_case_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_cases_may_run_at_the_same_time() -> None:
-    assert all(await asyncio.gather(*(case.run() for case in CASES[:9])))
+    done = await asyncio.gather(*(case.run() for case in CASES[:9]))
+    assert len(done) == 9
 
 
 def test_books_that_change_in_place_are_compared_as_they_were() -> None:
@@ -198,11 +198,11 @@ def test_books_that_change_in_place_are_compared_as_they_were() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_saga_with_good_participants_keeps_every_law(case: LawCase) -> None:
-    assert await case.run()
+    await case.run()
 
 
 def test_a_case_is_called_without_an_event_loop() -> None:
-    assert CASES[0]()
+    CASES[0]()
     assert str(CASES[0]) == CASES[0].id == "undisturbed"
 
 
@@ -225,9 +225,9 @@ def test_every_step_and_undo_has_its_cases_under_names_of_their_own() -> None:
         "crash after charge, and crash in the probe of charge",
         "crash after charge, and probe of charge says no, and it is not so",
         "crash before charge, and probe of charge says yes, and it is not so",
-        "ship fails, and undo of charge twice",
-        "ship fails, and undo of reserve fails once",
-        "ship fails, and undo of reserve fails always",
+        "undo of charge twice",
+        "undo of reserve fails once",
+        "undo of reserve fails always",
         "events before their waits",
         "every event twice",
         "no event",
@@ -238,7 +238,7 @@ def broken(put: Callable[[World], Callable[[], object] | None], wanted: str) -> 
     """How that case breaks a law with these fakes; None if it does not."""
     (case,) = [each for each in laws(order_saga, put, Order("7"), events=EVENTS) if each.id == wanted]
     try:
-        assert case()
+        case()
     except LawError as error:
         return error
     return None
@@ -299,7 +299,7 @@ def probes_wrongly(world: World, shop: Shop) -> None:
     [
         (twice_shipped, "ship twice", "the fakes hold"),
         (refuses_a_repeat, "crash after ship", "it ends as"),
-        (raises_for_what_is_undone, "ship fails, and undo of reserve twice", "it ends as"),
+        (raises_for_what_is_undone, "undo of reserve twice", "it ends as"),
         (another_receipt_each_time, "crash after ship", "under a key under which it had returned something else"),
         (forgets_to_undo, "ship fails", "all is undone, but the fakes hold"),
         (probes_wrongly, "crash after charge", "it ends as"),
@@ -436,9 +436,14 @@ async def test_a_step_that_answers_by_a_result_keeps_every_law(answer: Result[st
     def put(world: World) -> None:
         world.fake(pack, lambda order: answer)
 
-    applied = [case.id for case in laws(packing, put, Order("7")) if await case.run()]
     lie = "crash before pack, and probe of pack says yes, and it is not so"
-    assert (lie in applied) == isinstance(answer, Success), "a probe lies of what there might be"
+    judged: set[str] = set()
+    for case in laws(packing, put, Order("7")):
+        with contextlib.suppress(LawNotJudgedError):
+            await case.run()
+            judged.add(case.id)
+    assert (lie in judged) == isinstance(answer, Success), "a probe lies of what there might be"
+    assert len(judged) > 8
 
 
 def test_laws_of_what_is_none_are_refused() -> None:
@@ -522,8 +527,8 @@ def test_an_event_about_another_thing_than_the_wait_is_no_fault_of_the_saga(abou
 @pytest.mark.parametrize("names", [("one", "other"), ("other", "one")])
 def test_each_wait_for_an_event_is_sent_the_one_that_is_about_its_thing(names: tuple[str, str]) -> None:
     events = [(approval, Approval("ann"), name) for name in ("one", "other")]
-    tried = [case() for case in laws(named_waits(*names), ships, Order("1"), events=events)]
-    assert all(tried)
+    for case in laws(named_waits(*names), ships, Order("1"), events=events):
+        case()
 
 
 def test_a_case_that_waits_for_another_thing_than_the_undisturbed_saga_is_not_judged() -> None:
