@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from saga_fn.arguments import check_is, check_whole, is_async
 from saga_fn.core.explore.ends import Rest, ends_of
-from saga_fn.core.ids import StepId
+from saga_fn.core.explore.shapes import MOST_ITEMS
+from saga_fn.core.ids import StepId, number_of, owner_of
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.step_report import StepStatus, is_not_undone
@@ -61,10 +62,17 @@ class SagaEnd:
         Raises:
             SagaDefinitionError: The saga has no such step.
         """
-        found = self.steps.get(_id_of(step))
+        named = _id_of(step)
+        found = self.steps.get(named)
         if found is None:
+            number = number_of(named) if owner_of(named) in self.steps else None
+            if number is not None and number >= MOST_ITEMS:
+                raise SagaDefinitionError(
+                    f"lists are tried with at most {MOST_ITEMS} items, so no end has {shown(str(named))}",
+                    hint=f"name {owner_of(named)}[0] or {owner_of(named)}[1], or run the saga with a longer list in a World",
+                )
             raise SagaDefinitionError(
-                f"the saga has no step {shown(_id_of(step))}", hint=f"one of {', '.join(map(shown, self.steps))}"
+                f"the saga has no step {shown(named)}", hint=f"one of {', '.join(map(shown, self.steps))}"
             )
         return found
 
@@ -115,8 +123,15 @@ class SagaEnds:
     """The states in which it waits for a person."""
     states: int
     """The number of states that were found on the way."""
-    is_all: bool
-    """Whether these are all. Else there may be more: the walk came to its bound."""
+    is_bounded: bool
+    """Whether the walk came to its bound of states, so that there may be more."""
+    most_items: int | None
+    """The number of items of each list, at most, that were tried: longer lists have further ends. None: no step fans out."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether these are all ends: the walk was whole, and no list may have more items than were tried."""
+        return not self.is_bounded and self.most_items is None
 
     def diagram(self, format: EndsFormat = "svg", /) -> str:
         """Draw the ends as a tree: what happens on the shortest ways, and an end at each leaf.
@@ -144,7 +159,8 @@ class SagaEnds:
     @property
     def _extent(self) -> str:
         found = f"{len(self.ends)} ends, and {len(self.stops)} states that wait for a person"
-        return f"all {found}" if self.is_all else f"bounded by {self.states} states: {found}"
+        told = f"bounded by {self.states} states: {found}" if self.is_bounded else f"all {found}"
+        return told if self.most_items is None else f"{told}, with at most {self.most_items} items of each list"
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.name}: {self._extent}"
@@ -189,7 +205,8 @@ def explore(
         most_states: The number of states to look at, 1 to 1,000,000. Default: 200,000.
 
     Returns:
-        The ends, each with the shortest way there. `is_all` says whether the walk came to an end within `most_states`.
+        The ends, each with the shortest way there. `is_bounded` says whether the walk came to `most_states`, and `most_items` how
+        long the lists were. `is_all` is true where neither was a bound.
 
     Raises:
         ForbiddenEndError: There is an end that is forbidden.
@@ -224,7 +241,8 @@ def explore(
             f"there is no forbidden end among the first {found.states} states of saga {shown(name)}, but there are more",
             hint="a larger most_states=, or explore its parts: fewer branches that run at once have far fewer states",
         )
-    return SagaEnds(name, ends, stops, found.states, not found.bounded)
+    most_items = MOST_ITEMS if definition.plan.concurrencies else None
+    return SagaEnds(name, ends, stops, found.states, found.bounded, most_items)
 
 
 def _end(rest: Rest) -> SagaEnd:

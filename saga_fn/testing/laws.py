@@ -110,8 +110,8 @@ class LawCase:
 
         Raises:
             LawError: A law is broken.
-            LawNotJudgedError: It cannot be judged, or what is to befall the saga cannot, as at a step that `start` does not
-                take, or behind a wait whose event is not given. A test framework shows it as skipped, with the reason.
+            LawNotJudgedError: It cannot be judged, or tried: `start` does not take the step, or the event of a wait before it is
+                not given. A test framework shows it as skipped, with the reason.
         """
         __tracebackhide__ = True  # pytest shows the law that is broken, not the lines of this file
         await self._trial.judge(self._scenario)

@@ -117,6 +117,24 @@ def test_of_two_items_either_may_fail_alone_and_a_law_may_name_either() -> None:
             explore(party, forbid=law)
 
 
+def test_of_a_fan_out_not_all_is_said_to_be_known_but_the_length_of_its_lists() -> None:
+    found = explore(party)
+    assert (found.is_all, found.is_bounded, found.most_items) == (False, False, 2)
+    told = f"all {len(found.ends)} ends, and {len(found.stops)} states that wait for a person, with at most 2 items of each list"
+    assert str(found).splitlines()[0] == f"party: {told}"
+    assert told in found.diagram()
+    few = explore(party, most_states=5)
+    assert (few.is_all, few.is_bounded, few.most_items) == (False, True, 2)
+    assert explore(sale).most_items is None
+
+
+def test_a_law_that_names_an_item_which_no_end_has_is_told_so() -> None:
+    with pytest.raises(SagaDefinitionError, match=r"lists are tried with at most 2 items, so no end has 'charge\[2\]'"):
+        explore(party, forbid=lambda end: end.status_of("charge[2]") is StepStatus.FAILED)
+    with pytest.raises(SagaDefinitionError, match=r"no step 'ship\[2\]'"):
+        explore(party, forbid=lambda end: end.is_done("ship[2]"))
+
+
 @saga("queue")
 def queue(orders: StepRef[list[Order]]) -> None:
     charge.each(concurrency=1)(orders)
@@ -206,9 +224,11 @@ def branches(number: int) -> SagaDefinition[Order, None]:
     return builder.build()
 
 
-@pytest.mark.parametrize("definition", [chain(9), branches(3)], ids=["nine steps", "three branches"])
+@pytest.mark.parametrize("definition", [chain(9), branches(4)], ids=["nine steps", "four branches"])
 def test_the_ends_of_long_and_of_wide_sagas_are_all_found(definition: SagaDefinition[Order, None]) -> None:
-    assert explore(definition).is_all
+    found = explore(definition)
+    assert found.is_all
+    assert found.states < 25_000, "an eighth of the default bound: some seconds"
 
 
 @pytest.mark.parametrize("given", [None, "sale", object(), sale.plan], ids=type)

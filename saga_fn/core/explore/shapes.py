@@ -17,7 +17,7 @@ LATER = Moment(2)
 TOO_LATE = Moment(3)
 """When every budget in time is over."""
 MOST_ITEMS = 2
-"""A fan-out is explored with none, one and two items: more of them differ in nothing."""
+"""A fan-out is explored with none, one and two items: more of them follow no other rule, and are further names."""
 SAME = Digest(b"same")
 """The stand-in for the input that a step was bound to."""
 _replace = msgspec.structs.replace
