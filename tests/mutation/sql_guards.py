@@ -62,7 +62,7 @@ def _commits() -> Iterator[SqlMutant]:
         yield SqlMutant(one, f"(s.token = {_UUID} OR (s.token IS NULL AND {_UUID} IS NULL))")
         yield SqlMutant(one, "s.rev = $?::bigint")
         yield SqlMutant(one, "($?::bigint IS NULL OR s.inbox_sent = $?::bigint)")
-    for many in (queries.CommitSagas, queries.CommitSagasAtLength):
+    for many in (queries.CommitSagas, queries.CommitSagasAtLength, queries.CommitSagasPublishing):
         yield SqlMutant(many, "(s.token = g.token OR (s.token IS NULL AND g.token IS NULL))")
         yield SqlMutant(many, "s.rev = g.rev")
         yield SqlMutant(many, "(g.inbox_seen IS NULL OR s.inbox_sent = g.inbox_seen)")
