@@ -23,7 +23,7 @@ async def test_sagas_are_listed_by_a_filter(cli: Cli, seeded: Seeded) -> None:
     head, row = told.out.splitlines()
     assert head.split() == ["saga", "name", "v", "status", "why", "step", "error", "key", "started", "changed"]
     assert row.split()[:5] == [str(seeded.parked), "shipping", "1", "SUSPENDED", "past_pivot"]
-    assert (await cli("list", "--name", "nothing", "--dsn", seeded.dsn)).out == "No saga is found.\n"
+    assert (await cli("list", "--active", "--older-than", "1d", "--dsn", seeded.dsn)).out == "No saga is found.\n"
 
 
 async def test_settings_may_stand_before_the_command(cli: Cli, seeded: Seeded) -> None:
