@@ -55,7 +55,7 @@ class StandingReason:
     transactional: bool = False
     """Whether the step runs in a transaction of the database, and touches nothing else."""
     error: str | None = attrs.field(default=None, repr=False)
-    """The error's type and message where a value or a message of the step is at fault (`input_failed`, `output_lost`), or None."""
+    """The error's type and message where a person decides by it (`input_failed`, `output_lost`, `outcome_unknown`), or None."""
 
     @property
     def text(self) -> str:
@@ -75,7 +75,10 @@ class StandingReason:
     @property
     def mend(self) -> str | None:
         """The thing that helps, where a person has to do something; else None."""
-        return None if self.parked is None else _MENDS[ParkReason(self.parked)][1]
+        if self.parked is None:
+            return None
+        why = ParkReason(self.parked)
+        return _MEND_WITHIN if self.transactional and why is ParkReason.OUTCOME_UNKNOWN else _MENDS[why][1]
 
 
 @attrs.frozen
@@ -340,6 +343,11 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
         "retry_step, or cancel",
     ),
 }
+_MEND_WITHIN: Final = (
+    "if it has ended its own transaction, look whether its rows are there; if another system did not answer, its rows are rolled "
+    "back: ask that system; then settle_done, settle_undone or settle_never_ran; if neither can be known, cancel"
+)
+"""The same for a transactional step whose outcome is unknown: only these two ways lead there."""
 
 
 def _told(reason: StandingReason) -> str:

@@ -210,6 +210,16 @@ def test_why_it_stands_tells_that_it_touches_its_transaction_alone() -> None:
     assert told == [[True], [False]]
 
 
+def test_why_it_is_parked_tells_whether_its_outcome_is_that_of_a_transaction() -> None:
+    within, without = running(), running(WITHOUT)
+    for saga in (within, without):
+        saga.fail(B, FailureKind.UNKNOWN)
+    told = [
+        [(each.parked, each.transactional) for each in reasons(saga.plan, saga.state)] for saga in (within, without)
+    ]
+    assert told == [[(ParkReason.OUTCOME_UNKNOWN, True)], [(ParkReason.OUTCOME_UNKNOWN, False)]]
+
+
 def test_a_plan_without_transactions_has_the_fingerprint_that_it_had_before_there_were_any() -> None:
     assert Plan.of(step("a")).id == "a8ddea071647069c"
     assert Plan.of(step("a", transactional=True)).id != Plan.of(step("a")).id

@@ -459,6 +459,41 @@ def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
     assert (reason.mend is not None) is needs
 
 
+async def test_a_doubt_is_told_with_the_error_of_the_attempt_that_has_left_it(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await in_doubt(orchestrator)
+        (why,) = (await SagaAdmin(orchestrator).explain(run.id)).reasons
+        assert why.text.startswith("step charge waits for a person (outcome_unknown): only a person can find out")
+        assert "the bank has not answered" in why.text
+        assert str(why.mend).startswith("ask the other system")
+
+
+async def test_an_attempt_that_has_left_no_error_is_not_told_with_that_of_an_earlier_one(memory: MemoryStore) -> None:
+    begun, calls = asyncio.Event(), 0
+
+    @step(on_unknown="park", retry_policy=FixedRetry(max_attempts=3))
+    async def charge(order: Order) -> Done:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyError("the first attempt")
+        begun.set()
+        await asyncio.Event().wait()
+        return Done("charge")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(charge, depends_on=builder.initial)
+    definition = builder.build()
+    async with SagaOrchestrator(memory, stop_timeout=timedelta(milliseconds=10)) as first:
+        run = await first.register("shop", definition).start(Order("1"))
+        await begun.wait()
+    async with SagaOrchestrator(memory) as second:
+        run = second.register("shop", definition).attach(run.id)
+        await suspended(run)
+        (why,) = (await SagaAdmin(second).explain(run.id)).reasons
+        assert (why.parked, why.attempt, why.error) == ("outcome_unknown", 2, None)
+
+
 def test_long_lists_are_cut() -> None:
     moves = tuple(Move(MoveKind.RUN, StepId(f"s{n}")) for n in range(30))
     said = VerbPreview(Verb.RETRY_STEP, "s0", True, course=moves, is_whole=False)

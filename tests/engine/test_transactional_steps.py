@@ -222,6 +222,9 @@ async def test_a_step_that_ends_its_own_transaction_is_parked(
         seen = await SagaAdmin(orchestrator).get_saga(run.id)
         assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
         assert "leave COMMIT and ROLLBACK" in str(seen.step_history[-1].error)
+        (why,) = (await SagaAdmin(orchestrator).explain(run.id)).reasons
+        assert "the step has ended its own transaction" in why.text
+        assert "look whether its rows are there" in str(why.mend)
     assert await entries(rows) == (["meddled"] if "COMMIT" in ended else [])
 
 
@@ -253,6 +256,9 @@ async def test_a_client_that_leaves_its_outcome_open_parks_the_step(
         run = await handle.start(Order("o1"))
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
+        (why,) = (await SagaAdmin(orchestrator).explain(run.id)).reasons
+        assert "the other system did not answer" in why.text
+        assert "its rows are rolled back: ask that system" in str(why.mend)
     assert await entries(rows) == []
 
 

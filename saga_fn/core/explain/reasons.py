@@ -141,7 +141,8 @@ def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
         case Unknown():
             return _tried(Cause.DOUBT, step.step, step.attempts, Moment(max(settled_from(step), state.at)))
         case Parked():
-            return attrs.evolve(_tried(Cause.PERSON, step.step, step.attempts), parked=step.why)
+            within = plan.step(step.step).transactional
+            return attrs.evolve(_tried(Cause.PERSON, step.step, step.attempts), parked=step.why, transactional=within)
         case Undoing():
             return _undone(Cause.UNDOING, step)
         case UndoRetrying():

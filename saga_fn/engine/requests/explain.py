@@ -12,7 +12,7 @@ import msgspec
 
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.event_kinds import InputKind, attempt_of, input_of, outside_name, step_of
+from saga_fn.core.event_kinds import InputKind, Phase, attempt_of, input_of, outside_name, phase_of, step_of
 from saga_fn.core.events import OperatorVerb, name_of, takes_up
 from saga_fn.core.explain.course import MoveKind, course
 from saga_fn.core.explain.preview import Consequences, preview, questions
@@ -47,7 +47,7 @@ _WORK_OF_ONE: Final = 60_000
 """Nor one course further than this: the other tasks of the process have their turn after each."""
 _LONGEST: Final = 400
 """Events of one course."""
-_ITS_ERROR_SAYS_WHY: Final = frozenset({ParkReason.INPUT_FAILED, ParkReason.OUTPUT_LOST})
+_ITS_ERROR_SAYS_WHY: Final = frozenset({ParkReason.INPUT_FAILED, ParkReason.OUTPUT_LOST, ParkReason.OUTCOME_UNKNOWN})
 _ANYBODY: Final = UUID(int=0)
 UNREADABLE_STATE: Final = "state_unreadable"
 NO_PLAN: Final = "plan_missing"
@@ -193,7 +193,10 @@ def _left_over(known: _Known) -> tuple[LeftOver, ...]:
 
 
 def _error(reason: Reason, entries: Sequence[JournalRecord]) -> str | None:
-    """The error of the last attempt, where a person needs it to know which value or message is at fault."""
+    """The error of the last attempt, where a person needs it to decide what to do.
+
+    An attempt that was cut short with its process has left no error: that of an attempt before it says nothing of its outcome.
+    """
     if reason.parked not in _ITS_ERROR_SAYS_WHY:
         return None
     for record in reversed(entries):
@@ -201,7 +204,11 @@ def _error(reason: Reason, entries: Sequence[JournalRecord]) -> str | None:
             event = decode_event(record.event)
         except StoredDataError:
             continue
-        step_error = step_error_of(event, record) if step_of(event) == reason.step else None
+        if step_of(event) != reason.step:
+            continue
+        if phase_of(event) is Phase.EXECUTE and attempt_of(event) not in (None, reason.attempt):
+            return None
+        step_error = step_error_of(event, record)
         if step_error is not None:
             return step_error.fact
     return None
