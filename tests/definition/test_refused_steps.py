@@ -111,7 +111,23 @@ class Named(BaseStep["ReserveInput", "Reserved"]):
         return Reserved(inp.order_id)
 
 
+class Undecided(ReserveInventory):
+    on_unknown = "park"
+
+
+class Slow(ReserveInventory):
+    timeout = timedelta(hours=1)
+
+
 STEPS: Cases = [
+    ("an option in a class", lambda: step(Undecided()), "Undecided.on_unknown is an attribute", "on_unknown=..."),
+    ("an option in a base", lambda: step(type("Below", (Undecided,), {})()), "Undecided.on_unknown", "step(Below(...)"),
+    (
+        "an option in a class that is wired",
+        lambda: SagaBuilder(ReserveInput).add_step(Slow()),
+        "Slow.timeout is",
+        "timeout=",
+    ),
     ("partial", lambda: step(functools.partial(helper)), "functools.partial", "make_saga"),
     ("not async", lambda: step(not_async), "not an async function", "async def"),
     ("lambda", lambda: step(lambda inp: inp), "lambda", "async function"),

@@ -10,12 +10,17 @@ from returns.result import Failure, Result, Success
 from typing_extensions import override
 
 from saga_fn import (
+    NOT_DONE,
     BaseStep,
+    NotDone,
     SagaBuilder,
     Step,
     StepContext,
     TypeValidationError,
     step,
+)
+from saga_fn import (
+    Done as Found,
 )
 from saga_fn.definition import CompiledStep
 from tests.definition.shop import (
@@ -84,6 +89,30 @@ def test_a_bound_method_is_a_step() -> None:
 def test_a_class_is_compensable_if_it_overrides_compensate() -> None:
     assert bound(ReserveInventory()).compensate is not None
     assert bound(ChargeCard()).compensate is None
+
+
+def test_a_compensation_and_a_probe_that_an_object_has_by_itself_are_its_steps_own() -> None:
+    async def release(inp: ReserveInput, out: Reserved, /) -> None: ...
+
+    async def find(inp: ReserveInput, /) -> Found[Reserved] | NotDone:
+        return NOT_DONE
+
+    class Reserve(BaseStep[ReserveInput, Reserved]):
+        @override
+        async def execute(self, inp: ReserveInput, /) -> Reserved:
+            return Reserved(inp.order_id)
+
+    given = Reserve()
+    vars(given).update(compensate=release, probe=find)
+    binding = bound(given)
+    assert (binding.compensate is not None, binding.probe is not None) == (True, True)
+
+
+def test_a_class_may_have_a_time_of_its_own() -> None:
+    class Reserve(ReserveInventory):
+        timeout = 3.5
+
+    assert bound(Reserve()).timeout == 60
 
 
 async def test_the_context_is_passed_to_those_who_ask() -> None:

@@ -53,6 +53,11 @@ class Book(TransactionalStep[ReserveInput, Reserved]):
         return Reserved(inp.order_id)
 
 
+class Doubted(Book):
+    async def probe(self, inp: ReserveInput, ctx: TransactionalContext) -> Done[Reserved] | NotDone:
+        return NOT_DONE
+
+
 class Plain(ContextStep[ReserveInput, Reserved]):
     async def execute(self, inp: ReserveInput, ctx: StepContext) -> Reserved:
         return Reserved(inp.order_id)
@@ -115,6 +120,17 @@ CASES: Cases = [
         lambda: wired(step(book, transactional=True), on_unknown="park"),
         "has on_unknown=",
         "leave on_unknown= out",
+    ),
+    ("a probe of a class", lambda: step(Doubted()), "has a method probe", "leave method probe out"),
+    ("a probe of a class, as it is wired", lambda: wired(Doubted()), "has a method probe", "leave method probe out"),
+    ("a probe of a class, of items", lambda: step(Doubted()).each(concurrency=2), "has a method probe", ""),
+    ("a probe beside a class", lambda: step(Book(), probe=find), "has probe=", "leave probe= out"),
+    ("a way to settle a class", lambda: step(Book(), on_unknown="repeat"), "has on_unknown=", "leave on_unknown= out"),
+    (
+        "a way to settle a class, where it is wired",
+        lambda: wired(Book(), unknown_on=KeyError),
+        "has unknown_on=",
+        "leave unknown_on= out",
     ),
     ("a probe in a transaction", lambda: step(plain, probe=find_within), "a probe has no transaction", "StepContext"),
     ("a class of another kind", lambda: step(Plain(), transactional=True), "by its class", "TransactionalStep"),

@@ -225,6 +225,8 @@ def step(
 
     def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
         if isinstance(given, StepBase):
+            if isinstance(given, TransactionalStep):
+                check_doubts(type(given).__name__, chosen, probes=probe is not None)
             if probe is not None:
                 raise SagaDefinitionError("a step object brings its own probe", hint="leave probe= out, override probe")
             if compensate is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import msgspec
 
@@ -16,7 +16,7 @@ from saga_fn.definition.steps.context import StepContext, TransactionalContext
 from saga_fn.definition.steps.error_policy import Returned, errors_of_method, returned_errors
 from saga_fn.definition.steps.signature import output_type, read_signature
 from saga_fn.definition.steps.step_options import StepOptions
-from saga_fn.definition.steps.transactions import check_spelling
+from saga_fn.definition.steps.transactions import check_doubts, check_spelling
 from saga_fn.definition.steps.unknown_outcome import check_probe
 from saga_fn.definition.values.annotations import (
     fits,
@@ -32,6 +32,8 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 # Any: the functions of steps of all types stand side by side; what they are given has been decoded as they say.
 AnyExecute: TypeAlias = Callable[[Any, StepContext], Awaitable[object]]
 AnyCompensate: TypeAlias = Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]]
+
+_OPTIONS: Final = frozenset(StepOptions.__annotations__)
 
 
 class StepParts(msgspec.Struct, frozen=True):
@@ -175,6 +177,9 @@ def parts_of_object(given: AnyStep) -> StepParts:
         raise TypeValidationError(
             f"{cls.__name__} does not say its input and output types", hint=f"class {cls.__name__}(BaseStep[In, Out])"
         )
+    _refuse_options(cls, base)
+    if within and hasattr(given, "probe"):
+        check_doubts(cls.__name__, {}, probes=True, has_class=True)
     wants = base is not BaseStep
     execute = _method(given, base, "execute", 1 + wants)
     undo = _method(given, base, "compensate", 2 + wants)
@@ -204,9 +209,9 @@ def _with_context(fn: Any, values: int, *, wants: bool) -> Any:  # Any: function
 
 
 def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a method of any types
-    """The method that the step's class puts in place of the base's; None if it leaves that as it is."""
+    """The method that the step's class, or the step itself, puts in place of the base's; None if that is left as it is."""
     cls = type(given)
-    if getattr(cls, name) is getattr(base, name):
+    if inspect.getattr_static(given, name) is inspect.getattr_static(base, name):
         return None
     method = getattr(given, name)
     if not inspect.iscoroutinefunction(method):
@@ -219,6 +224,21 @@ def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a
             hint="execute takes the input, compensate the input and the output; a ContextStep's also the StepContext",
         ) from error
     return method
+
+
+def _refuse_options(cls: type, base: type) -> None:
+    """Refuse a class that says as an attribute what a step is told as an option: nothing would read it."""
+    for each in cls.__mro__[: cls.__mro__.index(base)]:
+        for name, value in vars(each).items():
+            is_its_own = name == "timeout" and isinstance(
+                value, int | float
+            )  # for a client: the option takes no number
+            if name not in _OPTIONS or is_its_own:
+                continue
+            raise SagaDefinitionError(
+                f"{each.__name__}.{name} is an attribute, and an option of a step is read from step(...) alone",
+                hint=f"step({cls.__name__}(...), {name}=...); or give the attribute another name, if the class itself needs it",
+            )
 
 
 def _check_annotations(

@@ -37,13 +37,15 @@ def check_spelling(name: str, *, transactional: bool, wants_connection: bool) ->
         )
 
 
-def check_doubts(name: str, options: Mapping[str, object], *, probes: bool) -> None:
+def check_doubts(name: str, options: Mapping[str, object], *, probes: bool, has_class: bool = False) -> None:
     """Raise SagaDefinitionError for a transactional step that says how a doubt about it is to be settled: there is none."""
-    named = [option for option in _OF_DOUBT if option in options] + ["probe"] * probes
+    named = [f"{option}=" for option in _OF_DOUBT if option in options]
+    if probes:
+        named.append("a method probe" if has_class else "probe=")
     if named:
         raise SagaDefinitionError(
-            f"step {shown(name)} is transactional and has {named[0]}=, which would never be asked for: cut short, it has not happened",
-            hint=f"leave {named[0]}= out; a step that touches another system is not transactional",
+            f"step {shown(name)} is transactional and has {named[0]}, which would never be asked for: cut short, it has not happened",
+            hint=f"leave {named[0].removeprefix('a ')} out; a step that touches another system is not transactional",
         )
 
 
