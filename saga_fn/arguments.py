@@ -11,6 +11,7 @@ from uuid import UUID
 from saga_fn.core.ids import Micros
 from saga_fn.core.retry import LONGEST_DELAY
 from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
+from saga_fn.printable import a_type_of
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _YEAR = 365 * 24 * 3600.0
@@ -23,7 +24,7 @@ def check_id(
     """Raise PayloadError for what is no UUID."""
     if not isinstance(value, UUID):
         raise PayloadError(
-            f"{what} is a UUID, not a {type(value).__name__}",
+            f"{what} is a UUID, not {a_type_of(value)}",
             hint=hint,
         )
 
@@ -35,7 +36,7 @@ def seconds_to_wait(timeout: object) -> float:
     # NaN differs from itself.
     if not is_number(timeout) or timeout != timeout:  # noqa: PLR0124
         raise SagaError(
-            f"timeout must be a number of seconds, a timedelta or None, not a {type(timeout).__name__}",
+            f"timeout must be a number of seconds, a timedelta or None, not {a_type_of(timeout)}",
             hint="e.g. timeout=10, or None to wait as long as it takes",
         )
     return float(min(timeout, _YEAR))
@@ -76,7 +77,7 @@ def plain(value: object) -> object:
         return str.__str__(value)  # not by the way that its class has
     if isinstance(value, int):
         return int.__index__(value)
-    raise NotImplementedError(f"a {type(value).__name__}")
+    raise NotImplementedError(a_type_of(value))
 
 
 def check_size(what: str, payload: bytes, most: int) -> None:
@@ -88,19 +89,19 @@ def check_size(what: str, payload: bytes, most: int) -> None:
 def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
     """Raise SagaError for what is no whole number from `least` to `most`."""
     if not is_whole(value) or not least <= value <= most:
-        given = shown(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+        given = shown(value) if isinstance(value, int | float) else a_type_of(value)
         raise SagaError(f"{name} must be a whole number from {least} to {most}, not {given}", hint=f"{name}={least}")
 
 
 def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: type[SagaError], hint: str) -> None:
     """Raise `error` for what is none of these types."""
     if not isinstance(value, kind):
-        raise error(f"{what} is wanted, not a {type(value).__name__}", hint=hint)
+        raise error(f"{what} is wanted, not {a_type_of(value)}", hint=hint)
 
 
 def size_of(value: object) -> str:
     """A value that is no key, as messages call it: keys name people and orders, and stay out of logs."""
-    return f"one of {len(value)}" if isinstance(value, str) else f"a {type(value).__name__}"
+    return f"one of {len(value)}" if isinstance(value, str) else a_type_of(value)
 
 
 def check_key(name: str, value: object) -> None:

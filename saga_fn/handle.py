@@ -230,8 +230,8 @@ class SagaHandle(Generic[D, R]):
             trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
                 StepContext. Default: None.
             delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
-            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.Connection` says. The start becomes
-                part of that transaction: the saga begins when it is committed, and never if it is rolled back. No other
+            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.CallerConnection` says. The start
+                becomes part of that transaction: the saga begins when it is committed, and never if it is rolled back. No other
                 connection is used. After the commit, await `SagaOrchestrator.committed`, or a worker finds it at its next look.
                 Default: None.
             notify: Whether the transaction tells other processes of it when it is committed, by NOTIFY. PostgreSQL lets all commits

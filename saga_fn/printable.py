@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -10,6 +11,8 @@ from typing_extensions import override
 LONGEST_NAME: Final = 100
 LONGEST_TOLD: Final = 1000
 """Characters of an exception's text, in the text of another exception or in a log."""
+_VOWEL: Final = re.compile(r"[aeio]|u(?!u|ni|se)", re.IGNORECASE)
+"""Begins a name that is spoken with a vowel."""
 _WHOLE: Final = ((86_400_000_000, "days"), (3_600_000_000, "hours"), (60_000_000, "minutes"))
 
 
@@ -52,6 +55,24 @@ def raw_message_of(error: object) -> str:
 def name_of_type(value: object) -> str:
     """The name of the value's type. The author of a type chooses its name, with line breaks and all."""
     return printable(str(type(value).__name__), LONGEST_NAME)
+
+
+def with_article(name: str) -> str:
+    """A name of one thing, as a sentence has it. The sound decides: UUID, Unit and User begin with that of "you".
+
+    >>> [with_article(name) for name in ("int", "AsyncSession", "UUID", "UserDict", "Unset", "list[int]")]
+    ['an int', 'an AsyncSession', 'a UUID', 'a UserDict', 'an Unset', 'a list[int]']
+    """
+    return f"{'an' if _VOWEL.match(name) else 'a'} {name}"
+
+
+def a_type_of(value: object) -> str:
+    """The name of the value's type, as a sentence has one of it.
+
+    >>> a_type_of(7)
+    'an int'
+    """
+    return with_article(name_of_type(value))
 
 
 def in_words(micros: int) -> str:

@@ -21,6 +21,7 @@ from saga_fn.engine.requests.events import send_to_key, send_to_saga
 from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent, id_of
 from saga_fn.engine.requests.send_within import send_within
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import CallerConnection, check_notify
 from saga_fn.store.records import moment_of
 
@@ -94,8 +95,8 @@ class EventSender(Generic[T]):
             expires: The time after which the event is void if no wait has taken it: a timedelta of at most 365 days, or an aware
                 datetime at most that far away. An event for a business key is void after 7 days at the latest. Default: None, which
                 is 7 days for a business key, and no limit for a saga's id.
-            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.Connection` says. The event becomes
-                part of that transaction, and the answer is `uncommitted`. Only a row is inserted there: no saga and no other
+            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.CallerConnection` says. The event
+                becomes part of that transaction, and the answer is `uncommitted`. Only a row is inserted there: no saga and no other
                 sender waits for it. When it is committed the event is sent, by `SagaOrchestrator.committed` or by a worker's
                 next look. It counts as sent then: a wait whose timeout is over by then does not get it. Default: None.
             notify: Whether the transaction tells other processes of it when it is committed, by NOTIFY. PostgreSQL lets all commits
@@ -148,7 +149,7 @@ async def send_many(
     for name, key in (("event_id", event_id), ("correlation_id", correlation_id)):
         if key is not None and not callable(key):
             raise SagaError(
-                f"{name} of many events must be a function, not a {type(key).__name__}",
+                f"{name} of many events must be a function, not {a_type_of(key)}",
                 hint=f"it is called with each payload: {name}=lambda approval: approval.order_id",
             )
     by_target: dict[Target, list[tuple[int, OutsideEvent]]] = {}
@@ -176,7 +177,7 @@ def _check_pair(given: object) -> None:
     """Raise PayloadError for what is no target with a payload; the event's type judges the latter."""
     if not is_tuple(given) or len(given) != 2:  # noqa: PLR2004 - a pair
         raise PayloadError(
-            f"an event of many is a pair of a target and a payload, not a {type(given).__name__}",
+            f"an event of many is a pair of a target and a payload, not {a_type_of(given)}",
             hint="send_many(approval, [(run.id, Approval(...))])",
         )
     _check_target(given[0])

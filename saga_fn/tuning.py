@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast, final
 
 from saga_fn.arguments import check_is, check_no_loop, check_whole
 from saga_fn.errors import SagaError, is_a
+from saga_fn.printable import a_type_of
 
 __all__ = ["GcBefore", "run", "tune_gc"]
 
@@ -104,7 +105,7 @@ def run(
             run(main())
     """
     if not is_a(main, (Coroutine,)):
-        raise SagaError(f"main must be a coroutine, not a {type(main).__name__}", hint=_CALL)
+        raise SagaError(f"main must be a coroutine, not {a_type_of(main)}", hint=_CALL)
     try:
         check_is(
             uvloop, (bool, type(None)), "uvloop", error=SagaError, hint="uvloop=True, or None for as it is installed"

@@ -18,6 +18,7 @@ from saga_fn.definition.attributes import Attribute, HasValue
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, StoredDataError, shown
 from saga_fn.listing import SagaFilter
+from saga_fn.printable import with_article
 
 V = TypeVar("V", str, int, bool, date, datetime, Decimal, UUID)
 
@@ -200,5 +201,5 @@ def _condition(
         raise PayloadError(error.fact, hint=_WRITTEN) from None
     except (ValueError, InvalidOperation):
         raise PayloadError(
-            f"attribute {shown(name)} has no value {shown(text)}: a {tp.__name__} is wanted", hint=_WRITTEN
+            f"attribute {shown(name)} has no value {shown(text)}: {with_article(tp.__name__)} is wanted", hint=_WRITTEN
         ) from None

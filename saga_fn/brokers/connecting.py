@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar, final
 
 from saga_fn.errors import SagaError
+from saga_fn.printable import a_type_of
 
 C = TypeVar("C")
 
@@ -21,7 +22,7 @@ def connector(
     elif callable(address):
         return address
     raise SagaError(
-        f"the address of a broker is a text, or an async function that connects, not a {type(address).__name__}",
+        f"the address of a broker is a text, or an async function that connects, not {a_type_of(address)}",
         hint=f"for example {example}",
     )
 

@@ -20,7 +20,7 @@ from saga_fn.brokers.sending import seconds_of, told
 from saga_fn.engine.observe.of_messages import ConsumerFailed, ConsumerLosesBroker, IncomingDead, IncomingWaits
 from saga_fn.errors import SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
-from saga_fn.printable import printable
+from saga_fn.printable import a_type_of, printable
 from saga_fn.tasks import Errands, cut_short, spawn
 
 PATIENCE: Final = 10.0
@@ -75,9 +75,7 @@ class Consumer(ABC):
         )
         for name, given in (("read", read), ("on_dropped", on_dropped or bool)):
             if not callable(given):
-                raise SagaError(
-                    f"{name} must be a function, not a {type(given).__name__}", hint=f"{name}=your_function"
-                )
+                raise SagaError(f"{name} must be a function, not {a_type_of(given)}", hint=f"{name}=your_function")
         check_whole("concurrency", concurrency, least=1, most=10_000)
         check_whole("max_attempts", max_attempts, least=1)
         self._orchestrator = orchestrator

@@ -27,7 +27,7 @@ from saga_fn.errors import (
     is_a,
 )
 from saga_fn.orchestrator import SagaOrchestrator
-from saga_fn.printable import name_of_type, printable
+from saga_fn.printable import a_type_of, name_of_type, printable
 from saga_fn.tasks import cancellations
 
 OnDropped: TypeAlias = Callable[[IncomingMessage, Delivery], Awaitable[object]]
@@ -109,7 +109,7 @@ class Intake:
             self._orchestrator.engine.observers.tell(IncomingTaken(self._source, None))
             return None
         if not is_a(found, EventFor):
-            return Unreadable(f"read gave a {name_of_type(found)}, which is no EventFor")
+            return Unreadable(f"read gave {a_type_of(found)}, which is no EventFor")
         event_id = found.event_id if found.event_id is not None else message.id
         if event_id is None:
             return Unreadable("it has no id, so that a repeat of it would count twice: let read give event_id=")

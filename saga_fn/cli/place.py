@@ -20,7 +20,7 @@ from saga_fn.cli.failures import BadInputError
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
-from saga_fn.printable import message_of, name_of_type
+from saga_fn.printable import a_type_of, message_of, name_of_type
 from saga_fn.store.dsn import place_of
 from saga_fn.store.migrate import settled_shards
 from saga_fn.store.postgres import PostgresStore
@@ -109,9 +109,7 @@ def orchestrator_of(app: str) -> SagaOrchestrator:
         if inspect.iscoroutine(found):
             found.close()  # else Python warns that nobody has awaited it
     if not isinstance(found, SagaOrchestrator):
-        raise BadInputError(
-            f"{shown(app)} is a {name_of_type(found)}, no SagaOrchestrator", hint=_known_in(module_name)
-        )
+        raise BadInputError(f"{shown(app)} is {a_type_of(found)}, no SagaOrchestrator", hint=_known_in(module_name))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Final, cast
 import msgspec
 
 from saga_fn.errors import PayloadError
+from saga_fn.printable import a_type_of
 
 NO_CARRIER: Final[Mapping[str, str]] = MappingProxyType({})
 LONGEST_CARRIER: Final = 2048
@@ -25,7 +26,7 @@ def kept_carrier(given: object) -> bytes | None:
         return None
     hint = 'trace_carrier={"traceparent": "00-...-01"}, as a propagator of your tracing library fills it'
     if not isinstance(given, Mapping):
-        raise PayloadError(f"trace_carrier is a mapping of strings, not a {type(given).__name__}", hint=hint)
+        raise PayloadError(f"trace_carrier is a mapping of strings, not {a_type_of(given)}", hint=hint)
     refused = PayloadError("trace_carrier is a mapping of strings, and some of it is none", hint=hint)
     try:
         headers = dict(cast("Mapping[object, object]", given))  # just checked

@@ -11,6 +11,7 @@ from saga_fn.codec.containers import is_mapping
 from saga_fn.codec.flaws import first_flaw
 from saga_fn.codec.words import SUPPORTED
 from saga_fn.errors import PayloadError
+from saga_fn.printable import a_type_of
 
 LONGEST_HEADERS: Final = 8192
 """Bytes, as JSON."""
@@ -47,7 +48,7 @@ def kept_headers(given: object) -> bytes | None:
         return None
     hint = 'headers={"content-type": "application/json"}'
     if not is_mapping(given):
-        raise PayloadError(f"headers are a mapping of strings, not a {type(given).__name__}", hint=hint)
+        raise PayloadError(f"headers are a mapping of strings, not {a_type_of(given)}", hint=hint)
     headers: dict[object, object] = {}
     try:
         headers = dict(given)

@@ -28,6 +28,7 @@ from saga_fn.codec.older import older_forms
 from saga_fn.codec.plain import arranged, unread
 from saga_fn.codec.words import SUPPORTED, UnfitError, shown, split, type_name
 from saga_fn.errors import PayloadError
+from saga_fn.printable import with_article
 
 T = TypeVar("T")
 
@@ -269,7 +270,7 @@ class PayloadType(Generic[T]):
             fact, path = (
                 split(cause, self._names)
                 if isinstance(cause, Exception)
-                else (f"it is a {type_name(type(value))}", None)
+                else (f"it is {with_article(type_name(type(value)))}", None)
             )
             hint = f"return or pass exactly what the annotation says: {self.name}"
             return _at(f"{shown(value)} is no valid {self.name}", fact, path, hint)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from saga_fn.errors import PayloadError, StoredDataError
+from saga_fn.printable import a_type_of
 
 Searchable: TypeAlias = str | int | bool | datetime | date | Decimal | UUID
 """A value of a search attribute. The text of a StrEnum is kept."""
@@ -92,7 +93,7 @@ def text_of(value: object) -> str:
         case UUID():
             return f"{ValueKind.ID}{value}"
         case _:
-            raise PayloadError(f"a {type(value).__name__} cannot be searched for", hint="make a text or a number of it")
+            raise PayloadError(f"{a_type_of(value)} cannot be searched for", hint="make a text or a number of it")
 
 
 def unknown(error: BaseException) -> str:

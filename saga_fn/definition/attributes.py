@@ -16,7 +16,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.refs import AnyRef, StepRef
 from saga_fn.errors import PayloadError, SagaDefinitionError, is_a, shown
-from saga_fn.printable import HidingStruct
+from saga_fn.printable import HidingStruct, with_article
 
 V = TypeVar("V", bound=str | int | bool | date | datetime | Decimal | UUID)
 A = TypeVar("A")
@@ -91,7 +91,7 @@ class AttributeBase(msgspec.Struct, frozen=True):
         if not isinstance(value, self.tp) or kind_of(value) is not self.kind:  # a bool is an int, a datetime is a date
             raise PayloadError(
                 f"attribute {shown(self.name)} has values of {self.tp.__name__}, not of {type(value).__name__}",
-                hint=f"pass a {self.tp.__name__}",
+                hint=f"pass {with_article(self.tp.__name__)}",
             )
         try:
             return text_of(value)
@@ -102,7 +102,7 @@ class AttributeBase(msgspec.Struct, frozen=True):
         except Exception as error:
             raise PayloadError(
                 f"attribute {shown(self.name)} cannot have this value: its class raises {type(error).__name__}",
-                hint=f"pass a {self.tp.__name__} as Python has it",
+                hint=f"pass {with_article(self.tp.__name__)} as Python has it",
             ) from error
 
 

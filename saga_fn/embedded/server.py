@@ -31,6 +31,7 @@ from saga_fn.embedded.home import SUPERUSER, entered, initialised, locked, no_li
 from saga_fn.embedded.leftover import stop_leftover
 from saga_fn.embedded.own_files import check_folder, open_file
 from saga_fn.errors import shown
+from saga_fn.printable import a_type_of
 
 START_TIMEOUT = 60.0
 """Seconds from the start of the server, recovery after a crash included, until it takes connections."""
@@ -246,7 +247,7 @@ def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> l
 def _path(name: str, value: object) -> Path:
     text = str(value) if isinstance(value, Path) else value
     if not isinstance(text, str) or not text or "\0" in text:
-        given = "an empty text" if isinstance(text, str) and not text else f"a {type(value).__name__}"
+        given = "an empty text" if isinstance(text, str) and not text else a_type_of(value)
         raise EmbeddedServerError(
             f"{name} must be the path of a folder, not {given}", hint=f'{name}="/var/lib/saga_fn"'
         )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from saga_fn.definition import AnySaga
 from saga_fn.definition.steps.transactions import READ_COMMITTED
 from saga_fn.errors import SagaDefinitionError, StoreError, shown
+from saga_fn.printable import a_type_of
 from saga_fn.store.protocol import Store
 
 
@@ -18,7 +19,7 @@ def check_transactions(definition: AnySaga, store: Store, lease: timedelta) -> N
             continue
         if store.transactions is None:
             raise SagaDefinitionError(
-                f"step {shown(step_id)} is transactional, and a {type(store).__name__} has no transactions for steps",
+                f"step {shown(step_id)} is transactional, and {a_type_of(store)} has no transactions for steps",
                 hint="use PostgreSQL; in tests a World, with a fake of the step, or a server of saga_fn.embedded will do",
             )
         try:

@@ -11,6 +11,7 @@ import asyncpg
 
 from saga_fn.errors import SagaDefinitionError, SagaStateError, StoreRefusedError, StoreUnavailableError, shown
 from saga_fn.guard._queries import TABLE, Queries
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import Connection
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_of_given
 from saga_fn.store.schema_name import with_schema
@@ -179,7 +180,7 @@ def _can_be_stored(text: str) -> bool:
 def _check_connection(connection: object) -> None:
     if not callable(getattr(connection, "fetchrow", None)) or not callable(getattr(connection, "execute", None)):
         raise SagaDefinitionError(
-            f"a connection is wanted, not a {type(connection).__name__}",
+            f"a connection is wanted, not {a_type_of(connection)}",
             hint="pass the asyncpg connection whose transaction books what it is about",
         )
 

@@ -64,7 +64,7 @@ class KafkaPublisher:
         await self._connection.close()
 
     async def publish(self, messages: Sequence[OutgoingMessage], /) -> list[PublishOutcome]:
-        """Publish a batch; see `saga_fn.Publisher`.
+        """Publish a batch; see `saga_fn.outgoing.Publisher`.
 
         Args:
             messages: The messages.

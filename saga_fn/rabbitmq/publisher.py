@@ -75,7 +75,7 @@ class RabbitPublisher:
         await self._end()
 
     async def publish(self, messages: Sequence[OutgoingMessage], /) -> list[PublishOutcome]:
-        """Publish a batch; see `saga_fn.Publisher`.
+        """Publish a batch; see `saga_fn.outgoing.Publisher`.
 
         Args:
             messages: The messages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saga_fn.arguments import check_is, check_whole
 from saga_fn.errors import StoreError
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import Pool
 from saga_fn.store.protocol import Store, is_store, lacking_in
 
@@ -30,7 +31,7 @@ def chosen_store(
         return given
     if not isinstance(given, str) and hasattr(given, "claim_due"):
         raise StoreError(
-            f"a {type(given).__name__} is no store: it lacks {', '.join(lacking_in(given))}",
+            f"{a_type_of(given)} is no store: it lacks {', '.join(lacking_in(given))}",
             hint="saga_fn.store.Store says what each of its methods does",
         )
     check_whole("shards", shards, least=1, most=4096)

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, runtime_checkable
 
 from saga_fn.errors import SagaError, StoreRefusedError, shown
+from saga_fn.printable import a_type_of
 
 
 class CallerConnection(Protocol):
@@ -107,7 +108,7 @@ def check_transaction(connection: object, harm: str) -> None:
     fetch, within, closed = (getattr(connection, name, None) for name in ("fetch", "is_in_transaction", "is_closed"))
     if not callable(fetch) or not callable(within):
         raise SagaError(
-            f"connection must be an asyncpg connection, not a {type(connection).__name__}",
+            f"connection must be an asyncpg connection, not {a_type_of(connection)}",
             hint=f"async with pool.acquire() as connection, connection.transaction(): ...; {_OF_OTHERS}",
         )
     try:

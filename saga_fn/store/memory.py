@@ -24,6 +24,7 @@ from saga_fn.errors import (
     StoreError,
     is_a,
 )
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import CallerConnection
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -155,7 +156,7 @@ class MemoryStore:
         """Move the store's clock forward to a moment; one that is past changes nothing. Always True: it has been moved."""
         if not is_a(moment, int):
             raise StoreError(
-                f"a moment is a number of microseconds, not a {type(moment).__name__}",
+                f"a moment is a number of microseconds, not {a_type_of(moment)}",
                 hint="store.jump_to(Moment(store.now() + 1_000_000)) moves it by a second",
             )
         self._ahead += max(0, moment - self.now())

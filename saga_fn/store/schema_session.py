@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from saga_fn.errors import StoreError, StoreUnavailableError
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
@@ -108,7 +109,7 @@ def check_connection(target: object) -> None:
     """Raise StoreError for what is neither a connection nor a pool."""
     if not callable(getattr(target, "fetchrow", None)):
         raise StoreError(
-            f"a DSN, a connection or a pool is wanted, not a {type(target).__name__}",
+            f"a DSN, a connection or a pool is wanted, not {a_type_of(target)}",
             hint='e.g. "postgresql://localhost/shop"',
         )
     check_loop(getattr(target, "_con", target), "connection given")

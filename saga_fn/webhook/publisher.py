@@ -94,7 +94,7 @@ class WebhookPublisher:
             await own.aclose()
 
     async def publish(self, messages: Sequence[OutgoingMessage], /) -> list[PublishOutcome]:
-        """Post a batch; see `saga_fn.Publisher`.
+        """Post a batch; see `saga_fn.outgoing.Publisher`.
 
         Args:
             messages: The messages.

@@ -99,7 +99,7 @@ REFUSED = {
     "an output of another type": (lambda: set_by(customer), "has values of str, but step 'price' is of int"),
     "a function of two": (lambda: set_by(cents, input_map=lambda a, b: a), "cannot be called with 1 argument"),
     "an async function": (lambda: set_by(cents, input_map=later), "is async"),
-    "a function of another type": (lambda: set_by(cents, input_map=of_text), "takes a str, but is given a int"),
+    "a function of another type": (lambda: set_by(cents, input_map=of_text), "takes a str, but is given an int"),
     "a function to another type": (lambda: set_by(cents, input_map=to_text), "gives a str"),
     "twice": (twice, "set twice from step 'price'"),
     "a fan-out": (fanned_out, "done for each item"),

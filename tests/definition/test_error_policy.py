@@ -249,7 +249,7 @@ def test_a_delay_is_kept_within_what_can_be_waited() -> None:
     assert str(RetryLater(timedelta(seconds=7), "too many")) == "too many (not before 7 s from now)"
     again: RetryLater = pickle.loads(pickle.dumps(RetryLater(timedelta(seconds=7), "too many")))
     assert (again.after, str(again)) == (timedelta(seconds=7), "too many (not before 7 s from now)")
-    with pytest.raises(SagaDefinitionError, match="must be a timedelta, not a int"):
+    with pytest.raises(SagaDefinitionError, match="must be a timedelta, not an int"):
         RetryLater(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what a caller may do
 
 

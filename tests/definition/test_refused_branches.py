@@ -45,8 +45,8 @@ CONDITIONS: Cases = [
     ("async", lambda: price.when(asks_async), "is async", "plain function"),
     ("no function", lambda: price.when(True), "cannot be called", "price.when(lambda inp"),
     ("two arguments", lambda: price.when(lambda one, two: True), "cannot be called", "price.when(lambda inp"),
-    ("no bool", lambda: price.when(asks_how_many), "returns a int, which is not a bool", "True or False"),
-    ("of another input", lambda: price.when(asks_another), "takes a int, but the step takes a Order", "own input"),
+    ("no bool", lambda: price.when(asks_how_many), "returns an int, which is not a bool", "True or False"),
+    ("of another input", lambda: price.when(asks_another), "takes an int, but the step takes an Order", "own input"),
     ("of one item", lambda: price.each(concurrency=1).when(asks), "the step takes a list[Order]", "own input"),
     ("twice", lambda: price.when(asks).when(asks), "has a condition already", "`and`"),
     (
@@ -58,7 +58,7 @@ CONDITIONS: Cases = [
     (
         "taken for granted by an input_map",
         use(lambda b, r: b.add_step(price, depends_on=maybe(b), step_id="again", input_map=wants_int)),
-        "takes a int, but step 'price' is conditional and may give None",
+        "takes an int, but step 'price' is conditional and may give None",
         "annotate it int | None",
     ),
 ]

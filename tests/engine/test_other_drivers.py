@@ -183,7 +183,7 @@ async def test_a_session_passed_as_it_is_is_refused_with_the_way_to_its_connecti
 ) -> None:
     async with running(any_dsn) as (orchestrator, sagas), AsyncSession(engine) as session:
         given: Any = session
-        with pytest.raises(SagaError, match=r"not a AsyncSession(.|\n)*connection_of\(session\)"):
+        with pytest.raises(SagaError, match=r"not an AsyncSession(.|\n)*connection_of\(session\)"):
             await sagas.start(Order("1"), connection=given)
         with pytest.raises(SagaError, match="connection_of"):
             await orchestrator.to(("approved", "1"), approval).send(ANN, connection=given)

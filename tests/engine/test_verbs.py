@@ -210,7 +210,7 @@ NO_LINE: dict[object, str] = {
     "": "is empty",
     "two\nlines": r"holds '\\n'",
     "x" * 1001: "has 1001",
-    7: "not a int",
+    7: "not an int",
     b"x": "not a bytes",
 }
 

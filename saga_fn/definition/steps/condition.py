@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 from saga_fn.codec import type_name
 from saga_fn.definition.values.annotations import fits, hints_of, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
+from saga_fn.printable import a_type_of, with_article
 
 AnyCondition: TypeAlias = Callable[[Any], object]  # Any: the inputs of steps are of all types
 _SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"
@@ -40,12 +41,13 @@ def _check_annotations(name: str, condition: Callable[..., object], given: objec
     taken = hints.get(next(iter(inspect.signature(condition).parameters)), Any)
     if not fits(given, taken):
         raise TypeValidationError(
-            f"the condition of step {shown(name)} takes a {type_name(taken)}, but the step takes a {type_name(given)}",
+            f"the condition of step {shown(name)} takes {with_article(type_name(taken))}, "
+            f"but the step takes {with_article(type_name(given))}",
             hint="a condition is asked of the step's own input",
         )
     if not fits(hints.get("return", Any), bool):
         raise TypeValidationError(
-            f"the condition of step {shown(name)} returns a {type_name(hints['return'])}, which is not a bool",
+            f"the condition of step {shown(name)} returns {with_article(type_name(hints['return']))}, which is not a bool",
             hint=_SAY,
         )
 
@@ -55,7 +57,7 @@ def holds(name: str, condition: AnyCondition, value: object) -> bool:
     answer = condition(value)
     if not isinstance(answer, bool):
         raise SagaDefinitionError(
-            f"the condition of step {shown(name)} returned a {type(answer).__name__}, which is not a bool",
+            f"the condition of step {shown(name)} returned {a_type_of(answer)}, which is not a bool",
             hint=_SAY,
         )
     return answer

@@ -28,6 +28,7 @@ from saga_fn.definition.values.annotations import (
 )
 from saga_fn.definition.waits.event import ALL_AT_ONCE, OF_STEPS, EventPattern, WaitFor
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
+from saga_fn.printable import with_article
 
 # Any: the functions of steps of all types stand side by side; what they are given has been decoded as they say.
 AnyExecute: TypeAlias = Callable[[Any, StepContext], Awaitable[object]]
@@ -261,12 +262,13 @@ def _check_annotations(
     for one, parameter in zip(given, inspect.signature(method).parameters, strict=False):
         if not fits(one, hints.get(parameter, Any)):
             raise TypeValidationError(
-                f"{name} takes a {type_name(hints[parameter])}, but {cls.__name__} says that it is given a {type_name(one)}",
+                f"{name} takes {with_article(type_name(hints[parameter]))}, "
+                f"but {cls.__name__} says that it is given {with_article(type_name(one))}",
                 hint=f"make it the same in both: class {cls.__name__}(BaseStep[In, Out])",
             )
     if wanted is not None and gives is not object and not fits(gives, wanted):  # object says nothing
         raise TypeValidationError(
-            f"{name} gives a {type_name(gives)}, but {cls.__name__} says that it is a {type_name(wanted)}",
+            f"{name} gives {with_article(type_name(gives))}, but {cls.__name__} says that it is {with_article(type_name(wanted))}",
             hint=f"make it the same in both: class {cls.__name__}(BaseStep[In, Out])",
         )
 

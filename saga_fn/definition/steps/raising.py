@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from saga_fn.core.retry import LONGEST_DELAY
 from saga_fn.errors import SagaDefinitionError
+from saga_fn.printable import a_type_of
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -54,7 +55,7 @@ class RetryLater(Exception):  # noqa: N818 - as above
     def __init__(self, after: timedelta, message: str = "") -> None:
         if not isinstance(after, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
             raise SagaDefinitionError(
-                f"RetryLater.after must be a timedelta, not a {type(after).__name__}",
+                f"RetryLater.after must be a timedelta, not {a_type_of(after)}",
                 hint="raise RetryLater(timedelta(seconds=30))",
             )
         self.after = min(max(after, timedelta(0)), LONGEST_DELAY * _MICROSECOND)

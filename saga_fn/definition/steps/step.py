@@ -20,6 +20,7 @@ from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.printable import a_type_of
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
@@ -223,7 +224,7 @@ class Step(StepBase[I, O]):
         for ref in refs:
             if not isinstance(ref, StepRef):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
                 raise SagaDefinitionError(
-                    f"{self!r} was called with a {type(ref).__name__}, which is not a StepRef",
+                    f"{self!r} was called with {a_type_of(ref)}, which is not a StepRef",
                     hint=f"inside a @saga pass refs, one by one; to call the step alone: await {self._parts.name}.execute(value)",
                 )
         builder = current_builder(f"{self!r} was called")

@@ -14,6 +14,7 @@ from saga_fn.definition.values.annotations import fits, hints_of, is_any_dict, m
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.refs import AnyRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
+from saga_fn.printable import with_article
 
 
 class KnownValues(Protocol):
@@ -108,7 +109,7 @@ def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callabl
     for source, parameter in zip(sources, inspect.signature(using).parameters, strict=False):
         if source.conditional and parameter in hints and not fits(type(None), hints[parameter]):
             raise TypeValidationError(
-                f"the input_map of step {shown(step_id)} takes a {type_name(hints[parameter])}, "
+                f"the input_map of step {shown(step_id)} takes {with_article(type_name(hints[parameter]))}, "
                 f"but step {shown(source.ref.step_id)} is conditional and may give None",
                 hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
             )
@@ -127,14 +128,14 @@ def _check_annotations(what: str, using: Callable[..., object], given: Sequence[
         taken = hints.get(parameter, Any)
         if one is not object and not fits(one, taken):
             raise TypeValidationError(
-                f"{what} takes a {type_name(taken)}, but is given a {type_name(one)}",
+                f"{what} takes {with_article(type_name(taken))}, but is given {with_article(type_name(one))}",
                 hint=f"annotate {parameter} as {type_name(one)}, or name in depends_on= the step that gives what it takes",
             )
     gives = hints.get("return", Any)
     if not all(member is object or fits(member, wanted) or is_any_dict(member) for member in members(gives)):
         raise TypeValidationError(
-            f"{what} gives a {type_name(gives)}, but a {type_name(wanted)} is wanted",
-            hint=f"return a {type_name(wanted)}, and annotate it so",
+            f"{what} gives {with_article(type_name(gives))}, but {with_article(type_name(wanted))} is wanted",
+            hint=f"return {with_article(type_name(wanted))}, and annotate it so",
         )
 
 

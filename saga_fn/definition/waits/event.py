@@ -17,6 +17,7 @@ from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
+from saga_fn.printable import a_type_of
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -200,7 +201,7 @@ class Event(EventPattern[T]):
             )
         if not isinstance(for_next, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # no checker may have seen it
             raise SagaDefinitionError(
-                f"for_next of event {shown(name)} must be True or False, not a {type(for_next).__name__}",
+                f"for_next of event {shown(name)} must be True or False, not {a_type_of(for_next)}",
                 hint='Event("topped_up", Amount, for_next=True)',
             )
         self.name: str = name

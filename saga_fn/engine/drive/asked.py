@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from saga_fn.errors import PayloadError, shown
+from saga_fn.printable import a_type_of
 
 LONGEST_ACTOR: Final = 255
 """Characters."""
@@ -45,7 +46,7 @@ def _line(name: str, value: object, longest: int) -> str | None:
         return None
     wanted = f"{name} must be one line of 1 to {longest} printable characters"
     if not isinstance(value, str):
-        raise PayloadError(f"{wanted}, not a {type(value).__name__}", hint=f'{name}="...", or leave it out')
+        raise PayloadError(f"{wanted}, not {a_type_of(value)}", hint=f'{name}="...", or leave it out')
     if not value:
         raise PayloadError(f"{wanted}, and the one given is empty", hint=f"say something, or leave {name} out")
     if len(value) > longest:

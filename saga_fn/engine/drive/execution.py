@@ -32,7 +32,7 @@ from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
-from saga_fn.printable import name_of_type
+from saga_fn.printable import a_type_of
 
 _PHASE: Final[Mapping[type[RunStep | RunCompensation | RunProbe], Phase]] = {
     RunStep: Phase.EXECUTE,
@@ -160,7 +160,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
     if not isinstance(answer, Done):
         step_error = StepError(
-            "NoAnswer", f"the probe returned a {name_of_type(answer)}, not Done(output) or NOT_DONE", action.step
+            "NoAnswer", f"the probe returned {a_type_of(answer)}, not Done(output) or NOT_DONE", action.step
         )
         return failed(clock, action, FailureKind.UNREADABLE, step_error)
     if said is not None and said.refused is not None:  # it was caught: the step would be done without its message

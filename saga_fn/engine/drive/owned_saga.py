@@ -47,6 +47,7 @@ from saga_fn.engine.drive.waits import bind_wait
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError
+from saga_fn.printable import a_type_of
 from saga_fn.store.records import Entry, Recorded, time_of
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -368,7 +369,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
     def _items(self, step: StepId, given: object) -> list[object]:
         if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
             raise PayloadError(
-                f"step {step!r} is done for each item, but its input_map gave a {type(given).__name__}",
+                f"step {step!r} is done for each item, but its input_map gave {a_type_of(given)}",
                 hint="give it a list",
             )
         return list(cast("Sequence[object]", given))

@@ -13,7 +13,7 @@ from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.values.mapping import KnownValues
 from saga_fn.engine.drive.step_error import StepError
 from saga_fn.errors import PayloadError, shown
-from saga_fn.printable import in_words
+from saga_fn.printable import a_type_of, in_words
 from saga_fn.store.records import moment_of
 
 _LATEST = moment_of(datetime.max.replace(tzinfo=UTC))
@@ -28,7 +28,7 @@ def bind_wait(binding: CompiledStep, known: KnownValues) -> Binding:
         return Bound(binding.step_id, fingerprint(value))
     if not isinstance(value, datetime):
         raise PayloadError(
-            f"the moment that {shown(binding.step_id)} lasts until is a {type(value).__name__}",
+            f"the moment that {shown(binding.step_id)} lasts until is {a_type_of(value)}",
             hint="give a datetime that knows its time zone, such as datetime.now(UTC) + timedelta(hours=1)",
         )
     what = f"the moment that {shown(binding.step_id)} lasts until"

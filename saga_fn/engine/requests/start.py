@@ -33,6 +33,7 @@ from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.engine.requests.start_within import start_within
 from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError, is_a, shown
+from saga_fn.printable import a_type_of
 from saga_fn.store.connection import CallerConnection, check_notify
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
@@ -471,7 +472,7 @@ def _requests(
     for name, key in (("aggregation_id", aggregation_id), ("idempotency_key", idempotency_key)):
         if key is not None and not callable(key):
             raise SagaError(
-                f"{name} of many sagas must be a function, not a {type(key).__name__}",
+                f"{name} of many sagas must be a function, not {a_type_of(key)}",
                 hint=f"it is called with the data of each: {name}=lambda order: order.order_id",
             )
     return [
