@@ -87,6 +87,36 @@ async def works(orchestrator: SagaOrchestrator, rows: asyncpg.Connection[asyncpg
     assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
 
 
+LIMITS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
+NAMES = ["statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+DAY = str(24 * 60 * 60 * 1000)
+
+
+@pytest.mark.parametrize("timeout, limit", [(timedelta(seconds=30), "35000"), (None, DAY)])
+async def test_the_server_ends_what_hangs_soon_after_the_steps_own_time(
+    timeout: timedelta | None, limit: str, any_dsn: str, rows: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Each repeat after a conflict is a transaction of its own, with all of the time."""
+    told: list[dict[str, str]] = []
+
+    @step(transactional=True, timeout=timeout)
+    async def look(inp: Order, ctx: TransactionalContext) -> Done:
+        told.append({row["name"]: row["setting"] for row in await ctx.connection.fetch(LIMITS, NAMES)})
+        if len(told) == 1:
+            await ctx.connection.execute("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$")
+        return Done("seen")
+
+    @saga("looking")
+    def looking(order: StepRef[Order]) -> StepRef[Done]:
+        return look(order)
+
+    async with SagaOrchestrator(any_dsn) as orchestrator:
+        run = await orchestrator.register(looking).start(Order("1"))
+        assert isinstance(await run.outcome(), Completed)
+    names = NAMES if rows.get_server_version().major >= 17 else NAMES[:2]
+    assert told == [dict.fromkeys(names, limit)] * 2
+
+
 async def test_they_work_on_each_server(any_dsn: str, rows: asyncpg.Connection[asyncpg.Record]) -> None:
     async with SagaOrchestrator(any_dsn, transactional_connections=2) as orchestrator:
         await works(orchestrator, rows)
