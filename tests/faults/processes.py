@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = [
     "tests.faults.actor",
     "tests.faults.booker",
+    "tests.faults.caller",
     "tests.faults.carrier",
+    "tests.faults.late_booker",
     "tests.faults.rewinder",
     "tests.faults.soaked",
     "tests.faults.trial.worker",
