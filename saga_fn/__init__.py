@@ -132,7 +132,7 @@ if TYPE_CHECKING:
     )
     from saga_fn.core.explain.course import Move, MoveKind
     from saga_fn.core.explain.reasons import Cause
-    from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
+    from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview, WaitingMessage
     from saga_fn.store.memory import MemoryStore
 
 __all__ = [
@@ -263,6 +263,7 @@ __all__ = [
     "Wait",
     "WaitFor",
     "WaitReason",
+    "WaitingMessage",
     "WorkingProcess",
     "any_of",
     "saga",
@@ -289,7 +290,7 @@ _LATE: Final = {
     ),
     "saga_fn.core.explain.course": ("Move", "MoveKind"),
     "saga_fn.core.explain.reasons": ("Cause",),
-    "saga_fn.explanation": ("Explanation", "Happened", "SagaOwner", "StandingReason", "VerbPreview"),
+    "saga_fn.explanation": ("Explanation", "Happened", "SagaOwner", "StandingReason", "VerbPreview", "WaitingMessage"),
     "saga_fn.store.memory": ("MemoryStore",),
 }
 """Names by their modules, which are imported when one of them is asked for: most processes need none of these."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
@@ -17,7 +17,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.errors import shown
-from saga_fn.printable import ascii_only
+from saga_fn.printable import ascii_only, counted
 from saga_fn.snapshot import Pause
 
 _MOST_NAMED: Final = 12
@@ -79,6 +79,24 @@ class StandingReason:
             return None
         why = ParkReason(self.parked)
         return _MEND_WITHIN if self.transactional and why is ParkReason.OUTCOME_UNKNOWN else _MENDS[why][1]
+
+
+@attrs.frozen
+class WaitingMessage:
+    """An outgoing message of a saga that is not published: it is tried again, or is dead."""
+
+    id: UUID
+    """Its id."""
+    topic: str
+    """Its topic; for the call of a hook the hook's name."""
+    attempts: int
+    """The number of attempts so far."""
+    is_dead: bool
+    """Whether it is not tried any more, and waits for `redrive` or `discard`."""
+    blocks: bool
+    """Whether the later messages of the saga wait for it."""
+    error: str | None = attrs.field(default=None, repr=False)
+    """Why the last attempt failed, or None."""
 
 
 @attrs.frozen
@@ -230,6 +248,9 @@ class Explanation:
     """The last entries of its journal, in order."""
     verbs: tuple[VerbPreview, ...] = attrs.field(repr=False)
     """Every verb, of every step where it names one."""
+    outgoing: tuple[WaitingMessage, ...] = ()
+    """The first 100 of its outgoing messages that are not published, in their order. The verbs for dead ones are `redrive` and
+    `discard`."""
 
     def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
         """Find the preview of one verb.
@@ -265,6 +286,10 @@ class Spelling:
         if pause.saga_id is not None:
             return f"resume_saga({pause.saga_id})"
         return "resume_all()" if pause.saga_name is None else f"resume({shown(pause.saga_name)})"
+
+    def of_messages(self, verb: str) -> str:
+        """A verb for dead messages, `redrive` or `discard`."""
+        return f"{verb}()"
 
     def mend(self, said: str) -> str:
         """A mend of the library."""
@@ -480,12 +505,15 @@ def _lines(of: Explanation, spelling: Spelling) -> Iterator[str]:
         )
         yield from (f"  {_happened(each)}" for each in of.last)
     legal = [each for each in of.verbs if each.is_legal]
-    yield "legal now:" if legal else "legal now: no verb"
+    dead = any(each.is_dead for each in of.outgoing)
+    yield "legal now:" if legal or dead else "legal now: no verb"
     for each in legal[:_MOST_LINES]:
         yield f"  {spelling.call(each)}"
         yield f"    {in_words(each, spelling)}"
     if len(legal) > _MOST_LINES:
         yield f"  and {len(legal) - _MOST_LINES} more"
+    if dead:
+        yield from _of_messages(of, spelling)
     refusals = list(_refusals(of.verbs, spelling))
     if refusals:
         yield "refused now:"
@@ -523,6 +551,7 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
         yield f"  and {len(of.reasons) - _MOST_LINES} more"
     if of.unreadable:
         yield f"  it cannot be read: {of.unreadable}"
+    yield from _unsent(of.outgoing)
     if of.left_over:
         yield f"left over: {_left(of.left_over)}"
     if of.status.is_terminal:
@@ -535,6 +564,33 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
     if of.unreadable is None:
         yield f"next{', after the pause' if of.pauses else ''}: {_way(of.course, of.course, of.ends_as, is_whole=of.is_whole)}"
         yield f"may end: {' or '.join(of.may_end_as)}"
+
+
+def _of_messages(of: Explanation, spelling: Spelling) -> Iterator[str]:
+    """The verbs for dead messages, which the saga's state has no part in."""
+    other = of.of(Verb.ACKNOWLEDGE)  # any process that may write may ask for both
+    here = "" if other is None or other.not_here is None else f"not from here: {other.not_here}; "
+    yield f"  {spelling.of_messages('redrive')}"
+    yield f"    {here}the dead messages are tried again, from the first attempt on"
+    yield f"  {spelling.of_messages('discard')}"
+    yield f"    {here}the dead messages are given up for good; those behind them go on"
+
+
+def _unsent(messages: Sequence[WaitingMessage]) -> Iterator[str]:
+    """Each dead message, and how many others wait."""
+    dead = [each for each in messages if each.is_dead]
+    for each in dead[:_MOST_NAMED]:
+        why = "" if each.error is None else f": {each.error[:_LONGEST_ERROR]}"
+        waits = "; the later messages of the saga wait for it" if each.blocks else ""
+        yield f"  message {each.id} for {each.topic} is dead after {counted(each.attempts, 'attempt')}{waits}{why}"
+    if len(dead) > _MOST_NAMED:
+        yield f"  and {len(dead) - _MOST_NAMED} more that are dead"
+    if dead:
+        yield "    mend: redrive tries them again, discard gives them up for good"
+    waiting = dict.fromkeys(each.topic for each in messages if not each.is_dead)
+    if waiting:
+        number = len(messages) - len(dead)
+        yield f"  {counted(number, 'outgoing message')} not published yet: {_listed(waiting)}"
 
 
 def _paused(pause: Pause) -> str:

@@ -75,6 +75,15 @@ def a_type_of(value: object) -> str:
     return with_article(name_of_type(value))
 
 
+def counted(number: int, one: str) -> str:
+    """So many of a thing whose plural ends in s.
+
+    >>> counted(1, "attempt"), counted(2, "attempt")
+    ('1 attempt', '2 attempts')
+    """
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def in_words(micros: int) -> str:
     """A length of time for a person: in the largest unit of which it is two or more, and nothing is left over.
 

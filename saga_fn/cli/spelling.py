@@ -143,6 +143,10 @@ class _InCommands(Spelling):
         return f"saga-fn resume {'--all' if pause.saga_name is None else shlex.quote(pause.saga_name)}"
 
     @override
+    def of_messages(self, verb: str) -> str:
+        return f"saga-fn outgoing {verb} ID"
+
+    @override
     def mend(self, said: str) -> str:
         return _OF_AN_ID.sub(rf"\g<1>{self._id}", in_commands(said))
 

@@ -5,9 +5,10 @@ The one place that decides it: the pages draw what they are given.
 
 from __future__ import annotations
 
+import attrs
 import msgspec
 
-from saga_fn import HistoryEntry, SagaAdminSnapshot
+from saga_fn import Explanation, HistoryEntry, SagaAdminSnapshot
 
 
 def veiled(seen: SagaAdminSnapshot) -> SagaAdminSnapshot:
@@ -22,11 +23,26 @@ def veiled(seen: SagaAdminSnapshot) -> SagaAdminSnapshot:
     )
 
 
+def veiled_explanation(explained: Explanation) -> Explanation:
+    """The explanation with no more of each error than its type."""
+    return attrs.evolve(
+        explained,
+        reasons=tuple(attrs.evolve(each, error=_type_of(each.error)) for each in explained.reasons),
+        last=tuple(attrs.evolve(each, error=_type_of(each.error)) for each in explained.last),
+        outgoing=tuple(attrs.evolve(each, error=None) for each in explained.outgoing),
+    )
+
+
+def _type_of(error: str | None) -> str | None:
+    """The type of an error; its message may hold anything."""
+    return None if error is None else error.partition(":")[0]
+
+
 def _entry(entry: HistoryEntry) -> HistoryEntry:
     return msgspec.structs.replace(
         entry,
         input=None,
         output=None,
         business_error=None,
-        error=None if entry.error is None else entry.error.partition(":")[0],  # its type; the message may hold anything
+        error=_type_of(entry.error),
     )

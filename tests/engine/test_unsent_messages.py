@@ -15,10 +15,14 @@ from saga_fn import (
     PayloadError,
     SagaAdmin,
     SagaError,
+    SagaOrchestrator,
     StepRef,
     UnsentMessage,
     saga,
 )
+from saga_fn.cli.spelling import IN_COMMANDS
+from saga_fn.engine.observe.of_process import MessageDied
+from saga_fn.explanation import lines_of
 from saga_fn.outgoing import OutgoingOptions, RefusedForGood
 from tests.support.broker import Broker
 from tests.support.ordering import Order, charge, ordering, ship
@@ -64,6 +68,18 @@ async def test_a_dead_message_is_told_by_health_and_by_its_saga_and_gone_once_it
         seen = await admin.get_saga(run.id)
         assert [each.topic for each in seen.outgoing] == ["orders.charged", "orders.shipped"]
         assert seen.outgoing == await admin.outgoing(run.id)
+        explained = await admin.explain(run.id)
+        assert [(each.id, each.topic, each.is_dead, each.blocks) for each in explained.outgoing] == [
+            (dead.id, "orders.charged", True, True),
+            (seen.outgoing[1].id, "orders.shipped", False, False),
+        ]
+        text = str(explained)
+        blocks = f"  message {dead.id} for orders.charged is dead after 1 attempt; the later messages of the saga wait for it"
+        assert f"{blocks}: larger than 1 MB\n    mend: redrive" in text
+        assert "  1 outgoing message not published yet: orders.shipped\n" in text
+        assert "legal now: no verb" not in text
+        assert "  redrive()\n" in text
+        assert "  saga-fn outgoing discard ID" in lines_of(explained, IN_COMMANDS)
         broker.answer = Broker().answer
         assert await admin.discard(run.id, uuid4()) == 0
         assert await admin.discard(run.id, dead.id, reason="OPS-12") == 1
@@ -73,6 +89,25 @@ async def test_a_dead_message_is_told_by_health_and_by_its_saga_and_gone_once_it
         done = (await admin.list_operations())[0]
         assert (done.verb, done.saga_id, done.actor, done.reason, done.done) == ("discard", run.id, "ann", "OPS-12", 1)
         assert done.state is OperationState.DONE
+
+
+async def test_a_process_that_only_looks_says_that_it_redrives_nothing(dsn: str) -> None:
+    broker = Broker()
+    broker.answer = lambda _: RefusedForGood("no")
+    async with SagaOrchestrator(dsn, publishers={"*": broker}) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7))
+        await dead_in(SagaAdmin(orchestrator))
+        async with SagaOrchestrator(dsn, concurrency=0, read_only=True) as looks:
+            told = str(await SagaAdmin(looks).explain(run.id)).partition("  redrive()\n")[2]
+            assert told.startswith("    not from here: ")
+
+
+def test_the_log_tells_how_often_a_message_was_tried_and_what_can_be_done() -> None:
+    for attempts, told in ((1, "after 1 attempt:"), (2, "after 2 attempts:")):
+        line = MessageDied(uuid4(), "orders", uuid4(), attempts).line()
+        assert line is not None
+        assert told in line.message
+        assert line.message.endswith("then redrive or discard it")
 
 
 async def test_all_dead_messages_of_a_saga_are_redriven_in_their_order(make: Make) -> None:

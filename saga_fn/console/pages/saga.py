@@ -14,7 +14,7 @@ from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html, paused
 from saga_fn.console.context import Context, Page
 from saga_fn.console.pages import unsent
-from saga_fn.console.veil import veiled
+from saga_fn.console.veil import veiled, veiled_explanation
 from saga_fn.diagram import timeline
 
 _ENTRIES: Final = 50
@@ -38,7 +38,7 @@ async def saga(context: Context) -> Page:
     explained = await context.admin.explain(saga_id)
     seen = await context.admin.get_saga(saga_id, journal_after=after, journal_limit=_ENTRIES)
     if not context.sees_payloads:
-        seen = veiled(seen)
+        seen, explained = veiled(seen), veiled_explanation(explained)
     live: list[Node] = [
         _facts(seen, explained),
         _standing(context, explained),

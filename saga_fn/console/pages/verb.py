@@ -27,6 +27,7 @@ from saga_fn.admin.verb_fields import VERB_FORMS, VerbForm, ask_of, verb_from
 from saga_fn.console import forms, html
 from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.pages.saga import MOST_NUMBER, left_over
+from saga_fn.console.veil import veiled_explanation
 from saga_fn.errors import ActiveSagaAlreadyExistsError, PayloadTooLargeError, SagaError
 from saga_fn.explanation import course_behind
 
@@ -135,7 +136,8 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
             ],
         ),
     ]
-    return Page(f"{name}: {html.text(explained.saga_name, 100)}", _standing(explained), after=after, status=status)
+    shown = explained if context.sees_payloads else veiled_explanation(explained)
+    return Page(f"{name}: {html.text(explained.saga_name, 100)}", _standing(shown), after=after, status=status)
 
 
 async def _present_input(context: Context, saga_id: UUID, texts: Mapping[str, str]) -> Node:

@@ -13,7 +13,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
 from saga_fn.engine.observe.of_messages import IncomingFact
 from saga_fn.errors import SagaError, StoreError, shown
-from saga_fn.printable import name_of_type, printable
+from saga_fn.printable import counted, name_of_type, printable
 from saga_fn.stats import SagaStats
 
 _MOST_TOLD: Final = 20
@@ -391,8 +391,8 @@ class MessageDied(FactBase, frozen=True):
 
     @override
     def _line(self) -> Line:
-        text = "message %s of saga %s for topic %s is dead after %d attempts: see it with SagaAdmin.outgoing"
-        args = (self.message_id, self.saga_id, printable(self.topic), self.attempts)
+        text = "message %s of saga %s for topic %s is dead after %s: see it with SagaAdmin.outgoing, then redrive or discard it"
+        args = (self.message_id, self.saga_id, printable(self.topic), counted(self.attempts, "attempt"))
         return Line(logging.ERROR, text, args, logger=PROCESS)
 
 

@@ -33,9 +33,10 @@ from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.engine.views.failure import step_error_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
+from saga_fn.engine.views.unsent import unsent_messages
 from saga_fn.errors import SagaError, StoredDataError
-from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
-from saga_fn.snapshot import Pause
+from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview, WaitingMessage
+from saga_fn.snapshot import Pause, UnsentMessage
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, moment_of, time_of
 
@@ -93,6 +94,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         may_end_as=() if own is None else _ends(own),
         last=tuple(map(_happened, entries)),
         verbs=tuple([each async for each in _verbs(engine, known, deed)]),
+        outgoing=tuple(map(_waiting, await unsent_messages(engine, row))),
     )
 
 
@@ -212,6 +214,18 @@ def _error(reason: Reason, entries: Sequence[JournalRecord]) -> str | None:
         if step_error is not None:
             return step_error.fact
     return None
+
+
+def _waiting(message: UnsentMessage) -> WaitingMessage:
+    is_dead = message.dead_at is not None
+    return WaitingMessage(
+        message.id,
+        message.topic,
+        message.attempts,
+        is_dead=is_dead,
+        blocks=is_dead and message.blocks,
+        error=message.error,
+    )
 
 
 def _happened(record: JournalRecord) -> Happened:

@@ -57,7 +57,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, step_error_of
 from saga_fn.engine.views.pauses import pauses_of
 from saga_fn.engine.views.plans import readable_plan
-from saga_fn.engine.views.unsent import unsent_of
+from saga_fn.engine.views.unsent import unsent_messages
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
     HistoryEntry,
@@ -67,7 +67,6 @@ from saga_fn.snapshot import (
     StepFailure,
     StepSnapshot,
     Unreadable,
-    UnsentMessage,
     Wait,
     wait_token,
 )
@@ -156,16 +155,8 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         steps=() if plan is None or unreadable else steps_of(plan, state),
         plan=plan,
         pauses=await pauses_of(engine, row, None if unreadable else state),
-        outgoing=await _unsent(engine, row),
+        outgoing=await unsent_messages(engine, row),
     )
-
-
-_MOST_UNSENT: Final = 100
-"""So many of a saga's outgoing messages are shown."""
-
-
-async def _unsent(engine: SagaEngine, row: SagaRecord) -> tuple[UnsentMessage, ...]:
-    return tuple(unsent_of(each) for each in await engine.store.outgoing.of_saga(row.id, most=_MOST_UNSENT))
 
 
 async def _payloads_in(

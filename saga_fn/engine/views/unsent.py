@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from saga_fn.codec.message import headers_in
 from saga_fn.definition.outgoing import hook_in, shown_topic
+from saga_fn.engine.engine import SagaEngine
 from saga_fn.outgoing import message_id
 from saga_fn.snapshot import UnsentMessage
-from saga_fn.store.records import OutgoingRecord
+from saga_fn.store.records import OutgoingRecord, SagaRecord
+
+_MOST: Final = 100
+"""So many of a saga's outgoing messages are shown."""
+
+
+async def unsent_messages(engine: SagaEngine, row: SagaRecord) -> tuple[UnsentMessage, ...]:
+    """The first of a saga's messages that are not published, in their order."""
+    return tuple(unsent_of(each) for each in await engine.store.outgoing.of_saga(row.id, most=_MOST))
 
 
 def unsent_of(record: OutgoingRecord) -> UnsentMessage:
