@@ -307,7 +307,7 @@ def test_a_function_that_would_see_the_loops_last_value_is_refused(how: str) -> 
 def test_what_an_object_or_a_partial_is_annotated_with_is_held_against_the_wiring(using: Callable[..., B]) -> None:
     builder = SagaBuilder(A)
     first = builder.add_step(make_b, depends_on=builder.initial)
-    with pytest.raises(TypeValidationError, match="takes a A, but is given a B"):
+    with pytest.raises(TypeValidationError, match="takes an A, but is given a B"):
         builder.add_step(take_b, depends_on=first, input_map=using)
     builder.add_step(take_b, depends_on=first, input_map=functools.partial(OfB()))
 

@@ -60,7 +60,7 @@ async def main(dsn: str, point: str, saga: str) -> None:
         await transaction.start()
         await connection.execute("INSERT INTO mine VALUES ('mine')")
         await handle.start(Start(), connection=connection)
-        for target in (UUID(saga), (waits.name, KEY)):
+        for target in (UUID(saga), ("waits", KEY)):
             await orchestrator.to(target, answer).send(Answer(7), event_id="m1", connection=connection)
         if point == "before":
             os.kill(os.getpid(), signal.SIGKILL)

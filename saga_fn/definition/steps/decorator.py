@@ -18,6 +18,7 @@ from saga_fn.definition.steps.transactions import check_doubts
 from saga_fn.definition.steps.unknown_outcome import Done, NotDone, resolve_on_unknown
 from saga_fn.definition.waits.event import WaitFor
 from saga_fn.errors import SagaDefinitionError, is_a, shown
+from saga_fn.printable import name_of_type
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
@@ -225,8 +226,10 @@ def step(
 
     def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
         if isinstance(given, StepBase):
+            whole = cast("Any", given)  # isinstance cannot see the type arguments
+            name = name_of_type(whole)
             if isinstance(given, TransactionalStep):
-                check_doubts(type(given).__name__, chosen, probes=probe is not None)
+                check_doubts(name, chosen, probes=probe is not None)
             if probe is not None:
                 raise SagaDefinitionError("a step object brings its own probe", hint="leave probe= out, override probe")
             if compensate is not None:
@@ -236,7 +239,6 @@ def step(
                     "a step object says by its class whether it is transactional",
                     hint="leave transactional= out, and make its class a TransactionalStep[In, Out]",
                 )
-            whole = cast("Any", given)  # isinstance cannot see the type arguments
             parts = parts_of(whole)
             return _checked(msgspec.structs.replace(parts, options=cast("StepOptions", {**parts.options, **chosen})))
         return _checked(parts_of_function(given, compensate, probe, chosen, transactional=transactional))
