@@ -14,7 +14,7 @@ from pathlib import Path
 
 from saga_fn import SagaBuilder, SagaDefinition, SagaOrchestrator, TransactionalContext, step
 from saga_fn.store.records import Committed, SagaWrite
-from saga_fn.store.transactions import PostgresTransaction
+from saga_fn.store.step_transaction import PostgresTransaction
 from tests.support.shop import Done, Order
 
 STEPS = ("s0", "s1", "s2")
