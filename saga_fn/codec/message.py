@@ -24,8 +24,10 @@ def encode_message(value: object) -> bytes:
     >>> encode_message({"order": 7}), encode_message(bytearray(b"7"))
     (b'{"order":7}', b'7')
     """
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes | bytearray):
         return bytes(value)
+    if isinstance(value, memoryview):
+        return value.tobytes()
     name = type(value).__name__
     try:
         data = models.encode(value)
