@@ -78,9 +78,10 @@ async def led(
         spent = await measure(lambda: kinds.sent(load, orchestrator, name, runs, keyed=keyed))
         await asyncio.gather(*[kinds.ended(load, run) for run in runs])
         return spent
-    if name == "operators' verbs":
+    if name.startswith("verbs"):
         runs = await kinds.suspended(load, handle, keyed=False)
-        spent = await measure(lambda: kinds.skipped(load, orchestrator, runs))
+        verb = kinds.aborted if name.endswith("abort") else kinds.skipped
+        spent = await measure(lambda: verb(load, orchestrator, runs))
         await asyncio.gather(*[kinds.ended(load, run) for run in runs])
         return spent
     if name == "timers":
@@ -104,7 +105,7 @@ def definition(name: str) -> Any:  # Any: each kind has types of its own
     """The definition of that path's sagas."""
     if name.startswith("fan-out"):
         return fan_out(beside="beside" in name)
-    return waits() if name.startswith(("events", "operators")) else chain()
+    return waits() if name.startswith(("events", "verbs")) else chain()
 
 
 async def main(name: str, dsn: str, schema: str, load: Load, rounds: int = 3) -> list[tuple[Spent, Spent]]:

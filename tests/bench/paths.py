@@ -27,12 +27,14 @@ TRANSITIONS: Final = {
     "fan-out of 200": 202,
     "fan-out of 10 with a step beside": 13,
     "fan-out of 100 with a step beside": 103,
+    "fan-out of 200 with a step beside": 203,
     "events by id": 3,
     "events by key": 3,
     "timers": 5,
     "claimed elsewhere": 5,
     "takeover": 5,
-    "operators' verbs": 3,
+    "verbs: skip_step": 3,
+    "verbs: abort": 1,
 }
 """The durable transitions of a saga that are measured, by path. A claim's is one of them."""
 STRAIGHT: Final = TRANSITIONS["straight with maps"]
@@ -48,12 +50,12 @@ def loads(name: str, sagas: int) -> dict[str, Load]:
     few = max(20, some // 4)
     # As many transitions of straight sagas as of these: of a few sagas the first would count for too much.
     straight, straight_of_few = (TRANSITIONS[name] * each // STRAIGHT if fans_out else 0 for each in (some, few))
-    crowded = Load(some, at_once, at_once, straight=straight)
-    found = {"slots = in flight": crowded, "16 slots, 32 in flight": Load(few, 32, 16, straight=straight_of_few)}
-    if name == "straight with maps":
-        found["slots = in flight, result()"] = Load(some, at_once, at_once, "result")
-        found["twice the slots"] = Load(some, at_once, 2 * at_once)
-    return found
+    return {
+        "slots = in flight": Load(some, at_once, at_once, straight=straight),
+        "slots = in flight, result()": Load(few, min(few, at_once), min(few, at_once), "result", straight_of_few),
+        "twice the slots": Load(few, min(few, at_once), 2 * min(few, at_once), straight=straight_of_few),
+        "16 slots, 32 in flight": Load(few, 32, 16, straight=straight_of_few),
+    }
 
 
 async def run(
