@@ -43,10 +43,12 @@ def test_the_last_failure_turns_the_saga_back() -> None:
     saga = started(THREE, A)
     saga.succeed(A, B)
     saga.succeed(B, C)
+    before = saga.state
     moved = saga.fail(C)
     assert moved.actions == (RunCompensation(B, 1, 3),)
     assert moved.writes == ()
     assert saga.status is SagaStatus.COMPENSATING
+    assert (before.goes_back, saga.state.goes_back) == (False, True)
     assert saga.row.current_step == B
 
 
