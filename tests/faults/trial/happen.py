@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -347,13 +347,33 @@ async def notifications_are_lost(stand: Stand) -> None:
 
 @happens(33)
 async def notifications_storm(stand: Stand) -> None:
+    usual = await _commits_a_second(stand, asyncio.sleep(_COUNTED))
+    stormy = await _commits_a_second(stand, _storm(stand))
+    if stormy > 3 * usual + 100:  # a claim for each of them would be thousands
+        stand.strange.append(f"{stormy:.0f} transactions a second in a storm of notifications, {usual:.0f} before")
+
+
+_COUNTED: Final = 5.0
+"""Seconds in which transactions are counted: the server tells of them once a second."""
+
+
+async def _commits_a_second(stand: Stand, meanwhile: Awaitable[None]) -> float:
+    """The transactions of the database a second, meanwhile."""
+    count = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    before, began = await stand.asked(count) or 0, asyncio.get_running_loop().time()
+    await meanwhile
+    return ((await stand.asked(count) or 0) - before) / (asyncio.get_running_loop().time() - began)
+
+
+async def _storm(stand: Stand) -> None:
+    """A thousand notifications a second on each channel that a worker listens on."""
     async with session(stand) as other:
         channels = await other.fetch(
             "SELECT DISTINCT substring(query FROM 'LISTEN \"?([^\"; ]+)') AS name FROM pg_stat_activity"
             " WHERE query ILIKE 'LISTEN%' AND pid <> pg_backend_pid()"
         )
         names = [row["name"] for row in channels] or ["saga_fn"]
-        until = asyncio.get_running_loop().time() + LONG
+        until = asyncio.get_running_loop().time() + max(LONG, _COUNTED)
         while asyncio.get_running_loop().time() < until:
             await other.execute(
                 "SELECT pg_notify($1, each::text) FROM generate_series(1, 100) AS each", random.choice(names)
