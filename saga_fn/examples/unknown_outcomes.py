@@ -121,7 +121,7 @@ def make_buy(bank: Bank) -> SagaDefinition[Purchase, Receipt]:
         there_was_something = await bank.give_back(ctx.operation, inp.buyer, inp.cents)
         print(f"  payment undone {'without' if out is None else 'with'} a receipt; taken: {there_was_something}")
 
-    patience = timedelta(milliseconds=100)
+    patience = timedelta(seconds=1)
     soon = FixedRetry(max_attempts=5, delay=timedelta(milliseconds=20))
     deposited = step(
         deposit, compensate=return_deposit, probe=find_deposit, timeout=patience, retry_policy=soon, probe_timeout=None
