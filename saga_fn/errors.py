@@ -472,7 +472,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
             f"step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}" for wait in self.waiting_for
         ]
         again = [
-            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}, {_failed(step.failures)}"
+            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}{_failed(step.failures)}"
             for step in self.retrying
         ]
         told = [*begins, *waits, *again]
@@ -494,8 +494,8 @@ def _for(events: tuple[str, ...]) -> str:
 
 
 def _failed(times: int) -> str:
-    """How often it has failed: one that was interrupted alone has not."""
-    return f"its failures so far are {times}" if times else "and has not failed: it was interrupted"
+    """How often it has failed. None count of one that was interrupted alone, or that an operator has tried again."""
+    return f", its failures so far are {times}" if times else ""
 
 
 def _until(moment: datetime | None, word: str) -> str:

@@ -98,10 +98,10 @@ class PayloadType(Generic[T]):
 
         >>> PayloadType.of(list[int]).as_message([1, 2], b"[1,2]")
         b'[1,2]'
-        >>> PayloadType.of(bytes).as_message(b"ab", b'"YWI="') is None
+        >>> PayloadType.of(bytearray).as_message(bytearray(b"ab"), b'"YWI="') is None
         True
         """
-        is_as_written = self._written is models.encode and not isinstance(value, bytes)
+        is_as_written = self._written is models.encode and not isinstance(value, bytes | bytearray | memoryview)
         return data if is_as_written else None
 
     @property

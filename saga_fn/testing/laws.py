@@ -518,7 +518,7 @@ def _not_reached(scenario: Scenario, usual: _Played) -> LawNotJudgedError:
     if untaken:
         return LawNotJudgedError(
             scenario.id,
-            f"a saga with these initial data and events does not take step {shown(str(untaken[0]))}",
+            f"a saga with these initial data, events and answers does not take step {shown(str(untaken[0]))}",
             hint="laws(...) once more, with initial data, fakes or events by which it is taken",
         )
     if scenario.turns_back is not None:

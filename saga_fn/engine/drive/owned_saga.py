@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
-from typing import Any, cast, final
+from typing import Any, Final, cast, final
 from uuid import UUID
 
 import msgspec
@@ -70,6 +70,10 @@ class BoundList(msgspec.Struct, frozen=True):
 
     inputs: tuple[BoundInput, ...]
     digest: Digest
+
+
+_GIVEN: Final = object()
+"""In place of the value of an input that an attempt has in its hands: it may change it in place."""
 
 
 class Collected(msgspec.Struct):
@@ -307,9 +311,11 @@ class OwnedSaga(msgspec.Struct, eq=False):
         if source is None:
             return None
         if source == INITIAL:
-            return self.initial
-        at = output_at(state, source)
-        return self.output_of(source, at) if at and not isinstance(at, tuple) else None
+            return self.initial if self.own else None
+        at, recorded = output_at(state, source), self.results.get(source)
+        if not at or isinstance(at, tuple) or recorded is None or not recorded.own:
+            return None
+        return self.output_of(source, at)
 
     def _digest_of(self, data: bytes) -> Digest:
         """The fingerprint of an input."""
@@ -401,8 +407,14 @@ class OwnedSaga(msgspec.Struct, eq=False):
         return 1 if data == self.initial else None
 
     def for_step(self, action: RunStep) -> BoundInput:
-        """The input the step was bound to."""
-        return self.inputs[action.step]
+        """The input the step was bound to: a further attempt is given it as it was, whatever the one before has made of it."""
+        found = self.inputs[action.step]
+        kind = self.binding(action.step).input_type
+        if not kind.unchangeable:
+            if found.value is _GIVEN:
+                return msgspec.structs.replace(found, value=kind.decode_own(found.data))
+            self.inputs[action.step] = msgspec.structs.replace(found, value=_GIVEN)
+        return found
 
     def for_doubtful(self, step: StepId) -> BoundInput:
         """The input of a step that may have run: the one it was started with, computed again where it is not at hand.
