@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-import attrs
 import pytest
 from _pytest.mark import ParameterSet
 
@@ -40,16 +39,3 @@ async def test_nothing_is_lost_or_doubled_or_left_over(empty_dsn: str, number: i
     async with template(cell) as home:
         outcome = await try_out(TRIALS[number], cell, empty_dsn, home)
     assert outcome.wrong == [], f"{FAULTS[number].name}: {outcome.figures}"
-
-
-@pytest.mark.timeout(240 + 10 * LONG)
-async def test_a_trial_finds_out_that_leases_and_the_fence_of_commits_are_ignored(
-    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.faults.trial.stand.ORPHANED", 5.0)  # they are left over for good
-    trial, cell = TRIALS[2], CELLS[0]
-    unfenced = attrs.evolve(trial, needs=attrs.evolve(trial.needs, unfenced=True))
-    async with template(cell) as home:
-        outcome = await try_out(unfenced, cell, empty_dsn, home)
-    assert outcome.figures.orphans
-    assert outcome.wrong

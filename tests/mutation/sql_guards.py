@@ -167,7 +167,3 @@ def _all() -> Iterator[SqlMutant]:
 
 
 SQL: Final = tuple(_all())
-FENCE: Final = tuple(each for each in _commits() if "inbox_sent" not in each.guard)
-"""The token and the revision in all statements that commit."""
-LEASE: Final = next(each for each in _holds() if "due_at" in each.guard)
-"""The lease in the statement that claims due sagas."""

@@ -61,8 +61,6 @@ class Needs:
     """The lease of the workers, in seconds."""
     shim: bool = False
     """Whether clock and disk of PostgreSQL are told what to do."""
-    unfenced: bool = False
-    """Whether the workers commit without the fence: a control, for then something has to be wrong."""
 
 
 @attrs.define(eq=False)
@@ -123,7 +121,6 @@ class Stand:
             point=point,
             where=where,
             plan=plan,
-            unfenced=self.needs.unfenced,
         )
         worker = Worker(given)
         self._begin(worker, shim)

@@ -23,8 +23,6 @@ from saga_fn.store.records import ClaimedSaga
 from tests.faults.death import die_at
 from tests.faults.ledger import Ledger
 from tests.faults.trial.work import LEASE, Trials
-from tests.mutation.sql_guards import FENCE
-from tests.mutation.sql_guards import LEASE as LEASE_GUARD
 
 NO_DATABASE: Final = 3
 """The code that a worker ends with that could not even begin, for want of a database; it is begun again."""
@@ -42,8 +40,6 @@ class Given(msgspec.Struct, frozen=True):
     where: str = ":"
     plan: int = 1
     stop_timeout: float = 5.0
-    unfenced: bool = False
-    """Whether it commits whatever stands there: without the token and the revision that it knows."""
 
 
 async def main(dsn: str, told: str) -> None:
@@ -52,9 +48,6 @@ async def main(dsn: str, told: str) -> None:
     log = os.open(given.log, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
     os.dup2(log, 2)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
-    if given.unfenced:
-        for guard in (*FENCE, LEASE_GUARD):
-            guard.take_away()
     async with asyncpg.create_pool(given.books, min_size=1, max_size=4) as books:
         orchestrator = SagaOrchestrator(
             dsn,
