@@ -38,7 +38,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from saga_fn.printable import LONGEST_TOLD, name_of_type, printable
+from saga_fn.printable import LONGEST_TOLD, name_of_type, printable, staying
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -349,17 +349,20 @@ def _told(error: str | None) -> str:
 
 
 class SagaCompensatedError(SagaNotCompletedError):
-    """The saga was rolled back: every step that had run was undone, nothing is left over."""
+    """The saga was rolled back: all that has a compensation is undone. `snapshot.stays_done` names the done steps without one."""
 
     def __init__(
         self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, failure: StepFailure | None = None
     ) -> None:
+        again = "nothing is left over: start it again under another idempotency_key"
+        if snapshot.stays_done:
+            again = f"{staying(snapshot.stays_done)}: a new start does that a second time, so undo it by hand first"
         super().__init__(
             f"saga {saga_id} was compensated: {_told(error) or 'rolled back by an operator'}",
             snapshot=snapshot,
             error=error,
             failure=failure,
-            hint="nothing is left over: start it again under another idempotency_key; run.outcome() returns this end as a value",
+            hint=f"{again}; run.outcome() returns this end as a value",
         )
 
 
@@ -376,8 +379,9 @@ class SagaFailedError(SagaNotCompletedError):
         left_over: Iterable[str] = (),
     ) -> None:
         remaining = tuple(left_over)
+        fact = f"saga {saga_id} failed: {_told(error) or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}"
         super().__init__(
-            f"saga {saga_id} failed: {_told(error) or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}",
+            f"{fact}; {staying(snapshot.stays_done)}" if snapshot.stays_done else fact,
             snapshot=snapshot,
             error=error,
             failure=failure,

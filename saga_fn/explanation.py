@@ -17,7 +17,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.errors import shown
-from saga_fn.printable import ascii_only, counted
+from saga_fn.printable import ascii_only, counted, staying
 from saga_fn.snapshot import Pause
 
 _MOST_NAMED: Final = 12
@@ -55,13 +55,18 @@ class StandingReason:
     transactional: bool = False
     """Whether the step runs in a transaction of the database, and touches nothing else."""
     error: str | None = attrs.field(default=None, repr=False)
-    """The error's type and message where a person decides by it (`input_failed`, `output_lost`, `outcome_unknown`), or None."""
+    """The error's type and message where a person decides by it (`input_failed`, `output_lost`, `outcome_unknown`,
+    `past_pivot`), and for a saga that has ended COMPENSATED or FAILED; or None."""
+    ended_as: SagaStatus | None = None
+    """The end of a saga that is COMPENSATED or FAILED, or None. Then `step_id` is the step that failed, if one did."""
+    most_attempts: int | None = None
+    """The number of attempts that the policy of a step that failed for good allows; None if that is not told."""
 
     @property
     def text(self) -> str:
         """The reason in words."""
         said = [_told(self)]
-        if self.error is not None:
+        if self.error is not None and self.cause is not Cause.ENDED:
             said.append(self.error[:_LONGEST_ERROR])
         if self.may_have_run and self.cause is not Cause.DOUBT:
             said.append("it may have run")
@@ -171,6 +176,8 @@ class VerbPreview:
     """How that course ends; None where a person has to go on, or where it was not followed to its end."""
     left_over: tuple[LeftOver, ...] = ()
     """The effects that this course leaves in the world."""
+    stays_done: tuple[str, ...] = ()
+    """The steps that stay done at its end because they have no undo."""
     goes_on_at: datetime | None = None
     """When the saga goes on after the verb; None if it does at once, not by itself, or not before a pause ends."""
     may_end_as: tuple[SagaStatus, ...] = ()
@@ -251,6 +258,8 @@ class Explanation:
     outgoing: tuple[WaitingMessage, ...] = ()
     """The first 100 of its outgoing messages that are not published, in their order. The verbs for dead ones are `redrive` and
     `discard`."""
+    stays_done: tuple[str, ...] = ()
+    """The steps of a COMPENSATED or FAILED saga that stay done because they have no undo."""
 
     def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
         """Find the preview of one verb.
@@ -411,9 +420,25 @@ def _told(reason: StandingReason) -> str:
         case Cause.SET_ASIDE:
             return f"the saga as a whole waits for a person ({reason.parked}): {_fact(reason.parked)}"
         case Cause.ENDED:
-            return "it has ended"
+            return _ended(reason)
         case _:
             assert_never(reason.cause)
+
+
+def _ended(reason: StandingReason) -> str:
+    """The end, and the failure that counts for it."""
+    if reason.ended_as is None:
+        return "it has ended"
+    told = f"it has ended {reason.ended_as}"
+    if reason.error is None:
+        return f"{told}, and its journal tells of no failure"
+    if reason.step_id is not None:
+        told += f": step {reason.step_id} failed" + (" for good" if reason.attempt else "")
+    if reason.attempt:
+        told += f", attempt {reason.attempt}"
+        most = reason.most_attempts
+        told += "" if most is None or most < reason.attempt else f" of {most}"
+    return f"{told}: {reason.error[:_LONGEST_ERROR]}"
 
 
 def _fact(why: str | None) -> str:
@@ -466,6 +491,8 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield f"the saga forgets, and never undoes, what is done of {_listed(preview.forgotten)}"
     if preview.left_over:
         yield f"left over then: {_left(preview.left_over)}"
+    if preview.stays_done:
+        yield staying(preview.stays_done)
     others = [end for end in preview.may_end_as if end is not preview.ends_as]
     if others:
         yield f"may end {' or '.join(others)} instead"
@@ -482,6 +509,16 @@ def course_behind(preview: VerbPreview) -> tuple[Move, ...]:
         if each in rest:
             rest.remove(each)
     return tuple(rest)
+
+
+def going_on(of: Explanation, preview: VerbPreview) -> str:
+    """The moves that come at once after a verb that was accepted, and who makes them."""
+    if of.is_worked_on:
+        return f"It goes on with {_moves(preview.at_once)} when a worker takes it"
+    return (
+        f"It goes on with {_moves(preview.at_once)} when a process works on {of.saga_name} v{of.version}: "
+        "none was seen lately"
+    )
 
 
 def _way(course: tuple[Move, ...], rest: tuple[Move, ...], end: SagaStatus | None, *, is_whole: bool) -> str:
@@ -554,6 +591,8 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
     yield from _unsent(of.outgoing)
     if of.left_over:
         yield f"left over: {_left(of.left_over)}"
+    if of.stays_done:
+        yield staying(of.stays_done)
     if of.status.is_terminal:
         return
     yield f"owner: {'none' if of.owner is None else _owner(of.owner)}"

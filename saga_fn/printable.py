@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
 from typing_extensions import override
 
+_MOST_NAMED: Final = 12
+"""One text names no more steps."""
 LONGEST_NAME: Final = 100
 LONGEST_TOLD: Final = 1000
 """Characters of an exception's text, in the text of another exception or in a log."""
@@ -109,3 +112,16 @@ class HidingStruct(msgspec.Struct, frozen=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:  # Any: fields of all types
         """The same for rich, which asks for it first."""
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
+
+
+def staying(steps: Sequence[str]) -> str:
+    """The steps that stay done in words.
+
+    >>> staying(["pay"])
+    'stays done: pay (it has no undo)'
+    >>> staying(["pay", "tell"])
+    'stays done: pay, tell (they have no undo)'
+    """
+    more = len(steps) - _MOST_NAMED
+    named = [*map(printable, steps[:_MOST_NAMED]), *([f"and {more} more"] if more > 0 else [])]
+    return f"stays done: {', '.join(named)} ({'it has' if len(steps) == 1 else 'they have'} no undo)"

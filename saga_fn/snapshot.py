@@ -18,7 +18,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
-from saga_fn.printable import LONGEST_NAME, HidingStruct, printable
+from saga_fn.printable import LONGEST_NAME, HidingStruct, printable, staying
 
 if TYPE_CHECKING:
     from saga_fn.diagram import GraphFormat, TimelineFormat
@@ -82,6 +82,8 @@ class SagaSnapshot(HidingStruct, frozen=True):
     """The reason why its stored state cannot be read, or None. Then its row alone speaks, and a person has to look at it."""
     left_over: tuple[LeftOver, ...]
     """The effects that a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
+    stays_done: tuple[str, ...]
+    """The steps of a COMPENSATED or FAILED saga that are done, and stay so because they have no compensation."""
     acknowledged: bool
     """Whether an operator has acknowledged that it FAILED; `rejections` of SagaAdmin.get_saga tells who and why."""
     waiting_for: tuple[Wait, ...]
@@ -126,6 +128,8 @@ class SagaSnapshot(HidingStruct, frozen=True):
             yield f"last error: {self.last_error}"
         for left in self.left_over:
             yield f"left over: {left.step_id} ({left.kind})"
+        if self.stays_done:
+            yield staying(self.stays_done)
 
 
 class SagaRow(msgspec.Struct, frozen=True):
@@ -644,7 +648,7 @@ class Completed(HidingStruct, Generic[R_co], frozen=True):
 
 
 class Compensated(HidingStruct, frozen=True):
-    """The saga was rolled back and leaves nothing."""
+    """The saga was rolled back: all that has a compensation is undone; the snapshot's `stays_done` names what has none."""
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"error"})
 

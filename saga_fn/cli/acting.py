@@ -30,8 +30,9 @@ from saga_fn.cli.texts import of_bulk, of_operation, of_preview
 from saga_fn.core.effects import Refusal
 from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.errors import PayloadError, SagaStateError
-from saga_fn.explanation import Explanation, VerbPreview
+from saga_fn.explanation import Explanation, VerbPreview, going_on
 from saga_fn.listing import SagaFilter
+from saga_fn.printable import staying
 from saga_fn.snapshot import Operation, OperationState
 
 DryRun = Annotated[bool, flag("Show the preview, and change nothing.")]
@@ -77,8 +78,12 @@ async def _apply(
         ):
             await _answered(ask_of(place.admin, saga_id, verb, expect=seen, reason=reason), session)
         after = await place.orchestrator.get_snapshot(saga_id)
-    told = f"{IN_COMMANDS.verb(verb.verb)} is done: saga {saga_id} is {after.status} at revision {after.revision}."
-    return said(told, {**data, "status": after.status, "revision": after.revision, "done": True})
+    told = f"{IN_COMMANDS.verb(verb.verb)} is done: saga {saga_id} is {after.status} at revision {after.revision}"
+    if after.stays_done:
+        told += f"; {staying(after.stays_done)}"
+    elif preview.at_once and not after.status.is_terminal:
+        told += f". {going_on(explained, preview)}"
+    return said(f"{told}.", {**data, "status": after.status, "revision": after.revision, "done": True})
 
 
 @contextmanager

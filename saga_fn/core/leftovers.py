@@ -77,6 +77,20 @@ def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
     return tuple(leftover for leftover in found if leftover is not None)
 
 
+def stays_done(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
+    """The steps that stay done although the saga has turned back and ended, because they have no compensation."""
+    if state.goal is not Goal.COMPENSATED and state.goal is not Goal.FAILED:
+        return ()
+    return tuple(
+        step.step for step in state.steps if isinstance(step, Succeeded | Settled) and _has_no_undo(plan, step.step)
+    )
+
+
+def _has_no_undo(plan: Plan, step: StepId) -> bool:
+    planned = plan.step(step)
+    return planned.kind is StepKind.STEP and not planned.compensable
+
+
 def all_that_may_be_left(plan: Plan) -> tuple[LeftOver, ...]:
     """The effects that a saga may leave in the world if only its plan is known: any step may have run."""
     return tuple(

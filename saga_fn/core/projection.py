@@ -61,7 +61,7 @@ class SagaStatus(enum.StrEnum):
     COMPLETED = "COMPLETED"
     """It has ended: every step is done."""
     COMPENSATED = "COMPENSATED"
-    """It has ended: it was rolled back, and nothing is left over."""
+    """It has ended: it was rolled back, and all that has a compensation is undone; `stays_done` lists the steps without."""
     FAILED = "FAILED"
     """It has ended otherwise; the snapshot's `left_over` lists exactly which effects are left in the world."""
 

@@ -63,7 +63,7 @@ _SAGAS: Final = {
     SagaStatus.SUSPENDED: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "waits"),
     SagaStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◂", "<", "is rolled back"),
     SagaStatus.COMPLETED: Look(Tone.GOOD, Icon.CHECK, "✓", "+", "completed"),
-    SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↶", "<", "compensated: rolled back, nothing is left over"),
+    SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↶", "<", "compensated: rolled back"),
     SagaStatus.FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "failed"),
 }
 

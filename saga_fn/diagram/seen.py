@@ -160,6 +160,11 @@ class SagaSeen(Protocol):
         ...
 
     @property
+    def stays_done(self) -> Sequence[str]:
+        """The steps that stay done because they have no undo."""
+        ...
+
+    @property
     def parked(self) -> str | None:
         """The reason why it waits for a person, or None."""
         ...

@@ -27,6 +27,7 @@ from saga_fn import (
 )
 from saga_fn.cli.acting import over_of
 from saga_fn.cli.texts import of_preview
+from saga_fn.explanation import going_on
 from saga_fn.outgoing import OutgoingMessage, OutgoingOptions, PublishOutcome, RefusedForGood
 from tests.cli.conftest import APP, Cli, Seeded
 from tests.cli.shop_app import Order, registered
@@ -52,10 +53,23 @@ async def test_a_verb_is_previewed_and_done(cli: Cli, seeded: Seeded) -> None:
     told = await cli("cancel", seeded.retrying, "--yes", "--by", "ann@shop", "--reason", "OPS-12", "--dsn", seeded.dsn)
     assert told.code == 0
     assert "undo reserve" in told.err
-    assert told.out == f"cancel is done: saga {seeded.retrying} is COMPENSATING at revision 5.\n"
+    assert told.out == (
+        f"cancel is done: saga {seeded.retrying} is COMPENSATING at revision 5. "
+        "It goes on with undo reserve when a process works on billing v1: none was seen lately.\n"
+    )
     async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
         last = (await SagaAdmin(orchestrator).get_saga(seeded.retrying)).step_history[-1]
     assert (last.actor, last.reason) == ("ann@shop", "OPS-12")
+
+
+async def test_a_retry_says_that_the_saga_goes_on_when_a_worker_takes_it(seeded: Seeded) -> None:
+    async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
+        explained = await SagaAdmin(orchestrator).explain(seeded.retrying)
+    preview = explained.of("retry_step", "charge")
+    assert preview is not None
+    alone, worked_on = (attrs.evolve(explained, is_worked_on=each) for each in (False, True))
+    assert going_on(worked_on, preview) == "It goes on with run charge when a worker takes it"
+    assert going_on(alone, preview).endswith("when a process works on billing v1: none was seen lately")
 
 
 async def test_a_dry_run_changes_nothing(cli: Cli, seeded: Seeded) -> None:

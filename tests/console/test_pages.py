@@ -91,6 +91,16 @@ async def test_the_first_page_names_what_needs_a_person_with_its_code(sagas: Cas
     assert str(sagas.retrying) not in page.text
 
 
+async def test_the_page_of_a_saga_names_what_stays_done_because_it_has_no_undo(sagas: Cast, browser: Browser) -> None:
+    stays = (await SagaAdmin(sagas.orchestrator).explain(sagas.failed)).stays_done
+    assert stays
+    page = (await browser.get(f"/sagas/{sagas.failed}")).text
+    shown = page.partition("Stays done, without an undo")[2]
+    assert all(step in shown for step in stays)
+    leaving = (await browser.get(f"/sagas/{sagas.parked}/verbs/abort")).text
+    assert "stays done, without an undo" in leaving
+
+
 async def test_the_first_page_draws_ends_and_definitions_are_counted(sagas: Cast, browser: Browser) -> None:
     page = (await browser.get("/")).text
     assert "Ends a minute" in page

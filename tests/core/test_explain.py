@@ -31,7 +31,7 @@ from saga_fn.core.events import (
 from saga_fn.core.explain.course import Course, Move, MoveKind, course, moves_of
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
-from saga_fn.core.explain.reasons import Cause, Reason, reasons
+from saga_fn.core.explain.reasons import Cause, Reason, ended, reasons
 from saga_fn.core.explore import explore, walk
 from saga_fn.core.explore.offers import variants
 from saga_fn.core.explore.shapes import SAME
@@ -472,3 +472,16 @@ def test_nothing_that_was_never_attempted_has_another_key() -> None:
     said = preview(plan, saga.state, RewindRequested(saga.moment, A, forget=(B,)), most=MOST)
     assert isinstance(said, Consequences)
     assert said.another_key == (B,)
+
+
+def test_an_end_tells_the_attempts_of_the_step_that_failed_for_good() -> None:
+    saga = started(Plan.of(step("a"), step("b", "a", retry=THRICE)), A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.FATAL)
+    saga.undo(A)
+    told = [ended(saga.plan, saga.state, failed) for failed in (B, A, None)]
+    assert [(each.cause, each.step, each.attempt, each.most_attempts) for each in told] == [
+        (Cause.ENDED, B, 1, 3),
+        (Cause.ENDED, A, 0, None),
+        (Cause.ENDED, None, 0, None),
+    ]

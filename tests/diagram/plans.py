@@ -96,6 +96,7 @@ class Seen:
     steps: Sequence[StepSnapshot] = ()
     status: SagaStatus = SagaStatus.SUSPENDED
     left_over: Sequence[LeftOver] = ()
+    stays_done: Sequence[str] = ()
     saga_name: str = "order"
     version: int = 1
     parked: str | None = None

@@ -45,6 +45,7 @@ async def saga(context: Context) -> Page:
         _verbs(context, explained),
         unsent.of_saga(context, seen.outgoing),
         _left(seen.left_over),
+        _staying(seen.stays_done),
         _failure(seen),
         html.section("Graph", html.picture(seen.diagram("svg", embedded=True))),
         _steps(context, seen, explained),
@@ -152,6 +153,14 @@ def left_over(each: LeftOver) -> Node:
 def _left(left: Iterable[LeftOver]) -> Node:
     rows = [h.li[left_over(each)] for each in left]
     return html.section("Left over in the world", h.ul[rows]) if rows else None
+
+
+def _staying(steps: Sequence[str]) -> Node:
+    return (
+        html.section("Stays done, without an undo", h.ul[(h.li[html.step_name(each)] for each in steps)])
+        if steps
+        else None
+    )
 
 
 def _failure(seen: SagaAdminSnapshot) -> Node:

@@ -193,6 +193,8 @@ def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
     yield "ends", html.status(preview.ends_as) if preview.ends_as else "not by itself: a person has to go on"
     if preview.left_over:
         yield "left over then", h.ul[(h.li[left_over(each)] for each in preview.left_over)]
+    if preview.stays_done:
+        yield "stays done, without an undo", _listed(preview.stays_done)
     others = [each for each in preview.may_end_as if each is not preview.ends_as]
     if others:
         yield "may end as well", [[html.status(each), " "] for each in others]

@@ -15,7 +15,7 @@ from saga_fn.core.explain.keys import another_key
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.leftovers import LeftOver, left_over
+from saga_fn.core.leftovers import LeftOver, left_over, stays_done
 from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.rewinding import Rewinding, rewinding
@@ -41,6 +41,8 @@ class Consequences:
     """All that happens if each attempt succeeds."""
     left_over: tuple[LeftOver, ...]
     """The effects that this course leaves in the world."""
+    stays_done: tuple[StepId, ...]
+    """The steps that stay done at its end because they have no undo."""
     prospects: Prospects
     """All that may become of the saga by itself."""
     another_key: tuple[StepId, ...]
@@ -91,6 +93,7 @@ def preview(
         due=due(plan, moved.state),
         course=way,
         left_over=left_over(plan, way.state),
+        stays_done=stays_done(plan, way.state),
         prospects=prospects(plan, moved.state),
         another_key=another_key(plan, state, moved.state),
         runs_on=_running_on(state, moved.state, begun),

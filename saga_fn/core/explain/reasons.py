@@ -8,7 +8,7 @@ from typing import assert_never
 
 import attrs
 
-from saga_fn.core.facts import blocked_until, has_work, needs_owner, settled_from, startable, undoable
+from saga_fn.core.facts import blocked_until, find, has_work, needs_owner, settled_from, startable, undoable
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
@@ -101,6 +101,8 @@ class Reason:
     """Whether it is not known yet if the step has run."""
     transactional: bool = False
     """Whether it runs in the transaction that its success is written in, and touches nothing else."""
+    most_attempts: int | None = None
+    """For a step that failed for good: the number of attempts that its retry policy allows."""
 
 
 def reasons(plan: Plan, state: SagaState) -> tuple[Reason, ...]:
@@ -112,6 +114,15 @@ def reasons(plan: Plan, state: SagaState) -> tuple[Reason, ...]:
     ['worker']
     """
     return tuple(_reasons(plan, state))
+
+
+def ended(plan: Plan, state: SagaState, failed: StepId | None) -> Reason:
+    """The reason of a saga that has ended, by the failure of that step if it was one."""
+    step = None if failed is None else find(state, failed)
+    if not isinstance(step, FailedForGood):
+        return Reason(Cause.ENDED, failed)
+    most = plan.step(step.step).retry.attempts
+    return Reason(Cause.ENDED, failed, attempt=step.attempts.attempt, most_attempts=most)
 
 
 def _reasons(plan: Plan, state: SagaState) -> Iterator[Reason]:

@@ -17,9 +17,9 @@ from saga_fn.core.events import OperatorVerb, name_of, takes_up
 from saga_fn.core.explain.course import MoveKind, course
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
-from saga_fn.core.explain.reasons import Cause, Reason, reasons
+from saga_fn.core.explain.reasons import Cause, Reason, ended, reasons
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
+from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SagaStatus
 from saga_fn.core.state import ParkReason, SagaState
@@ -30,7 +30,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.operate import told_of_refusal
-from saga_fn.engine.views.failure import step_error_of
+from saga_fn.engine.views.failure import failing_of, step_error_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.engine.views.unsent import unsent_messages
@@ -48,7 +48,9 @@ _WORK_OF_ONE: Final = 60_000
 """Nor one course further than this: the other tasks of the process have their turn after each."""
 _LONGEST: Final = 400
 """Events of one course."""
-_ITS_ERROR_SAYS_WHY: Final = frozenset({ParkReason.INPUT_FAILED, ParkReason.OUTPUT_LOST, ParkReason.OUTCOME_UNKNOWN})
+_ITS_ERROR_SAYS_WHY: Final = frozenset(
+    {ParkReason.INPUT_FAILED, ParkReason.OUTPUT_LOST, ParkReason.OUTCOME_UNKNOWN, ParkReason.PAST_PIVOT}
+)
 _ANYBODY: Final = UUID(int=0)
 UNREADABLE_STATE: Final = "state_unreadable"
 NO_PLAN: Final = "plan_missing"
@@ -68,6 +70,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         await asyncio.sleep(0)
     is_free = row.owner is None and not known.pauses
     entries = await engine.store.journal(row.id, after=max(0, row.rev - _LAST), last=row.rev, most=_LAST)
+    end = await _end(engine, known, entries)
     return Explanation(
         saga_id=row.id,
         saga_name=row.name,
@@ -78,7 +81,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         goes_back=state is not None and state.goes_back,
         pauses=known.pauses,
         reasons=tuple(
-            _public(each, entries, is_paused=bool(known.pauses) and _is_held_back(each, row.now))
+            end or _public(each, entries, is_paused=bool(known.pauses) and _is_held_back(each, row.now))
             for each in _reasons(known)
         ),
         since=row.updated_at if state is None else time_of(state.at),
@@ -88,6 +91,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         is_worked_on=await _is_worked_on(engine, row),
         unreadable=known.flaw,
         left_over=_left_over(known),
+        stays_done=() if plan is None or state is None else stays_done(plan, state),
         course=() if own_way is None else own_way.moves,
         is_whole=own_way is None or own_way.is_whole,
         ends_as=None if own_way is None else own_way.end,
@@ -147,9 +151,24 @@ def _public(reason: Reason, entries: Sequence[JournalRecord], *, is_paused: bool
         failures=reason.failures,
         may_have_run=reason.may_have_run,
         transactional=reason.transactional,
+        most_attempts=reason.most_attempts,
         is_paused=is_paused,
         error=_error(reason, entries),
     )
+
+
+async def _end(engine: SagaEngine, known: _Known, entries: Sequence[JournalRecord]) -> StandingReason | None:
+    """Why a saga has ended otherwise than COMPLETED, with the failure that counts, if there was one; else None."""
+    row, state, plan = known.row, known.state, known.plan
+    if row.ended_at is None or row.status.is_success or state is None or plan is None:
+        return None
+    try:
+        failing = await failing_of(engine, row, entries if len(entries) == row.rev else ())
+    except StoredDataError:
+        return None  # `SagaAdmin.verify` says which entry cannot be read
+    reason = ended(plan, state, None if failing is None else failing.cause.failed)
+    said = _public(reason, entries, is_paused=False)
+    return attrs.evolve(said, ended_as=row.status, error=None if failing is None else str(failing.step_error))
 
 
 def _is_held_back(reason: Reason, now: Moment) -> bool:
@@ -401,6 +420,7 @@ def _previewed(
         is_whole=said.course.is_whole,
         ends_as=said.course.end,
         left_over=said.left_over,
+        stays_done=said.stays_done,
         goes_on_at=time_of(said.due) if said.due is not None and said.due > row.now else None,
         may_end_as=_ends(said.prospects),
         may_be_undone=said.prospects.may_be_undone,

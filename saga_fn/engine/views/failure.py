@@ -35,7 +35,12 @@ def step_error_of(event: Event, record: JournalRecord) -> StepError | None:
 async def failure_of(
     engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()
 ) -> tuple[str | None, StepFailure | None]:
-    """The failure that made the saga turn back, as text, and as the step's failure if it was one.
+    """The failure that made the saga turn back, as text, and as the step's failure if it was one."""
+    return told_of(await failing_of(engine, row, known), engine.registry.find(row.name, row.version))
+
+
+async def failing_of(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()) -> FailureSoFar | None:
+    """The failure that made the saga turn back.
 
     If it goes forward: the last failure that has not been mended since. If an operator rolled it back, that
     too; if nothing had failed, the failure of a compensation. `known` are the first entries of its journal, if they were read.
@@ -53,7 +58,7 @@ async def failure_of(
                 break  # `SagaAdmin.verify` says what is wrong with the journal
             before, state = state, decision.unwrap().state
             failure = failure_after(failure, before, event, state, step_error_of(event, record))
-    return told_of(failure, engine.registry.find(row.name, row.version))
+    return failure
 
 
 def told_of(failure: FailureSoFar | None, registered: Registered | None) -> tuple[str | None, StepFailure | None]:

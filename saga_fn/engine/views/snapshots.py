@@ -29,7 +29,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment
-from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
+from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
 from saga_fn.core.state import (
@@ -107,6 +107,7 @@ def snapshot_of_ended(live: OwnedSaga) -> SagaSnapshot:
         parked=shown.parked,
         unreadable=None,
         left_over=left_over(live.plan, state),
+        stays_done=stays_done(live.plan, state),
         acknowledged=False,
         waiting_for=waits_of(live.plan, state),
         buffered_events=tuple([event.name for event in state.buffered if not is_void(event, live.changed)]),
@@ -280,6 +281,7 @@ def _fields(
         "unreadable": unreadable,
         "acknowledged": row.acknowledged,
         "left_over": _left_over(row, plan, state, unreadable),
+        "stays_done": () if plan is None else stays_done(plan, state),
         "waiting_for": waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins_at) if state.begins_at > state.at else None,
