@@ -215,10 +215,10 @@ class AttemptFailed(_OfSaga, frozen=True):
 
 
 class SagaTurnedBack(_OfSaga, frozen=True):
-    """The saga is rolled back from here on."""
+    """The saga is rolled back from here on, unless a pivot that may have run turns out to be done."""
 
     event: str
-    """The name of the event that turned it back."""
+    """The name of the event that turned it back: `ticked` or `resumed` where a time limit was found to be over."""
     step: StepId | None
     """The step that the event is about; None if it is about none."""
 
