@@ -80,7 +80,7 @@ async def test_an_explanation_says_why_a_saga_was_rolled_back_and_what_stays_don
         assert "nothing is left" not in full.timeline()
         assert "stays done: pay (it has no undo)" in full.timeline()
         assert "stays done: pay (it has no undo)" in full.diagram("text")
-        assert "stays done: pay (it has no undo)" in (await run.snapshot())._repr_svg_()
+        assert "stays done: pay (it has no undo)" in (await run.snapshot())._repr_svg_()  # pyright: ignore[reportPrivateUsage] - notebooks call it
 
 
 async def test_a_saga_that_failed_names_both_what_is_left_over_and_what_stays_done(memory: MemoryStore) -> None:
