@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from datetime import datetime, timedelta
 from typing import Final, TypeGuard
@@ -86,11 +87,26 @@ def check_size(what: str, payload: bytes, most: int) -> None:
         raise PayloadTooLargeError(what, size=len(payload), limit=most)
 
 
-def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
-    """Raise SagaError for what is no whole number from `least` to `most`."""
+def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1, usual: int | None = None) -> None:
+    """Raise SagaError for what is no whole number from `least` to `most`.
+
+    The hint is the number that was meant, if that can be seen, else the `usual` one; without that it is the nearest one.
+    """
     if not is_whole(value) or not least <= value <= most:
         given = shown(value) if isinstance(value, int | float) else a_type_of(value)
-        raise SagaError(f"{name} must be a whole number from {least} to {most}, not {given}", hint=f"{name}={least}")
+        hint = f"{name}={_meant(value, least=least, most=most, usual=usual)}"
+        raise SagaError(f"{name} must be a whole number from {least} to {most}, not {given}", hint=hint)
+
+
+def _meant(value: object, *, least: int, most: int, usual: int | None) -> int:
+    if isinstance(value, str) or (isinstance(value, float) and value.is_integer()):
+        with contextlib.suppress(ValueError):  # a text that is no number
+            meant = int(value)
+            if least <= meant <= most:
+                return meant
+    if usual is not None:
+        return usual
+    return most if is_number(value) and value > most else least
 
 
 def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: type[SagaError], hint: str) -> None:

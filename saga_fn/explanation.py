@@ -192,6 +192,8 @@ class VerbPreview:
     """The steps that are being executed, and come to their ends before the saga turns back."""
     forgotten: tuple[str, ...] = ()
     """The steps whose effects stay in the world, and of which the saga knows nothing any more: those of a `rewind`."""
+    rows_may_stand: tuple[str, ...] = ()
+    """The transactional steps that run again, though an attempt before may have committed its rows: they may be written twice."""
     unnamed: tuple[str, ...] = ()
     """The steps that `forget` of a refused `rewind` has to name."""
 
@@ -485,6 +487,8 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
     yield _way(preview.course, course_behind(preview), preview.ends_as, is_whole=preview.is_whole)
     if preview.verb in (Verb.SETTLE_DONE, Verb.SKIP_STEP):
         yield "no message of the step is published"
+    if preview.rows_may_stand:
+        yield f"look first: the rows of {_listed(preview.rows_may_stand)} may be there, and would be written a second time"
     if preview.another_key:
         yield f"under another idempotency key: {_listed(preview.another_key)}"
     if preview.forgotten:

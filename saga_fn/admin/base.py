@@ -15,7 +15,7 @@ from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.operate import read_row, told_of_refusal
-from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
 from saga_fn.store.records import SagaRecord
 
 _LONGEST_STEP: Final = LONGEST_ID + len("[999]")
@@ -50,9 +50,14 @@ class AdminBase:
             fact, hint = told_of_refusal(Refusal.NO_INPUT)
             raise SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=Refusal.NO_INPUT, hint=hint)
         kept = binding.input_type if is_input else binding.given_for(chosen)
-        payload = kept.encode(kept.accept(value))
-        what = "input" if is_input else "output"
-        check_size(f"the {what} for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        what = f"the {'input' if is_input else 'output'} for step {shown(chosen)}"
+        try:
+            payload = kept.encode(kept.accept(value))
+        except PayloadError as error:
+            _, judged, told = error.fact.partition(f" is no valid {kept.name}: ")
+            fact = f"{what} is no valid {kept.name}: {told}" if judged else f"{what}: {error.fact}"
+            raise PayloadError(fact, path=error.path, hint=error.hint) from None
+        check_size(what, payload, self._engine.options.max_payload_bytes)
         return payload
 
 

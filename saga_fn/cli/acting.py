@@ -42,6 +42,19 @@ _AT_ONCE = 1.0
 """Seconds after which a person who waits for an answer is told for whose."""
 
 
+@attrs.frozen
+class _Value:
+    """The value that a verb gives a step."""
+
+    option: str
+    is_given: bool
+
+    @classmethod
+    def of(cls, name: str, given: Texts) -> _Value:
+        """The one of that field."""
+        return cls(f"--{name.replace('_', '-')}", bool(given.get(name)))
+
+
 async def _apply(
     verb: BulkVerb,
     saga_id: UUID,
@@ -52,10 +65,10 @@ async def _apply(
     by: str | None,
     reason: str | None,
     session: Session,
-    lacking: str | None,
+    value: _Value | None,
 ) -> Answer:
     async with session.looking() if dry_run else session.acting(by) as place:
-        with _naming(lacking):
+        with _naming(value):
             explained = await place.admin.explain(saga_id, verb=verb)
         explained = as_an_operator(explained) if dry_run else explained
         (preview,) = explained.verbs
@@ -87,15 +100,17 @@ async def _apply(
 
 
 @contextmanager
-def _naming(lacking: str | None) -> Generator[None]:
-    """Name the option for a value that was not given, if null is none for the step."""
+def _naming(value: _Value | None) -> Generator[None]:
+    """Name the option whose value the step does not take, be it that it was not given, which is null."""
     try:
         yield
     except PayloadError as error:
-        if lacking is None:
+        if value is None:
             raise
-        option = f"--{lacking.replace('_', '-')}"
-        raise PayloadError(error.fact, hint=f"{option} was not given, which is null: give the value as JSON") from error
+        hint = f"give another value with {value.option}, as JSON"
+        if not value.is_given:
+            hint = f"{value.option} was not given, which is null: give the value as JSON"
+        raise PayloadError(error.fact, hint=hint) from error
 
 
 async def _answered(asked: Awaitable[None], session: Session) -> None:
@@ -132,9 +147,7 @@ def verb_command(form: VerbForm) -> Callable[..., object]:
         session: Given,
     ) -> Answer:
         verb, chosen = verb_from(form.verb, given), id_of(saga_id)
-        lacking = next(
-            (each.name for each in form.fields if each.kind is FieldKind.JSON and not given.get(each.name)), None
-        )
+        value = next((_Value.of(each.name, given) for each in form.fields if each.kind is FieldKind.JSON), None)
         return await _apply(
             verb,
             chosen,
@@ -144,7 +157,7 @@ def verb_command(form: VerbForm) -> Callable[..., object]:
             by=by,
             reason=reason,
             session=session,
-            lacking=lacking,
+            value=value,
         )
 
     return with_fields(command, {"given": form.fields}, name=form.verb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -17,12 +17,14 @@ from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
 from saga_fn.errors import shown
 from saga_fn.listing import SagaFilter
+from saga_fn.snapshot import SagaCount
 
 OperationId = Annotated[str, Parameter(help="The operation's id.")]
 Name = Annotated[str | None, Parameter(help="The name of the sagas.")]
 Every = Annotated[bool, flag("The sagas of every name.", "--all")]
 
 
+NO_PAUSE: Final = "there is no such pause."
 Extend = Annotated[bool, flag("Move timers and deadlines by the length of the pause, so that none fires at once.")]
 
 
@@ -80,15 +82,17 @@ async def pause(
     _one_of(name, every)
     async with session.acting(by) as place:
         is_known = name is None or await knows_name(place, name)
-        if not is_known and not yes:
-            session.before_the_question((lines(f"{_whose(name)}: {UNKNOWN}"),), yes=yes)
+        note = "" if is_known else f" {UNKNOWN}"
+        if not yes:
+            active = await place.admin.count(SagaFilter(saga_name=name, active=True))
+            told = f"{_whose(name)}: {active} have not ended, and they begin no step, undo or probe before the pause ends.{note}"
+            session.before_the_question((lines(f"database: {place.where}", told),), yes=yes)
         if not session.agrees(f"Pause {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"paused": False}, ExitCode.FOUND)
         admin = place.admin
         done = await admin.pause_all(reason=reason) if name is None else await admin.pause(name, reason=reason)
     if not done:
         return said(f"{_whose(name)}: paused already.", {"paused": False}, ExitCode.FOUND)
-    note = "" if is_known else f" {UNKNOWN}"
     return said(f"{_whose(name)}: paused.{note}", {"paused": True, "is_known": is_known})
 
 
@@ -106,6 +110,9 @@ async def resume(
     """End a pause. Sagas go on when both the pause of their name and that of everything are ended."""
     _one_of(name, every)
     async with session.acting(by) as place:
+        held = [each for each in await place.admin.pauses() if each.saga_name == name]
+        told = of_pauses(held, SagaCount(0, is_more=False)) if held else (lines(f"{_whose(name)}: {NO_PAUSE}"),)
+        session.before_the_question((lines(f"database: {place.where}"), *told), yes=yes)
         if not session.agrees(f"Resume {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"resumed": False}, ExitCode.FOUND)
         admin = place.admin
@@ -114,7 +121,7 @@ async def resume(
         else:
             done = await admin.resume(name, extend=extend, reason=reason)
     if not done:
-        return said(f"{_whose(name)}: there is no such pause.", {"resumed": False}, ExitCode.FOUND)
+        return said(f"{_whose(name)}: {NO_PAUSE}", {"resumed": False}, ExitCode.FOUND)
     return said(f"{_whose(name)}: resumed.", {"resumed": True})
 
 

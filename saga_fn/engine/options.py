@@ -19,6 +19,7 @@ from saga_fn.store.protocol import KEY_WAIT
 LogErrors: TypeAlias = Literal["type", "traceback"]
 """The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
 MEBIBYTE: Final = 1024 * 1024
+CONCURRENCY: Final = 16
 _A_DAY: Final = timedelta(days=1)
 _LONGEST_KEPT: Final = timedelta(days=36_500)
 _LEAST_TIME_LIMIT: Final = 5.0
@@ -51,7 +52,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     this process another one may take its sagas over; it is renewed for as long as they run.
     """
 
-    concurrency: int = 16
+    concurrency: int = CONCURRENCY
     """How many sagas this process runs at once; 0 only starts, sends and awaits."""
     lease: timedelta = timedelta(seconds=15)
     poll_interval: timedelta = timedelta(seconds=1)
@@ -88,12 +89,12 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Judge what was given."""
-        check_whole("concurrency", self.concurrency, least=0)
+        check_whole("concurrency", self.concurrency, least=0, usual=CONCURRENCY)
         _check_time("lease", self.lease)
         _check_time("poll_interval", self.poll_interval)
         _check_time("stop_timeout", self.stop_timeout)
         micros_of("key_wait", self.key_wait, least=0, error=SagaError, hint="e.g. timedelta(seconds=2)")
-        check_whole("max_payload_bytes", self.max_payload_bytes, least=0)
+        check_whole("max_payload_bytes", self.max_payload_bytes, least=0, usual=MEBIBYTE)
         _check_kept(self.keep_operations)
         _check_log_errors(self.log_errors)
         if self.log_repeats is not None:

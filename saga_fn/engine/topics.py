@@ -9,6 +9,7 @@ from uuid import UUID
 
 from typing_extensions import TypeIs
 
+from saga_fn.arguments import is_async
 from saga_fn.codec.containers import is_mapping
 from saga_fn.core.hooks import Hook
 from saga_fn.definition import AnySaga, Hooks, Outgoing
@@ -90,6 +91,8 @@ class Topics:
         return not isinstance(hook, Outgoing) or self.pattern_of(hook.topic) is not None
 
 
+ONE_EACH: Final = "[Published() for _ in messages]"
+"""The least that a publisher returns."""
 _HINT = 'SagaOrchestrator(..., publishers={"orders.*": a_publisher})'
 
 
@@ -104,15 +107,17 @@ def _judged(publishers: object) -> dict[str, AnyPublisher]:
             )
         if not _is_publisher(publisher):
             raise SagaError(
-                f"the publisher of topic {shown(topic)} has no method `publish`, and is no function", hint=_HINT
+                f"the publisher of topic {shown(topic)} is no async function, and has no async method `publish`",
+                hint=f"async def publish(messages): ..., which returns {ONE_EACH}",
             )
         found[topic] = publisher
     return found
 
 
 def _is_publisher(value: object) -> TypeIs[AnyPublisher]:
-    """Whether it can be called as one; the rest is seen when it is."""
-    return callable(value) or callable(getattr(value, "publish", None))
+    """Whether it can be awaited as one; the rest is seen when it is."""
+    method: object = getattr(value, "publish", None)
+    return not isinstance(value, type) and is_async(method if callable(method) else value)
 
 
 NO_TOPICS: Final = Topics()

@@ -62,7 +62,8 @@ class Calling:
         self._process = process
         self._kill = kill
         self._fail = fail
-        self._only_fakes = only_fakes
+        self.only_fakes = only_fakes
+        """Whether a call that has no fake fails the test."""
         self.fakes: Fakes = Fakes()
         self.faults: Faults = Faults()
         self.stop: Stop | None = None
@@ -159,7 +160,7 @@ class Calling:
         self._records.append(record)
         fake = self.fakes.stands_in(place, step)
         try:
-            work = fake or (_refused(place) if self._only_fakes else real)
+            work = fake or (_refused(place) if self.only_fakes else real)
             returned = await self._clock.call(process, place.what, work)
         except BaseException as error:
             record.end(raised=error)
@@ -182,7 +183,8 @@ class Calling:
 def _refused(place: Place) -> Callable[[], Awaitable[object]]:
     async def refuse() -> object:
         raise WorldError(
-            f"{place.what} was called, and has no fake", hint=f"world.fake({shown(str(place.owner))}, ...)"
+            f"{place.what} was called, and has no fake",
+            hint=f"world.fake({shown(str(place.owner))}, ...), or only_fakes=False if its own code is to run",
         )
 
     return refuse

@@ -108,6 +108,11 @@ class Fakes:
         self._real: set[tuple[UUID, str]] = set()
         """The steps of sagas whose own code was called: their own undo and probe know of that."""
 
+    @property
+    def has_a_step(self) -> bool:
+        """Whether the work of a step is faked, not its undo or its probe alone."""
+        return any(fake.phase == "execute" for fake in self._fakes)
+
     def add(self, fake: Fake) -> None:
         """One more, which comes before the others."""
         self._fakes.insert(0, fake)

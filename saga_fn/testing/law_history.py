@@ -97,7 +97,7 @@ class Writer:
     def _import(self, module: str, name: str) -> None:
         self._imports.setdefault(module, set()).add(name)
 
-    def lines(self, body: Sequence[str], uses: Sequence[str]) -> Iterator[str]:
+    def lines(self, body: Sequence[str], uses: Sequence[str], *, only_fakes: bool) -> Iterator[str]:
         """The program; a first line says so if a part of it could not be named."""
         if self._missing:
             missing = ", ".join(sorted(set(self._missing)))
@@ -115,7 +115,7 @@ class Writer:
         yield ""
         yield ""
         yield "async def history() -> None:"
-        yield "    async with World() as world:"
+        yield f"    async with World({'only_fakes=True' if only_fakes else ''}) as world:"
         yield from (f"        {line}" for line in body)
         yield "        for call in world.calls:"
         yield "            print(call.at.time(), call.worker, call.what, call.idempotency_key, call.returned, call.raised)"
@@ -132,6 +132,8 @@ def program_of(
     acts: Sequence[Act],
     sends: Sequence[tuple[object, str, object, AnyType, str | None]],
     did: Sequence[Move],
+    *,
+    only_fakes: bool,
 ) -> str:
     """The case as a program. `did` has what was done to the World, in order."""
     home = inspect.getmodule(fakes)
@@ -160,7 +162,7 @@ def program_of(
                 assert_never(each)
     lies = [act for act in acts if isinstance(act, Lies)]
     uses = sorted({"NOT_DONE" if "NOT_DONE" in act.said else "Done" for act in lies})
-    return "\n".join(writer.lines(body, uses))
+    return "\n".join(writer.lines(body, uses, only_fakes=only_fakes))
 
 
 def _modules(home: str) -> Iterator[ModuleType]:

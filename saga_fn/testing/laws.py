@@ -42,7 +42,7 @@ from saga_fn.testing.law_cases import (
 from saga_fn.testing.law_history import CASE_KEY, LACKS, LoseLease, Move, Run, Send, program_of
 from saga_fn.testing.law_keys import broken_key
 from saga_fn.testing.law_log import few_lines
-from saga_fn.testing.world import World
+from saga_fn.testing.world import World, wants_only_fakes
 
 D = TypeVar("D")
 
@@ -147,6 +147,7 @@ def laws(
     start: D,
     *,
     events: Iterable[Sent] = (),
+    only_fakes: bool | None = None,
 ) -> tuple[LawCase, ...]:
     """Generate the cases of a definition's laws: crashes around each step, calls made twice, late answers, failures, lies.
 
@@ -162,12 +163,13 @@ def laws(
     Args:
         definition: The definition.
         fakes: A function that is given a World and puts your fakes into it, new ones each time. It may return a function that
-            tells what they hold; without one the third law is not judged. A step without a fake is called itself, and sends
-            what it sends.
+            tells what they hold; without one the third law is not judged.
         start: The initial data of the saga.
         events: For each event that the saga waits for, the event and its payload, and the correlation id if it has one. An event
             that is not named never comes, and a case that needs a step behind its wait is not judged then: a test framework
             shows it as skipped. Default: none.
+        only_fakes: Whether the call of a step that has no fake fails the case, in place of being made. With False the step's own
+            code runs, and sends what it sends. Default: None, which says yes if `fakes` fakes a step.
 
     Returns:
         The cases, the undisturbed one first, each with a readable `id`.
@@ -199,7 +201,7 @@ def laws(
             hint="def fakes(world: World) -> None: ...",
         )
     _ = definition.initial_type.encode(start)
-    trial = _Trial(definition, fakes, start, _checked(events))
+    trial = _Trial(definition, fakes, start, _checked(events), only_fakes=only_fakes)
     names = [name for event in trial.events for name in event[0].names]
     return tuple(LawCase(each.id, each, trial) for each in scenarios(definition, names))
 
@@ -243,11 +245,16 @@ class _Played:
 class _Trial:
     """All cases of one call of `laws`. The undisturbed saga is run once for all of them."""
 
-    def __init__(self, definition: AnySaga, fakes: Fakes, start: object, events: tuple[Sent, ...]) -> None:
+    def __init__(
+        self, definition: AnySaga, fakes: Fakes, start: object, events: tuple[Sent, ...], *, only_fakes: bool | None
+    ) -> None:
         self.definition = definition
         self.fakes = fakes
         self.start = start
         self.events = events
+        self._only_fakes = only_fakes
+        self._wants_fakes = False
+        """Whether the call of a step that has no fake fails a case: it is known once the fakes are in a World."""
         self._usual: tuple[_Played, object] | None = None
 
     async def judge(self, scenario: Scenario) -> None:
@@ -339,7 +346,7 @@ class _Trial:
             (each[0], each[0].names[0], each[1], each[0].payload_of(each[0].names[0]), _about(each))
             for each in self.events
         ]
-        return program_of(self.definition, self.fakes, self.start, acts, sends, did)
+        return program_of(self.definition, self.fakes, self.start, acts, sends, did, only_fakes=self._wants_fakes)
 
     # How it is run.
 
@@ -351,6 +358,7 @@ class _Trial:
         async with World() as world:
             handle = world.register(self.definition, name=self.definition.name or "saga")
             books = self.fakes(world)
+            self._wants_fakes = wants_only_fakes(world, self._only_fakes)
             before = None if books is None else copy.deepcopy(books())
             for act in acts:
                 act.do(world)

@@ -709,3 +709,11 @@ def _returning(value: object) -> AnyCode:
         return value
 
     return fake
+
+
+def wants_only_fakes(world: World, wanted: bool | None) -> bool:
+    """Let a call that has no fake fail the test, if that is wanted. None wants it if a step is faked by now. Gives what holds."""
+    # No test asks for it so late: it says only_fakes= to its World.
+    calling = world._scene.calling  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    calling.only_fakes = calling.fakes.has_a_step if wanted is None else wanted
+    return calling.only_fakes

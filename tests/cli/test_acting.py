@@ -20,6 +20,7 @@ from saga_fn import (
     OperationState,
     SagaAdmin,
     SagaOrchestrator,
+    SagaStateError,
     StepContext,
     StepRef,
     saga,
@@ -130,8 +131,21 @@ async def test_a_value_needs_the_definition(cli: Cli, seeded: Seeded) -> None:
         assert (without.code, f"{option} was not given" in without.err) == (2, True)
     wrong = await cli("skip-step", seeded.parked, "print_label", "--mock-output", "7", "--yes", "--app", APP)
     assert wrong.code == 2
+    assert (
+        "the output for step 'print_label' is no valid str: Expected `str`, got `int`. Mend: give another" in wrong.err
+    )
+    assert "--mock-output, as JSON" in wrong.err
     assert (await cli(*skip, "--app", APP)).code == 0
     assert (await state(seeded.dsn, seeded.parked))[0] == "COMPLETED"
+
+
+async def test_a_step_that_the_saga_does_not_have_is_answered_by_those_it_has(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("retry-step", seeded.retrying, "chrage", "--yes", "--dsn", seeded.dsn)
+    assert told.code == 1
+    assert "its steps are 'reserve', 'charge'" in told.out
+    async with SagaOrchestrator(seeded.dsn, concurrency=0) as orchestrator:
+        with pytest.raises(SagaStateError, match=r"has no such step\nHINT: its steps are 'reserve', 'charge'"):
+            await SagaAdmin(orchestrator).retry_step(seeded.retrying, "chrage")
 
 
 async def test_a_retry_takes_another_input(cli: Cli, seeded: Seeded) -> None:
@@ -254,7 +268,13 @@ async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (await cli("pause", "billing", "--yes", "--dsn", dsn)).code == 1
     found = (await cli("pauses", "--json", "--dsn", dsn)).data["pauses"]
     assert {each["saga_name"]: each["reason"] for each in found} == {"billing": "OPS-12", None: None}
+    unasked = await cli("resume", "billing", "--dsn", dsn)
+    assert (unasked.code, "OPS-12" in unasked.err, "look at the preview" in unasked.err) == (2, True, True)
     assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 0
+    unasked = await cli("resume", "billing", "--dsn", dsn)
+    assert (unasked.code, "there is no such pause" in unasked.err) == (2, True)
+    unasked = await cli("pause", "billing", "--dsn", dsn)
+    assert (unasked.code, "'billing': 0 have not ended" in unasked.err) == (2, True)
     assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 1
     assert (await cli("resume", "--all", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("pause", "billing", "--all", "--yes", "--dsn", dsn)).code == 2

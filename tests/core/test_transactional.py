@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     SagaParked,
     StepFailed,
 )
+from saga_fn.core.explain.preview import Consequences, preview
 from saga_fn.core.explain.reasons import reasons
 from saga_fn.core.facts import find
 from saga_fn.core.ids import Moment
@@ -218,6 +219,22 @@ def test_why_it_is_parked_tells_whether_its_outcome_is_that_of_a_transaction() -
         [(each.parked, each.transactional) for each in reasons(saga.plan, saga.state)] for saga in (within, without)
     ]
     assert told == [[(ParkReason.OUTCOME_UNKNOWN, True)], [(ParkReason.OUTCOME_UNKNOWN, False)]]
+
+
+def test_a_retry_is_foreseen_to_write_rows_again_only_where_a_transaction_may_have_committed_them() -> None:
+    told = {}
+    for name, plan, kind in (
+        ("in doubt", WITHIN, FailureKind.UNKNOWN),
+        ("surely rolled back", WITHIN, FailureKind.UNREADABLE),
+        ("another system's", WITHOUT, FailureKind.UNKNOWN),
+    ):
+        saga = running(plan)
+        saga.fail(B, kind)
+        for event in (RetryRequested(saga.state.at, step=B), CompensationRequested(saga.state.at)):
+            seen = preview(plan, saga.state, event, most=10)
+            assert isinstance(seen, Consequences)
+            told[name, type(event)] = seen.rows_may_stand
+    assert {key: steps for key, steps in told.items() if steps} == {("in doubt", RetryRequested): (B,)}
 
 
 def test_a_plan_without_transactions_has_the_fingerprint_that_it_had_before_there_were_any() -> None:

@@ -11,9 +11,7 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from saga_fn import (
-    SagaAdmin,
-)
+from saga_fn import SagaAdmin, SagaError, SagaOrchestrator
 from saga_fn.engine.hold import lane, relay_sweep
 from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed
 from saga_fn.outgoing import (
@@ -259,3 +257,35 @@ async def test_a_publisher_that_cannot_be_entered_keeps_no_orchestrator_from_wor
         await (await orchestrator.register(ordering).start(Order(7))).result(timeout=SOON)
         await broker.until(2)
     assert (broker.refused, broker.entered, broker.left) == (2, 1, 1)
+
+
+def plainly(messages: Sequence[OutgoingMessage]) -> None:
+    raise AssertionError(messages)
+
+
+class Plain:
+    publish = staticmethod(plainly)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [print, plainly, Plain(), Broker, "a broker", None],
+    ids=["print", "plain", "plain publish", "class", "text", "None"],
+)
+def test_a_publisher_that_could_not_be_awaited_is_refused_at_once(wrong: Any) -> None:  # Any: wrong on purpose
+    told = r"topic 'orders\.\*' is no async function, and has no async method `publish`\nHINT: async def publish.*\[Published\(\)"
+    with pytest.raises(SagaError, match=told):
+        SagaOrchestrator("postgresql://localhost/nowhere", publishers={"orders.*": wrong})
+
+
+async def test_a_publisher_that_forgets_its_outcomes_is_told_what_to_return(make: Make) -> None:
+    async def forgets(messages: Sequence[OutgoingMessage]) -> Any:  # Any: wrong on purpose
+        return None
+
+    options = msgspec.structs.replace(QUICK, max_attempts=1)
+    async with make(publishers={"*": forgets}, outgoing=options) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(7))
+        async with asyncio.timeout(SOON):
+            while not (errors := [each.error for each in await unsent(orchestrator, run.id) if each.error]):
+                await asyncio.sleep(0.005)
+    assert "gave no outcome for each message: 0 for 1, in place of [Published() for _ in messages]" in errors[0]

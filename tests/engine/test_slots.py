@@ -219,6 +219,17 @@ async def test_run_due_leaves_to_others_what_a_worker_of_its_process_has_no_room
     assert slow.most == 1
 
 
+@pytest.mark.parametrize(
+    "wrong, meant",
+    [("4", 4), (4.0, 4), (0.5, 16), (-1, 16), (True, 16), ("many", 16), (float("inf"), 16), (None, 16)],
+)
+def test_the_hint_is_the_number_that_was_meant_or_the_usual_one(
+    wrong: Any, meant: int
+) -> None:  # Any: wrong on purpose
+    with pytest.raises(SagaError, match=rf"concurrency must be a whole number.*\nHINT: concurrency={meant}$"):
+        SagaOrchestrator("postgresql://localhost/nowhere", concurrency=wrong)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "2"])
 def test_a_limit_is_a_number_of_sagas(wrong: Any) -> None:  # Any: wrong on purpose
     orchestrator = SagaOrchestrator("postgresql://localhost/nowhere")

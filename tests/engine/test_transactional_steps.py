@@ -225,6 +225,12 @@ async def test_a_step_that_ends_its_own_transaction_is_parked(
         (why,) = (await SagaAdmin(orchestrator).explain(run.id)).reasons
         assert "the step has ended its own transaction" in why.text
         assert "look whether its rows are there" in str(why.mend)
+        previews = (await SagaAdmin(orchestrator).explain(run.id)).verbs
+        warned = {each.verb.value for each in previews if each.is_legal and each.rows_may_stand == ("s0",)}
+        assert "retry_step" in warned
+        assert "settle_done" not in warned, "then it does not run again"
+        (again,) = (each for each in previews if each.verb.value == "retry_step" and each.is_legal)
+        assert "the rows of s0 may be there, and would be written a second time" in again.text
     assert await entries(rows) == (["meddled"] if "COMMIT" in ended else [])
 
 

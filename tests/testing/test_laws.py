@@ -431,6 +431,49 @@ def packing(order: StepRef[Order]) -> StepRef[str]:
     return pack(order)
 
 
+@step
+async def fetch(order: Order) -> Order:
+    FETCHED.append(order)
+    return order
+
+
+FETCHED: list[Order] = []
+
+
+@saga("fetching")
+def fetching(order: StepRef[Order]) -> StepRef[str]:
+    return pack(fetch(order))
+
+
+def packs(world: World) -> None:
+    world.fake(pack, returns="a parcel")
+
+
+def test_a_step_that_was_left_without_a_fake_fails_each_case_and_is_not_called() -> None:
+    FETCHED.clear()
+    told = r"(?s)^undisturbed: WorldError: fetch was called, and has no fake\n.*world.fake\('fetch', ...\), or only_fakes=False"
+    for case in laws(fetching, packs, Order("7")):
+        with pytest.raises(LawError, match=told) as broken:
+            case()
+        assert "World(only_fakes=True)" in broken.value.history, "the program fails as the case does"
+    assert not FETCHED
+
+
+def test_a_step_without_a_fake_runs_itself_where_that_is_said_or_no_step_is_faked() -> None:
+    def probes(world: World) -> None:
+        world.fake_probe(fetch, lambda order: NOT_DONE)
+
+    for fakes_of, only_fakes in ((packs, False), (probes, None)):
+        FETCHED.clear()
+        with contextlib.suppress(LawError):  # where pack is not faked, it fails
+            laws(fetching, fakes_of, Order("7"), only_fakes=only_fakes)[0]()
+        assert FETCHED
+    FETCHED.clear()
+    with pytest.raises(LawError, match="fetch was called, and has no fake"):
+        laws(fetching, probes, Order("7"), only_fakes=True)[0]()
+    assert not FETCHED
+
+
 @pytest.mark.parametrize("answer", [Success("a parcel"), Failure("no paper")], ids=str)
 async def test_a_step_that_answers_by_a_result_keeps_every_law(answer: Result[str, str]) -> None:
     def put(world: World) -> None:

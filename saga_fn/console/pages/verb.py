@@ -202,6 +202,8 @@ def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
         yield "may be undone", _listed(preview.may_be_undone)
     if preview.may_be_left:
         yield "may be left over", _listed(preview.may_be_left)
+    if preview.rows_may_stand:
+        yield "look first: its rows may be there, and would be written a second time", _listed(preview.rows_may_stand)
     if preview.another_key:
         yield "run again under another idempotency key", _listed(preview.another_key)
     if preview.forgotten:

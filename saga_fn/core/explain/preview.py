@@ -19,7 +19,7 @@ from saga_fn.core.leftovers import LeftOver, left_over, stays_done
 from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.rewinding import Rewinding, rewinding
-from saga_fn.core.state import Goal, SagaState, Undoing, executing_of
+from saga_fn.core.state import Doubt, FailedForGood, Goal, Parked, SagaState, Undoing, executing_of
 from saga_fn.core.step_report import report_of
 from saga_fn.core.transition import transition
 from saga_fn.core.verbs import Verb, ask
@@ -51,6 +51,8 @@ class Consequences:
     """The steps that are being executed, and come to their ends although the saga does not go forward any more."""
     forgotten: tuple[StepId, ...]
     """The steps whose effects are in the world, or may be, and of which the saga would know nothing any more."""
+    rows_may_stand: tuple[StepId, ...]
+    """The steps that run again in a transaction, though an attempt before may have committed its rows: no key tells that."""
 
 
 def questions(plan: Plan, state: SagaState, at: Moment, *, until: Moment) -> Iterator[tuple[Verb, OperatorVerb]]:
@@ -98,6 +100,7 @@ def preview(
         another_key=another_key(plan, state, moved.state),
         runs_on=_running_on(state, moved.state, begun),
         forgotten=_forgotten(plan, state, event),
+        rows_may_stand=_rows_may_stand(plan, state, way),
     )
 
 
@@ -121,3 +124,15 @@ def _told(plan: Plan, state: SagaState, event: Event) -> Rejection | Transition:
 def _forgotten(plan: Plan, state: SagaState, event: OperatorVerb) -> tuple[StepId, ...]:
     found = rewinding(plan, state, event.step, event.at) if isinstance(event, RewindRequested) else None
     return found.forgotten if isinstance(found, Rewinding) else ()
+
+
+def _rows_may_stand(plan: Plan, state: SagaState, way: Course) -> tuple[StepId, ...]:
+    again = {move.step for move in way.moves if move.kind is MoveKind.RUN}
+    return tuple(
+        step.step
+        for step in state.steps
+        if isinstance(step, Parked | FailedForGood)
+        and step.step in again
+        and step.attempts.doubt is not Doubt.NONE
+        and plan.step(step.step).transactional
+    )

@@ -19,7 +19,7 @@ from saga_fn.codec.containers import is_sequence
 from saga_fn.core.ids import Micros
 from saga_fn.definition.outgoing import shown_topic
 from saga_fn.engine.drive.step_error import program_end
-from saga_fn.engine.topics import AnyPublisher
+from saga_fn.engine.topics import ONE_EACH, AnyPublisher
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, Published, Publisher, PublishOutcome, RefusedForGood
 from saga_fn.printable import message_of, name_of_type
 from saga_fn.store.records import HeldMessage
@@ -223,7 +223,8 @@ class Lane:
         finally:
             self._began = None
         if len(found) != len(messages):
-            return self._failed(TypeError("it gave no outcome for each message"))
+            told = f"it gave no outcome for each message: {len(found)} for {len(messages)}, in place of {ONE_EACH}"
+            return self._failed(TypeError(told))
         return found
 
     def _publish_now(self, messages: Sequence[OutgoingMessage]) -> Awaitable[Sequence[PublishOutcome]]:

@@ -29,7 +29,7 @@ from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.deeds import Deed
-from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.engine.requests.operate import steps_of, told_of_refusal
 from saga_fn.engine.views.failure import failing_of, step_error_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
@@ -306,6 +306,8 @@ async def _verbs(engine: SagaEngine, known: _Known, deed: Deed | None) -> AsyncG
                 )
             else:
                 previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
+                if previewed.refusal == Refusal.UNKNOWN_STEP:
+                    previewed = attrs.evolve(previewed, mend=steps_of(plan))
             yield _during_a_pause(previewed) if known.is_paused_by_name else previewed
     if deed is None or deed.verb is Verb.ACKNOWLEDGE:
         yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
@@ -428,6 +430,7 @@ def _previewed(
         another_key=said.another_key,
         runs_on=said.runs_on,
         forgotten=said.forgotten,
+        rows_may_stand=said.rows_may_stand,
     )
 
 

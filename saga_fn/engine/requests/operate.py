@@ -20,6 +20,7 @@ from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
 from saga_fn.core.ids import StepId
+from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.answer_wait import AnswerWait
@@ -32,6 +33,7 @@ from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.records import NOT_ANSWERED, done_once, recorded
 from saga_fn.engine.requests.unowned import UnownedSaga, change, identity_of, read_unowned
+from saga_fn.engine.views.plans import readable_plan
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     SagaDeletedError,
@@ -53,6 +55,7 @@ from saga_fn.store.records import (
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
+_MOST_NAMED = 20
 _SHORTLY = 0.01
 """Seconds until a saga is looked at again that has become another meanwhile."""
 
@@ -193,6 +196,11 @@ async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float 
         return
     try:
         await ask_of(engine, saga_id, act, patience)
+    except SagaStateError as error:
+        if error.refusal != Refusal.UNKNOWN_STEP:
+            raise
+        hint = steps_of(await readable_plan(engine, await read_row(engine, saga_id)))
+        raise SagaStateError(error.fact, saga_id=saga_id, refusal=error.refusal, hint=hint) from None
     except (StoredDataError, RowRejectedError) as error:
         if act.deed.verb is not Verb.ABORT:
             raise
@@ -403,6 +411,15 @@ async def _answered(engine: SagaEngine, message: InboxMessage, wait: AnswerWait)
             continue
         await backoff.pause()
     return False
+
+
+def steps_of(plan: Plan | None) -> str:
+    """The mend for a step that a saga does not have: those that it has, the first 20 of them."""
+    if plan is None:
+        return told_of_refusal(Refusal.UNKNOWN_STEP)[1]
+    names = [f"'{planned.step}'" for planned in plan.steps]
+    more = len(names) - _MOST_NAMED
+    return f"its steps are {', '.join(names[:_MOST_NAMED])}{f', and {more} more' if more > 0 else ''}"
 
 
 def told_of_refusal(refusal: str, status: SagaStatus | None = None) -> tuple[str, str]:

@@ -22,7 +22,7 @@ def no_books(world: World) -> None:
 
 cases = laws(create_order, fakes, Order("1"), events=[(approval, Order("1")), (approval, Order("2"), "about")])
 assert_type(cases, tuple[LawCase, ...])
-assert_type(laws(create_order, no_books, Order("1"))[0].id, str)
+assert_type(laws(create_order, no_books, Order("1"), only_fakes=False)[0].id, str)
 assert_type(cases[0](), None)
 
 
