@@ -222,7 +222,7 @@ def test_why_it_is_parked_tells_whether_its_outcome_is_that_of_a_transaction() -
 
 
 def test_a_retry_is_foreseen_to_write_rows_again_only_where_a_transaction_may_have_committed_them() -> None:
-    told = {}
+    told: dict[tuple[str, type[object]], tuple[str, ...]] = {}
     for name, plan, kind in (
         ("in doubt", WITHIN, FailureKind.UNKNOWN),
         ("surely rolled back", WITHIN, FailureKind.UNREADABLE),
