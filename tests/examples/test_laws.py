@@ -61,6 +61,7 @@ EVERY = [
         services,
         read_orders(SHIPPED_ORDERS)[0],
         events=[(demo.decision, demo.Decision(approved=True, by="a rule"))],
+        only_fakes=False,  # require_approval asks nobody
     ),
 ]
 

@@ -21,12 +21,13 @@ def law_cases(
     *,
     events: Iterable[Sent] = (),
     unjudged: str = "(?!)",
+    only_fakes: bool | None = None,
 ) -> list[ParameterSet]:
     """Each case, and whether it can be judged: not one whose id the pattern finds."""
     name = definition.name or "unnamed"
     return [
         pytest.param(case, not re.search(unjudged, case.id), id=f"{name}: {case.id}")
-        for case in laws(definition, fakes, start, events=events)
+        for case in laws(definition, fakes, start, events=events, only_fakes=only_fakes)
     ]
 
 
