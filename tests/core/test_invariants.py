@@ -64,7 +64,7 @@ def test_each_edge_that_breaks_a_law_is_one_of_which_it_is_asked(law: EdgeLaw) -
 
 
 def test_a_law_has_nothing_to_say_of_an_edge_of_which_it_is_not_asked() -> None:
-    """Whatever the lie is: the laws that it breaks are among those that are asked."""
+    """Each lie breaks laws that are among those that are asked."""
     edges = [*forged.HONEST_EDGES, *(edge for edges in forged.BROKEN_EDGES.values() for edge in edges)]
     broken: set[EdgeLaw] = set()
     for lie in lies(edges, 4_000, Random(1)):

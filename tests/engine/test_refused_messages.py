@@ -35,7 +35,7 @@ from tests.support.ordering import Order, charge, ordering, ordering_with_hook, 
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended
 
-# What cannot be published.
+# Messages that cannot be published.
 
 
 def test_a_topic_without_a_publisher_is_known_at_registration() -> None:

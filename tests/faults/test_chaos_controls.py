@@ -69,7 +69,7 @@ class Deaf(Books):
 
 
 async def found(dsn: str, *, books: type[Books] = Books, broker: type[Broker] = Honest) -> list[str]:
-    """What the audit says of sagas that have ended, or wait for a person, and whose messages are published."""
+    """The audit's findings about sagas that have ended, or wait for a person, and whose messages are published."""
     async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
         await pool.execute(f"{TABLES}; {TABLE}; {ROWS}")
         async with SagaOrchestrator(

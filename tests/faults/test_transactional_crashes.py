@@ -31,7 +31,7 @@ POINTS = (*COMMITS, *MESSAGES)
 KILLS = max(len(POINTS), SAGAS // 50)
 
 TOLD = {"goes": ["+s0", "+s1", "+s2"], "fails": ["+s0", "+s1", "-s1", "-s0"]}
-"""What a saga publishes, by its order: what came true in it, and nothing else."""
+"""A saga publishes in its order what came true in it, and nothing else."""
 COMMITTED = """
 SELECT saga_id, seq FROM saga_fn.saga_journal WHERE kind IN ('step_succeeded', 'compensation_succeeded') ORDER BY saga_id, seq
 """
@@ -89,7 +89,7 @@ def _share(number: int) -> int:
 
 
 async def _came(pool: asyncpg.Pool[asyncpg.Record], path: Path) -> dict[UUID, list[str]]:
-    """What each saga published, in the order in which it came first; each under the one id of its journal's entry."""
+    """The messages of each saga in the order in which they came first, each under the one id of its journal's entry."""
     ids: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for saga, entry in await pool.fetch(COMMITTED):
         ids[saga].append(message_id(saga, entry, 0))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def needed(extra: str, extras: dict[str, list[str]]) -> set[Requirement]:
-    """What an extra needs, through the extras that it names."""
+    """The packages that an extra needs, through the extras that it names."""
     found: set[Requirement] = set()
     for requirement in map(Requirement, extras[extra]):
         if canonicalize_name(requirement.name) != "saga-fn":

@@ -84,7 +84,7 @@ async def test_a_message_is_written_with_its_commit_and_only_with_it(store: Stor
 
 @pytest.mark.parametrize("kinds", list(product((0, 1, 2), repeat=3)))
 async def test_messages_that_are_written_together_keep_what_is_their_own(store: Store, kinds: tuple[int, ...]) -> None:
-    """Whatever of them is the usual, and of which of them: 1 has no holder, 2 another topic, another place and no headers."""
+    """Each mixture of usual messages with two others: 1 has no holder, 2 another topic, another place and no headers."""
     hands = [await start(store) for _ in kinds]
     usual, free, other = row(2), row(2, token=NOBODY), row(2, 3, topic="other")
     given = [(usual, free, msgspec.structs.replace(other, headers=None))[kind] for kind in kinds]

@@ -187,7 +187,7 @@ PAID_AT_ALL = (paid, Paid())
 PAID = (paid, Paid(), "order-1")
 WITHOUT_EVENT = law_cases(either, nothing, ORDER, unjudged="last")
 NOT_TAKEN = "last|undo of first"
-"""Of a saga that does not take its last step, which is all that could turn it back."""
+"""The cases of a saga that does not take its last step, which is all that could turn it back."""
 EVERY = [
     *law_cases(in_doubt, nothing, ORDER),
     *law_cases(past_its_pivot, nothing, ORDER),

@@ -90,7 +90,7 @@ class Facts:
     received: Sequence[Received] = ()
     """The messages that came to the broker, in that order."""
     rows: Sequence[Row] = ()
-    """What transactional steps have written, in that order."""
+    """The rows that transactional steps have written, in that order."""
     calls: Sequence[Call] = ()
 
 

@@ -114,7 +114,7 @@ async def _done_at(pool: asyncpg.Pool) -> dict[UUID, dict[tuple[str, str], list[
 
 @attrs.define
 class Brought:
-    """What the journal of one saga has to have brought into the world, in that order."""
+    """The effects that one saga's journal has to have brought into the world, in that order."""
 
     messages: list[UUID] = attrs.field(factory=list[UUID])
     rows: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
