@@ -29,6 +29,7 @@ from saga_fn.examples import branches, events, failures, payment, shop, time, un
 from saga_fn.testing import World, explore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+BANK = unknown_outcomes.Bank(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it is not asked
 
 
 # shop: README's own saga.
@@ -205,7 +206,7 @@ async def test_a_bank_that_is_away_is_asked_again() -> None:
 
 async def test_a_payment_in_doubt_is_undone_without_a_receipt() -> None:
     async with World(only_fakes=True) as world:
-        buying = world.register(unknown_outcomes.make_buy(unknown_outcomes.Bank(None)))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it is not asked
+        buying = world.register(unknown_outcomes.make_buy(BANK))
         world.fake("deposit", returns=unknown_outcomes.Receipt("1"))
         world.fake("payment", returns=unknown_outcomes.Receipt("2"))
         world.late("payment")
@@ -310,7 +311,18 @@ async def test_the_carrier_keeps_a_parcel(order: DemoOrder) -> None:
 
 @pytest.mark.parametrize(
     "definition",
-    [shop.order_saga, failures.sell, waiting_undo.sell_ticket, web.create_order, time.order],
+    [
+        shop.order_saga,
+        events.large_order,
+        failures.sell,
+        payment.make_pay(httpx.AsyncClient()),
+        waiting_undo.sell_ticket,
+        web.create_order,
+        time.order,
+        time.trial,
+        make_fulfil_order(httpx.AsyncClient()),
+        unknown_outcomes.make_buy(BANK),
+    ],
     ids=lambda definition: definition.name,
 )
 def test_no_end_is_of_another_kind_than_the_three(definition: AnySaga) -> None:
