@@ -40,7 +40,7 @@ from tests.support.two_builds import (
     OldSparse,
     OldStruct,
 )
-from tests.support.until import SOON, suspended, until
+from tests.support.until import SOON, retrying, until
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -122,7 +122,7 @@ async def _retried(make: Make, old: Any, new: Any) -> None:
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, old)).start(Order("x"))
-    await suspended(run)
+    await retrying(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, new)).attach(run.id)
@@ -190,7 +190,7 @@ async def test_what_is_equal_as_the_present_types_read_it_is_the_same(make: Make
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, Narrower)).start(Order("x"))
-    await suspended(run)
+    await retrying(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, Wider)).attach(run.id)
@@ -206,7 +206,7 @@ async def test_another_default_is_another_input(make: Make) -> None:
     bank = Bank(fails=1)
     first = await born(make())
     run = await first.register("s", made(bank, NewStruct)).start(Order("x"))
-    await suspended(run)
+    await retrying(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", made(bank, Dearer)).attach(run.id)
@@ -395,7 +395,7 @@ async def test_a_renamed_field_parks_its_saga(make: Make, where: str) -> None:
 
     first = await born(make())
     run = await first.register("s", definition(Priced, fails=True)).start(Priced(5))
-    await suspended(run)
+    await retrying(run)
     await dies(first)
     async with make() as second:
         again = second.register("s", definition(PricedInCents, fails=False)).attach(run.id)

@@ -32,7 +32,7 @@ from tests.support import shop
 from tests.support.logs import said
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended, until
+from tests.support.until import SOON, retrying, suspended, until
 
 FOR_EVER = timedelta(hours=1)
 """A lease that no test outlives."""
@@ -261,7 +261,7 @@ async def test_what_waits_to_be_repeated_is_found_out_first_once_the_step_has_a_
 
     async with make() as orchestrator:
         run = await orchestrator.register("paying", saga(asks=False)).start(Order("1"))
-        await suspended(run)
+        await retrying(run)
     begun = [*told]  # it may have been repeated already, on a busy machine
     async with make() as deployed:
         later = deployed.register("paying", saga(asks=True)).attach(run.id)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
-from saga_fn import SagaRun, SagaStatus
+from saga_fn import SagaRun, SagaStatus, WaitReason
+from saga_fn.engine.requests.operate import read_row
+from saga_fn.store.records import SagaRecord
 
 SOON = 30.0
 """Seconds that nothing takes, but on a machine that does not move."""
@@ -19,7 +22,26 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def suspended(run: SagaRun[object]) -> None:
-    """Return as soon as the saga waits, for a retry or a person."""
+    """Return as soon as the saga waits, and does so until somebody or something else acts.
+
+    A retry that comes within the test's own patience is no such wait. Who takes it for one takes it, on some
+    machines, for the wait of a person that comes after it. A test that means such a retry says `retrying`.
+    """
+    await _read_as(run, _rests)
+
+
+async def retrying(run: SagaRun[object]) -> None:
+    """Return as soon as the saga waits for the next attempt of a step, which may be over when the caller goes on."""
+    await _read_as(run, lambda row: WaitReason.RETRY in row.waits)
+
+
+async def _read_as(run: SagaRun[object], wanted: Callable[[SagaRecord], bool]) -> None:
     async with asyncio.timeout(SOON):
-        while (await run.snapshot()).status is not SagaStatus.SUSPENDED:
+        while not wanted(await read_row(run._engine, run.id)):  # pyright: ignore[reportPrivateUsage]  # a snapshot has no due
             await asyncio.sleep(0.005)
+
+
+def _rests(row: SagaRecord) -> bool:
+    if row.status is not SagaStatus.SUSPENDED or WaitReason.RETRY not in row.waits:
+        return row.status is SagaStatus.SUSPENDED
+    return row.due_at is None or row.due_at - row.updated_at > timedelta(seconds=SOON)
