@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.support.stores import make, memory
+from tests.support.transactional import rows
 
-__all__ = ["make", "memory"]
+__all__ = ["make", "memory", "rows"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +26,7 @@ from saga_fn.store.step_transaction import (
     PostgresTransaction,
 )
 from tests.support.shop import Done, Order
+from tests.support.transactional import entries, saga_of
 from tests.support.until import SOON, suspended
 from tests.support.wire import wired
 
@@ -34,26 +34,6 @@ TWICE = FixedRetry(max_attempts=2)
 wait_for_waits_itself = sys.version_info >= (3, 12)
 """Whether `asyncio.wait_for` awaits in the task that calls it. Before, it begins another."""
 STANDS = "INSERT INTO shop.entry VALUES ('stands')"
-
-
-@pytest.fixture
-async def rows(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection of the service's own, to the table that its steps write."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.entry (what text)")
-    yield connection
-    await connection.execute("DROP SCHEMA shop CASCADE")
-    await connection.close()
-
-
-async def lines(rows: asyncpg.Connection[asyncpg.Record]) -> list[str]:
-    return [row["what"] for row in await rows.fetch("SELECT what FROM shop.entry ORDER BY what")]
-
-
-def of(step: Any) -> Any:  # Any: steps of all types
-    builder = SagaBuilder(Order)
-    builder.add_step(step, input_map=lambda ctx: ctx.initial_data, step_id="s0")
-    return builder.build()
 
 
 ENDS = {
@@ -121,12 +101,12 @@ async def test_a_step_that_ends_its_transaction_is_parked_whatever_becomes_of_th
     async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
         source: Any = pool if borrowed else dsn
         async with SagaOrchestrator(source) as orchestrator:
-            run = await orchestrator.register("shop", of(meddles)).start(Order("o1"))
+            run = await orchestrator.register("shop", saga_of(meddles)).start(Order("o1"))
             await suspended(run)
             seen = await SagaAdmin(orchestrator).get_saga(run.id)
             assert (seen.parked, seen.last_error) == ("outcome_unknown", "TransactionEndedError")
     assert calls == 1
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 HARMLESS = {
@@ -173,11 +153,11 @@ async def test_a_step_that_fails_in_its_own_transaction_is_repeated(
     async with asyncpg.create_pool(dsn, min_size=0, max_size=3) as pool:
         source: Any = pool if borrowed else dsn
         async with SagaOrchestrator(source) as orchestrator:
-            handle = orchestrator.register("shop", of(fails))
+            handle = orchestrator.register("shop", saga_of(fails))
             assert isinstance(await (await handle.start(Order("at last"))).outcome(), Completed)
             assert isinstance(await (await handle.start(Order("never"))).outcome(), Compensated)
     assert calls == 4
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 @pytest.mark.parametrize("how", ["a case", "a block", "a prepared case"])
@@ -217,13 +197,13 @@ async def test_a_step_that_ends_nothing_is_repeated_however_long_the_server_was_
                     wire.cut()
             return Done("booked")
 
-        definition = of(books)
+        definition = saga_of(books)
         async with SagaOrchestrator(wire.dsn) as orchestrator, SagaOrchestrator(dsn, concurrency=0) as other:
             orchestrator.register("shop", definition)
             run = await other.register("shop", definition).start(Order("o1"))
             assert isinstance(await run.outcome(), Completed)
     assert calls == 2
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 async def test_a_pool_gets_its_connection_back_under_the_name_that_it_had(
@@ -246,7 +226,7 @@ async def test_a_pool_gets_its_connection_back_under_the_name_that_it_had(
         asyncpg.create_pool(dsn, min_size=0, max_size=3, server_settings=settings, reset=keep) as pool,
         SagaOrchestrator(pool) as orchestrator,
     ):
-        handle = orchestrator.register("shop", of(books))
+        handle = orchestrator.register("shop", saga_of(books))
         for how in ("books", "fails", "commits", "books again"):
             run = await handle.start(Order(how))
             await (suspended(run) if how == "commits" else run.outcome())
@@ -292,7 +272,7 @@ async def test_a_step_that_goes_on_though_it_was_cut_short_keeps_no_connection(
         return Done("booked")
 
     async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
-        handle, other = orchestrator.register("deaf", of(deaf)), orchestrator.register("shop", of(books))
+        handle, other = orchestrator.register("deaf", saga_of(deaf)), orchestrator.register("shop", saga_of(books))
         run = await handle.start(Order("o1"))
         await begun.wait()
         if how == "its saga is lost":
@@ -302,7 +282,7 @@ async def test_a_step_that_goes_on_though_it_was_cut_short_keeps_no_connection(
         async with asyncio.timeout(SOON):
             assert isinstance(await (await other.start(Order("o2"))).outcome(), Completed)
     assert calls == 1
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 @pytest.mark.parametrize(
@@ -336,10 +316,10 @@ async def test_a_time_limit_of_a_statement_is_no_doubt(
         asyncpg.create_pool(dsn, min_size=0, max_size=3, command_timeout=limit) as pool,
         SagaOrchestrator(pool if limit else dsn) as orchestrator,
     ):
-        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(books)).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)
     assert calls == 2
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 @pytest.mark.parametrize("how", ["its timeout=", "asyncio.timeout"])
@@ -364,11 +344,11 @@ async def test_a_time_limit_that_runs_out_before_the_statement_is_sent_is_no_dou
         return Done("booked")
 
     async with SagaOrchestrator(dsn) as orchestrator:
-        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(books)).start(Order("o1"))
         async with asyncio.timeout(SOON):
             assert isinstance(await run.outcome(), Completed)
     assert calls == 2
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 FAILS = {
@@ -406,7 +386,7 @@ async def test_another_system_that_does_not_answer_leaves_its_outcome_open_whate
         return Done("called")
 
     async with SagaOrchestrator(dsn) as orchestrator:
-        run = await orchestrator.register("shop", of(calls)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(calls)).start(Order("o1"))
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
     assert asked == 1
@@ -429,7 +409,7 @@ async def test_a_time_limit_of_a_task_beside_the_steps_own_leaves_its_outcome_op
         return Done("both")
 
     async with SagaOrchestrator(dsn) as orchestrator:
-        run = await orchestrator.register("shop", of(both)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(both)).start(Order("o1"))
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
     assert calls == 1
@@ -454,10 +434,10 @@ async def test_an_exception_of_the_steps_own_counts_as_the_one_that_it_was_raise
         return Done("booked")
 
     async with SagaOrchestrator(dsn) as orchestrator:
-        run = await orchestrator.register("shop", of(books)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(books)).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)
     assert calls == 2
-    assert await lines(rows) == ["stands"]
+    assert await entries(rows) == ["stands"]
 
 
 class Array:
@@ -494,7 +474,7 @@ async def test_a_value_that_a_step_reads_is_its_own_affair(
         asyncpg.create_pool(dsn, min_size=0, max_size=3, init=reads_arrays) as pool,
         SagaOrchestrator(pool, transactional_connections=1) as orchestrator,
     ):
-        run = await orchestrator.register("shop", of(reads)).start(Order("o1"))
+        run = await orchestrator.register("shop", saga_of(reads)).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)
         (server,) = servers
         assert await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", server) == 1
@@ -542,4 +522,4 @@ async def test_a_server_that_has_forgotten_what_was_prepared_fails_no_step(
         async with SagaOrchestrator(source, transactional_connections=1) as orchestrator:
             run = await orchestrator.register("shop", builder.build()).start(Order("o1"))
             assert isinstance(await run.outcome(), Completed)
-    assert await lines(rows) == ["s0", "s1", "s2", "s3", "s4"]
+    assert await entries(rows) == ["s0", "s1", "s2", "s3", "s4"]

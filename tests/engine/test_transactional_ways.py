@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -13,22 +12,9 @@ from saga_fn.store import connections, step_transaction
 from saga_fn.store._lent import LentConnection
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.support.shop import Done, Order
+from tests.support.transactional import entries
 
 ONCE = FixedRetry(max_attempts=1)
-
-
-@pytest.fixture
-async def rows(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection of the service's own, to the table that its steps write."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.entry (what text)")
-    yield connection
-    await connection.execute("DROP SCHEMA shop CASCADE")
-    await connection.close()
-
-
-async def lines(rows: asyncpg.Connection[asyncpg.Record]) -> list[str]:
-    return [row["what"] for row in await rows.fetch("SELECT what FROM shop.entry ORDER BY what")]
 
 
 @step(transactional=True, retry_policy=ONCE)
@@ -61,7 +47,7 @@ async def test_a_step_goes_to_the_server_three_times_beside_its_own_statements(
         assert isinstance(await run.outcome(), Completed)
     (words,) = (each for each in sent.values() if "INSERT" in each)
     assert words[-12:] == ["BEGIN", "INSERT", "WITH", "COMMIT"] * 3
-    assert await lines(rows) == ["a", "b", "c"]
+    assert await entries(rows) == ["a", "b", "c"]
 
 
 async def test_a_refusal_of_what_is_sent_with_the_commit_is_none_of_the_commit(
@@ -71,7 +57,7 @@ async def test_a_refusal_of_what_is_sent_with_the_commit_is_none_of_the_commit(
     async with SagaOrchestrator(dsn, transactional_connections=1) as orchestrator:
         run = await orchestrator.register("shop", of_steps("a", "b")).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)
-    assert await lines(rows) == ["a", "b"]
+    assert await entries(rows) == ["a", "b"]
 
 
 @pytest.mark.parametrize("step_id", ["o'clock", "back\\slash", "both \\'", "x" * 64])
@@ -95,7 +81,7 @@ async def test_the_server_shows_whatever_a_step_is_called(
         run = await orchestrator.register("shop", of_steps(step_id, by=looks)).start(Order("o1"))
         assert isinstance(await run.outcome(), Completed)
     assert shown == [f"saga_fn {step_id[:40]}"]
-    assert await lines(rows) == [step_id]
+    assert await entries(rows) == [step_id]
 
 
 MAY_COMMIT = "SELECT CASE WHEN true THEN 1 END"
