@@ -142,9 +142,11 @@ async def test_a_sibling_of_a_failure_is_awaited_and_undone(make: Make) -> None:
     async with make() as orchestrator:
         run = await orchestrator.register("pair", builder.build()).start(Order("1"))
         await _told(yard, "begin left")
-        await asyncio.sleep(0.05)
-        shown = {one.step_id: one.status for one in (await SagaAdmin(orchestrator).get_saga(run.id)).steps}
-        assert shown == {"left": StepStatus.FAILED, "right": StepStatus.RUNNING}
+        shown: dict[str, StepStatus] = {}
+        async with asyncio.timeout(SOON):
+            while shown.get("left") is not StepStatus.FAILED:
+                shown = {one.step_id: one.status for one in (await SagaAdmin(orchestrator).get_saga(run.id)).steps}
+        assert shown["right"] is StepStatus.RUNNING
         released.set()
         assert isinstance(await run.outcome(SOON), Compensated)
         assert yard.told == ["begin left", "begin right", "end right", "begin undo right", "end undo right"]

@@ -145,7 +145,7 @@ async def test_a_saga_that_was_handed_back_goes_on(make: Make, old: Any, new: An
 @pytest.mark.parametrize("old, new", PAIRS[:1] + PAIRS[-1:])
 async def test_a_saga_whose_process_died_in_its_first_attempt_goes_on(make: Make, old: Any, new: Any) -> None:
     bank = Bank(hold=True)
-    first = await born(make(lease=timedelta(milliseconds=600)))
+    first = await born(make())
     run = await first.register("s", made(bank, old)).start(Order("x"))
     await until(lambda: len(bank.given) == 1)
     await dies(first)
@@ -158,7 +158,7 @@ async def test_a_saga_whose_process_died_in_its_first_attempt_goes_on(make: Make
 @pytest.mark.parametrize("old, new", FEW[:1])
 async def test_a_build_that_cannot_tell_whether_the_input_is_the_same_says_so(make: Make, old: Any, new: Any) -> None:
     bank = Bank(hold=True)
-    first = await born(make(lease=timedelta(milliseconds=600)))
+    first = await born(make())
     run = await first.register("s", made(bank, new)).start(Order("x"))
     await until(lambda: len(bank.given) == 1)
     await dies(first)
@@ -260,7 +260,7 @@ async def test_a_fan_out_goes_on(make: Make, old: Any, new: Any, how: str) -> No
 @pytest.mark.parametrize("old, new", PAIRS[:1] + PAIRS[-1:])
 async def test_a_fan_out_whose_process_died_goes_on(make: Make, old: Any, new: Any) -> None:
     bank = Bank(hold=True)
-    first = await born(make(lease=timedelta(milliseconds=600)))
+    first = await born(make())
     run = await first.register("s", items_of(bank, old)).start(Order("x"))
     await until(lambda: len(bank.given) == 2)
     await dies(first)
@@ -353,7 +353,7 @@ async def test_a_saga_that_is_handed_its_initial_data_goes_on_after_a_death(make
         builder = SagaBuilder(kind)
         return builder.build(output=builder.add_step(step(charge), depends_on=builder.initial))
 
-    first = await born(make(lease=timedelta(milliseconds=600)))
+    first = await born(make())
     run = await first.register("s", definition(old)).start(old(id="x"))
     await until(lambda: len(bank.given) == 1)
     await dies(first)

@@ -33,6 +33,7 @@ from saga_fn import (
     step,
 )
 from tests.support import shop
+from tests.support.logs import records
 from tests.support.shop import Order, Shop
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
@@ -275,7 +276,7 @@ async def test_an_output_that_comes_after_the_timeout_all_the_same_is_the_result
         run = await orchestrator.register("paying", saga).start(Order("1"))
         assert await run.result(SOON) == Paid("ship")
         assert (await SagaAdmin(orchestrator).get_saga(run.id)).context["step_outputs"]["charge"] == {"what": "late"}
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    (told,) = [record.getMessage() for record in records(caplog) if record.levelno == logging.WARNING]
     assert told == f"saga {run.id}: charge returned after its time of 0.03 s was over"
 
 

@@ -48,7 +48,7 @@ async def test_a_deadline_in_the_middle_of_a_list_undoes_what_is_done_of_it_and_
     async def unpack(inp: Order, out: Done) -> None:
         told.append(f"undo {out.what}")
 
-    builder = SagaBuilder(Order, order="graph", deadline=400 * MS)
+    builder = SagaBuilder(Order, order="graph", deadline=1500 * MS)  # two items begin before
     orders = [Order(str(number)) for number in range(4)]
     builder.add_step(step(pack, compensate=unpack).each(concurrency=1), input_map=lambda _: orders)
     builder.add_event(approval, timeout=100 * MS, default=None)
@@ -61,7 +61,7 @@ async def test_a_deadline_in_the_middle_of_a_list_undoes_what_is_done_of_it_and_
         ended = await run.outcome(SOON)
         steps = {one.step_id: one.status for one in (await admin.get_saga(run.id)).steps}
     assert isinstance(ended, Compensated)
-    assert ended.error == "SagaDeadlineError: the saga's deadline of 0.4 s was over"
+    assert ended.error == "SagaDeadlineError: the saga's deadline of 1.5 s was over"
     assert (told[:2], sorted(told[2:])) == (["0", "1"], ["undo 0", "undo 1"])
     assert steps["pack[2]"] is steps["pack[3]"] is StepStatus.PENDING
 
@@ -101,10 +101,10 @@ async def test_a_compensation_waits_after_the_deadline_and_takes_what_comes(make
         got.append(came.by)
         return None
 
-    builder = SagaBuilder(Order, deadline=200 * MS)
+    builder = SagaBuilder(Order, deadline=1000 * MS)  # the step begins before
     bought = step(Shop().reserve, compensate=undo, compensation_waits_for=refunded)
     builder.add_step(bought, depends_on=builder.initial)
-    builder.add_event(approval, timeout=199 * MS)
+    builder.add_event(approval, timeout=999 * MS)
     async with make() as orchestrator:
         run = await orchestrator.register("late", builder.build()).start(Order("1"))
         await begun.wait()

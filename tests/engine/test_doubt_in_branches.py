@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import attrs
 
@@ -110,12 +109,11 @@ def each(bank: Bank, *, probes: bool) -> SagaDefinition[Order, list[Paid]]:
 
 async def test_items_that_a_dead_process_ran_are_looked_into_one_by_one(make: Make) -> None:
     bank = Bank(hangs={"1.0", "1.1"}, took={"1.1"})
-    lease = timedelta(milliseconds=300)
-    first = await born(make(lease=lease))
+    first = await born(make())
     run = await first.register(each(bank, probes=True)).start(Order("1"))
     await until(lambda: not bank.hangs)
     await dies(first)
-    async with make(lease=lease) as second:
+    async with make() as second:
         handle = second.register(each(bank, probes=True))
         found = await handle.attach(run.id).result(SOON)
         assert found == [Paid("1.0"), Paid("found 1.1"), Paid("1.2"), Paid("1.3")]
@@ -126,8 +124,7 @@ async def test_items_that_a_dead_process_ran_are_looked_into_one_by_one(make: Ma
 
 async def test_items_that_a_dead_process_ran_are_undone_as_what_may_have_run(make: Make) -> None:
     bank = Bank(hangs={"1.2"})
-    lease = timedelta(milliseconds=300)
-    first = await born(make(lease=lease))
+    first = await born(make())
     run = await first.register(each(bank, probes=False)).start(Order("1"))
     await until(lambda: "charge 1.3" in bank.told)
     admin = SagaAdmin(first)
@@ -135,7 +132,7 @@ async def test_items_that_a_dead_process_ran_are_undone_as_what_may_have_run(mak
         while [one.status.value for one in (await admin.get_saga(run.id)).steps].count("SUCCEEDED") < 3:
             await asyncio.sleep(0.005)
     await dies(first)
-    async with make(lease=lease) as second:
+    async with make() as second:
         handle = second.register(each(bank, probes=False))
         assert isinstance(await handle.attach(run.id).outcome(SOON), Compensated)
         assert sorted(bank.told[4:]) == ["refund 1.0", "refund 1.1", "refund 1.2 if charged", "refund 1.3"]

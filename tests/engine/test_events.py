@@ -411,7 +411,7 @@ async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_message
     answer = builder.add_event(approval, timeout=timedelta(seconds=3))
     hangs = builder.add_step(step(hang), depends_on=builder.initial)
     definition = builder.build(output=answer)
-    dying = await born(make(lease=timedelta(milliseconds=300)))
+    dying = await born(make())
     run = await dying.register("messages", definition).start(Order("1"))
     await begun.wait()
     (wait,) = (await run.snapshot()).waiting_for

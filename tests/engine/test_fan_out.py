@@ -247,8 +247,7 @@ async def test_what_cannot_be_undone_is_left_over_by_item(make: Make) -> None:
 
 async def test_a_process_dies_between_items_and_another_goes_on(make: Make) -> None:
     house = House(holds={"n2", "n3"})
-    lease = timedelta(milliseconds=300)
-    first = await born(make(lease=lease))
+    first = await born(make())
     handle = first.register(make_saga(house, concurrency=2))
     run = await handle.start(cart(5))
     async with asyncio.timeout(SOON):
@@ -258,7 +257,7 @@ async def test_a_process_dies_between_items_and_another_goes_on(make: Make) -> N
             await asyncio.sleep(0.005)
     await dies(first)
     house.holds.clear()
-    async with make(lease=lease) as second:
+    async with make() as second:
         result = await second.register(make_saga(house, concurrency=2)).attach(run.id).result(SOON)
         assert result == Parcel([Packed(f"n{number}") for number in range(5)])
         assert len(set(house.keys)) == 5

@@ -107,7 +107,7 @@ async def test_an_input_that_was_computed_of_older_data_is_the_same_when_it_is_h
 
     async with make(concurrency=0) as starter:
         run = await starter.register("s", definition(OldStruct)).start(OldStruct(id="x"))
-    first = await born(make(lease=timedelta(milliseconds=600)))
+    first = await born(make())
 
     def as_it_is(inp: NewStruct) -> NewStruct:
         return inp
@@ -236,14 +236,13 @@ async def test_an_undo_is_given_what_the_step_of_an_older_build_was_given(make: 
         second = builder.add_step(step(use, compensate=undo), depends_on=first)
         return builder.build(output=builder.add_step(step(gate, give_up_on=(ValueError,)), depends_on=second))
 
-    lease = timedelta(milliseconds=600)
     newer = definition(NewStruct, NewStruct(id="x", currency="USD"))
-    first = await born(make(lease=lease))
+    first = await born(make())
     run = await first.register("s", newer).start(NewStruct(id="x"))
     await until(lambda: len(used) == 1)
     await dies(first)
     use_goes_on.set()
-    second = await born(make(lease=lease))
+    second = await born(make())
     second.register("s", definition(OldStruct, OldStruct(id="x")))
     async with asyncio.timeout(SOON):
         await at_gate.wait()

@@ -158,7 +158,7 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
     def overtaken(interpreter: Interpreter, actions: Sequence[Action], *, at_once: bool = True) -> None:
         if not taken and any(type(action) is RunStep and action.step == "second" for action in actions):
             time.sleep(LEASE.total_seconds() * 1.2)
-            claiming = memory.claim(interpreter.saga.id, owner=other, lease=timedelta(seconds=1))
+            claiming = memory.claim(interpreter.saga.id, owner=other, lease=timedelta(hours=1))
             try:
                 claiming.send(None)
             except StopIteration as claimed:
@@ -171,6 +171,7 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
         run = await orchestrator.register("late", definition(diary, "goes")).start(Order("goes"))
         await told.until(SagaLost)
         assert diary.lines == ["first"], "it is the other's now"
+        await memory.release(0, {run.id: taken[0]})
         assert isinstance(await run.outcome(SOON), Completed)
 
 

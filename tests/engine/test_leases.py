@@ -12,11 +12,12 @@ from uuid import UUID
 import pytest
 
 from saga_fn import Completed, Failed, MemoryStore, NoRetry, SagaAdmin, SagaBuilder, SagaOrchestrator, step
+from saga_fn.engine.hold import leases
 from saga_fn.engine.observe.of_process import LeasesRanOut
 from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import ActiveToken, Committed
-from tests.support.crash import born, dies
+from tests.support.crash import born, dies, end_leases
 from tests.support.observed import Observed
 from tests.support.shop import Counted, Done, Order, Shop, make_saga, one_step
 from tests.support.stores import Make
@@ -119,10 +120,10 @@ async def test_what_a_process_claims_while_it_holds_it_is_cut_short_first(monkey
 
     builder = SagaBuilder(Order)
     builder.add_step(step(long), depends_on=builder.initial)
-    async with SagaOrchestrator(
-        store, lease=timedelta(milliseconds=400), poll_interval=timedelta(milliseconds=20)
-    ) as orchestrator:
+    async with SagaOrchestrator(store, poll_interval=timedelta(milliseconds=20)) as orchestrator:
         run = await orchestrator.register("long", builder.build()).start(Order("1"))
+        await until(lambda: begun == ["1"])
+        await end_leases(orchestrator)
         await run.result(SOON)
         async with asyncio.timeout(SOON):
             await cut_short.wait()
@@ -146,6 +147,7 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
 
     monkeypatch.setattr(store, "renew", locked)
     monkeypatch.setattr(store, "due_shards", nothing)
+    monkeypatch.setattr(leases, "_TRUST", SOON)  # so long may this process stand still between two looks
     hold = asyncio.Event()
     shop = Shop(hold=hold)
     async with SagaOrchestrator(store, lease=LEASE) as orchestrator:
@@ -178,6 +180,7 @@ async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch
 
     monkeypatch.setattr(store, "renew", locked)
     monkeypatch.setattr(store, "due_shards", nothing)
+    monkeypatch.setattr(leases, "_TRUST", SOON)  # so long may this process stand still between two looks
     hold = asyncio.Event()
     before = asyncio.all_tasks()
     lease = timedelta(milliseconds=400)
@@ -199,7 +202,7 @@ async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch
 async def test_a_crash_between_two_steps_loses_nothing(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     definition = make_saga(shop)
-    first = await born(make(lease=timedelta(milliseconds=300)))
+    first = await born(make())
     run = await first.register("shop", definition).start(Order("1"))
     await until(lambda: len(shop.keys) == 2)  # the success of the first step is durable, the next has no result
     await dies(first)

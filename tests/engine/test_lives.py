@@ -369,8 +369,7 @@ async def test_a_step_that_a_person_settles_is_parked_when_other_code_cancels_it
 
 async def test_a_step_cancelled_before_its_first_turn_is_begun_all_the_same(memory: MemoryStore) -> None:
     shop = Shop()
-    lease = timedelta(milliseconds=500)
-    async with SagaOrchestrator(memory, lease=lease) as orchestrator:
+    async with SagaOrchestrator(memory) as orchestrator:
         handle = orchestrator.register("shop", make_saga(shop))
         before = asyncio.all_tasks()
         starting = asyncio.create_task(handle.start(Order("1")))

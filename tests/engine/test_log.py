@@ -25,7 +25,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.store.this_process import this_process
-from tests.support.logs import said
+from tests.support.logs import records, said
 from tests.support.shop import Counted, Done, Order, Shop, ShopError, make_saga, one_step
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
@@ -380,7 +380,7 @@ async def test_every_line_about_a_saga_names_it(make: Make, caplog: pytest.LogCa
             handle = orchestrator.register("shop", make_saga(shop, retry=retry))
             run = await handle.start(Order("1"), trace_id="trace-1")
             assert isinstance(await run.outcome(SOON), Compensated)
-    lines = [record for record in caplog.records if record.name == "saga_fn"]
+    lines = records(caplog)
     assert [record.levelname for record in lines] == ["WARNING"] * 3 + [
         "INFO",
         "WARNING",

@@ -95,7 +95,7 @@ async def test_an_event_stays_until_the_step_that_wanted_it_has_succeeded(make: 
 async def test_an_event_that_is_told_to_a_dead_owner_is_read_by_the_next(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     definition, seen = waiting(shop)
-    first = await born(make(lease=timedelta(milliseconds=500)))
+    first = await born(make())
     run = await first.register("waiting", definition).start(Order("1"))
     await until(lambda: len(shop.keys) == 1)
     await dies(first)

@@ -41,9 +41,6 @@ from tests.support.shop import Counted, Order, Shop, ShopError, make_saga, one_s
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 
-SHORT = timedelta(milliseconds=300)
-"""A lease of the process that dies. The one after it has a long lease, which no busy machine loses."""
-
 
 def kinds(facts: list[Fact]) -> list[str]:
     return [type(fact).__name__ for fact in facts if not isinstance(fact, ClaimRound | BatchCommitted)]
@@ -240,7 +237,7 @@ def test_a_task_that_begins_again_is_told(caplog: pytest.LogCaptureFixture) -> N
 
 async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     counted = Counted(seconds=None)
-    first = await born(make(lease=SHORT))
+    first = await born(make())
     run = await first.register("one", one_step(counted.work)).start(Order("1"))
     await until(lambda: len(counted.begun) == 1)
     gone = first.engine.owner
@@ -261,7 +258,7 @@ async def test_many_takeovers_are_told_in_one_line_and_a_number(
     memory: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     counted = Counted(seconds=None)
-    first = await born(SagaOrchestrator(memory, lease=SHORT))
+    first = await born(SagaOrchestrator(memory))
     await first.register("one", one_step(counted.work)).start_many(Order(str(each)) for each in range(12))
     await until(lambda: len(counted.begun) == 12)
     await dies(first)

@@ -249,7 +249,7 @@ async def test_a_saga_whose_process_died_during_a_pause_stays_paused(make: Make)
     await dies(first)
     async with make() as second:
         second.register("shop", make_saga(other))
-        await asyncio.sleep(3)  # its lease of two seconds is over
+        await asyncio.sleep(LOOKED)
         assert other.keys == []
         admin = SagaAdmin(second)
         assert len(await admin.pauses()) == 1

@@ -230,7 +230,9 @@ async def test_a_verb_to_a_saga_at_work_is_answered_by_its_owner(make: Make) -> 
         with pytest.raises(SagaStateError, match="nothing that waits"):
             await admin.retry_step(run.id, "charge")
         asking = asyncio.create_task(admin.compensate_step(run.id))
-        await asyncio.sleep(0.02)
+        async with asyncio.timeout(SOON):
+            while "compensation_requested" not in [e.kind for e in (await admin.get_saga(run.id)).step_history]:
+                await asyncio.sleep(0.005)
         assert shop.hold is not None
         shop.hold.set()
         await asking

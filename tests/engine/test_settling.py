@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import pytest
 
@@ -208,7 +207,7 @@ async def test_an_owner_settles_what_another_process_asks_for(make: Make, settle
 async def test_what_died_with_its_process_is_undone_with_its_input_computed_again(make: Make) -> None:
     shop, bank = Shop(fails={"ship": 9}), Bank()
     saga = paying(shop, step(bank.charge, compensate=bank.refund), {"on_unknown": "park", "timeout": None})
-    orchestrator = await born(make(lease=timedelta(milliseconds=500)))
+    orchestrator = await born(make())
     run = await orchestrator.register("paying", saga).start(Order("7"))
     await until(lambda: bank.told == ["charge"])
     await dies(orchestrator)  # it has written no more of the input than its fingerprint
@@ -254,7 +253,7 @@ async def test_an_item_that_was_settled_is_undone_with_its_own_input(make: Make,
     )
     builder.add_step(step(shop.ship), input_map=lambda ctx: ctx.initial_data)
     saga = builder.build()
-    orchestrator = await born(make(lease=timedelta(milliseconds=500)))
+    orchestrator = await born(make())
     run = await orchestrator.register("packed", saga).start(Order("1"))
     await asyncio.wait_for(begun.wait(), SOON)
     if not died:

@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from saga_fn import Event, MemoryStore, SagaBuilder, SagaDefinition, SagaOrchestrator, step
+from tests.support.crash import end_leases
 from tests.support.shop import Order
 from tests.support.until import SOON
 
@@ -48,18 +49,18 @@ class Killer:
 
 async def test_nothing_of_a_suspect_begins_before_its_turn_whatever_comes_for_it(memory: MemoryStore) -> None:
     killer = Killer()
-    lease = timedelta(milliseconds=300)
     soon = timedelta(milliseconds=50)
     async with (
         asyncio.timeout(SOON),
-        SagaOrchestrator(memory, lease=lease, poll_interval=soon, stop_timeout=soon) as orchestrator,
+        SagaOrchestrator(memory, poll_interval=soon, stop_timeout=soon) as orchestrator,
     ):
         engine = orchestrator.engine
         run = await orchestrator.register("kills", killer.definition()).start(Order("1"))
         for times in (1, 2):  # the process dies
-            while killer.runs != ["kill"] * times:
+            while killer.runs != ["kill"] * times or not (await run.snapshot()).waiting_for:
                 await asyncio.sleep(0.01)
             engine.held[run.id].leave_to_lease()
+            await end_leases(orchestrator)
         async with engine.suspects._turn:  # pyright: ignore[reportPrivateUsage]  # another's turn
             while not engine.suspects.waiting:
                 await asyncio.sleep(0.01)

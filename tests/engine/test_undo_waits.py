@@ -141,7 +141,7 @@ async def test_only_what_is_about_the_same_is_taken(make: Make) -> None:
 
 async def test_what_it_was_called_with_survives_failures_and_the_death_of_its_process(make: Make) -> None:
     bank = Bank(fails=1)
-    first = await born(make(lease=timedelta(milliseconds=500)))
+    first = await born(make())
     run = await first.register("paying", paying(bank, attempts=9)).start(Order("1"))
     await suspended(run)
     await dies(first)

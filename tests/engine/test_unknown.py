@@ -376,7 +376,7 @@ async def test_an_input_that_became_another_is_not_undone_nor_asked_for(make: Ma
     builder = SagaBuilder(Order)
     builder.add_step(charge, depends_on=builder.initial, input_map=changing, timeout=None)
     saga = builder.build()
-    orchestrator = await born(make(lease=timedelta(milliseconds=500)))
+    orchestrator = await born(make())
     run = await orchestrator.register("paying", saga).start(Order("9"))
     await until(lambda: bank.told == ["charge"])
     await dies(orchestrator)  # it has written no more of the input than its fingerprint

@@ -49,6 +49,7 @@ async def test_a_dead_message_is_told_by_health_and_by_its_saga_and_gone_once_it
     async with make(publishers={"*": broker}) as orchestrator:
         admin = SagaAdmin(orchestrator, actor="ann")
         run = await orchestrator.register(ordering).start(Order(7), aggregation_id="order-7")
+        await run.result(timeout=SOON)  # its second message is stored
         (dead,) = await dead_in(admin)
         assert (dead.saga_id, dead.topic, dead.key, dead.payload) == (
             run.id,

@@ -419,7 +419,7 @@ async def test_two_calls_that_wait_for_the_answer_to_one_act_each_end_by_themsel
     first = await born(make(lease=LONG))
     run = await first.register("one", one_step(counted.work)).start(Order("1"))
     await until(lambda: len(counted.begun) == 1)
-    await dies(first)
+    await dies(first, leases_are_over=False)
     async with make(lease=LONG) as second:
         second.register("one", one_step(Counted().work))
         act = Act(Deed(Verb.CANCEL), None, None)
@@ -434,7 +434,7 @@ async def test_a_call_that_nobody_can_be_told_of_leaves_no_wait_behind(make: Mak
     first = await born(make(lease=LONG))
     run = await first.register("one", one_step(counted.work)).start(Order("1"))
     await until(lambda: len(counted.begun) == 1)
-    await dies(first)
+    await dies(first, leases_are_over=False)
     async with make(lease=LONG) as second:
         second.register("one", one_step(Counted().work))
         second.engine.on_asked = refuse
