@@ -142,7 +142,7 @@ async def test_a_wait_ends_at_its_time_and_an_event_counts_until_then(memory: Me
 async def test_an_event_for_a_saga_that_rolls_back_neither_disturbs_it_nor_is_lost(make: Make) -> None:
     shop = Shop(fails={"refund charge": 1, "ship": 1})
     builder = SagaBuilder(Order)
-    again = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=400))
+    again = FixedRetry(max_attempts=3, delay=timedelta(hours=1))
     builder.add_step(
         step(shop.charge, compensate=shop.refund, compensation_retry_policy=again), depends_on=builder.initial
     )
@@ -151,11 +151,12 @@ async def test_an_event_for_a_saga_that_rolls_back_neither_disturbs_it_nor_is_lo
     async with make() as orchestrator:
         run = await orchestrator.register("rolls back", builder.build()).start(Order("1"))
         await suspended(run)
+        before = await run.snapshot()
         assert await orchestrator.to(run.id, reply).send(Done("late")) is Delivery.BUFFERED
         seen = await run.snapshot()
         assert (seen.status, seen.current_step_id) == (SagaStatus.SUSPENDED, "charge")
+        assert seen.deadline_at == before.deadline_at, "its delay was kept"
+        await SagaAdmin(orchestrator).retry_step(run.id, "charge")
         assert isinstance(await run.outcome(SOON), Compensated)
         history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
     assert "event_received" in [entry.kind for entry in history]
-    undone = [entry for entry in history if entry.kind.startswith("compensation_")]
-    assert undone[1].timestamp - undone[0].timestamp >= timedelta(milliseconds=400), "its delay was kept"
