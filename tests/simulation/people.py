@@ -51,14 +51,14 @@ VERBS: Final = (
 )
 
 
-@attrs.frozen
+@attrs.define
 class Asked:
     """A verb that was called. `answer`: True for applied, False for refused, None where nobody can say."""
 
     saga: UUID
     verb: str
     reason: str
-    answer: bool | None
+    answer: bool | None = None
 
 
 @attrs.frozen
@@ -306,12 +306,14 @@ class People:
             "acknowledge": lambda: admin.acknowledge(saga_id, **said),
         }
         errors: list[SagaError] = []
-        done = await self._call(verb, _true(calls[verb]()), errors)
-        answer: bool | None = True if done else None
-        if not done and any(isinstance(each, SagaStateError) and "did not answer" not in each.fact for each in errors):
-            answer = False
+        asked = Asked(saga_id, verb, reason)
         if verb != "acknowledge":
-            self.told.asked.append(Asked(saga_id, verb, reason, answer))
+            # Before it is called: its caller may die, and the verb be applied all the same.
+            self.told.asked.append(asked)
+        if await self._call(verb, _true(calls[verb]()), errors):
+            asked.answer = True
+        elif any(isinstance(each, SagaStateError) and "did not answer" not in each.fact for each in errors):
+            asked.answer = False
 
     async def _call(self, what: str, call: Awaitable[T], errors: list[SagaError] | None = None) -> T | None:
         """Gives the result of the call; None if it ends in an error of the library. Another error, or no end, is a finding."""

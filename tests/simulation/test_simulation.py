@@ -71,6 +71,10 @@ def test_a_sleep_that_is_retried_in_a_pause_may_begin_as_it_ends() -> None:
     assert run(Case(601399, sagas=tuple(range(12, 100)), deeds=deeds, faults=(2, 4, 6), builds=2)).wrong == ()
 
 
+def test_a_verb_whose_caller_has_died_is_remembered_for_it_may_have_been_applied() -> None:
+    assert run(Case(710386)).wrong == ()
+
+
 def test_a_saga_does_not_end_before_the_step_after_two_lists() -> None:
     tamed = tuple(feature for feature in FEATURES if feature != "items")
     case = Case(
