@@ -10,7 +10,9 @@
 WITH due AS MATERIALIZED (
     SELECT o.saga_id, o.rev, o.n, o.due_at, octet_length(o.body) AS size
     FROM saga_fn.saga_outgoing AS o
-    WHERE o.shard = :shard::smallint AND o.topic = :topic::text AND o.dead_at IS NULL AND o.due_at <= now()
+    WHERE
+        o.shard = :shard::smallint AND o.topic = :topic::text AND o.topic <> '' AND o.dead_at IS NULL
+        AND o.due_at <= now()
     ORDER BY o.due_at
     LIMIT :most::integer
     FOR NO KEY UPDATE SKIP LOCKED
@@ -53,4 +55,9 @@ SELECT
     t.saga_id, t.rev, t.n, t.topic, t.key, t.headers, t.body, t.attempts, t.created_at, t.waits,
     s.name AS saga_name, s.version
 FROM taken AS t
-JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = t.saga_id
+CROSS JOIN LATERAL (
+    SELECT g.name, g.version
+    FROM saga_fn.saga AS g
+    WHERE g.shard = :shard::smallint AND g.id = t.saga_id
+    LIMIT 1
+) AS s

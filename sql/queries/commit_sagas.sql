@@ -83,6 +83,10 @@ written AS (
         AND s.rev = g.rev
         AND (g.inbox_seen IS NULL OR s.inbox_sent = g.inbox_seen)
     RETURNING s.id, s.era, s.inbox_sent
+-- also: begin commit_sagas_at_length
+        ,
+        s.name, s.created_at
+-- also: end
 ),
 journal AS (
     INSERT INTO saga_fn.saga_journal (
@@ -125,10 +129,9 @@ answered_verbs AS (
 ),
 attributes AS (
     INSERT INTO saga_fn.saga_attribute AS t (shard, name, key, value, created_at, saga_id)
-    SELECT s.shard, s.name, n.key, n.value, s.created_at, s.id
+    SELECT :shard::smallint, w.name, n.key, n.value, w.created_at, w.id
     FROM unnest(:n_saga_ids::uuid[], :n_keys::text[], :n_values::text[]) AS n (saga_id, key, value)
-    JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = n.saga_id
-    WHERE (n.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
+    JOIN written AS w ON w.id = n.saga_id
     ON CONFLICT (shard, saga_id, key) DO UPDATE SET value = excluded.value WHERE t.value <> excluded.value
 )
 -- also: end

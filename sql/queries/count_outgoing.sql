@@ -12,7 +12,7 @@ SELECT
         CROSS JOIN LATERAL (
             SELECT o.topic
             FROM saga_fn.saga_outgoing AS o
-            WHERE o.shard = h.shard AND o.dead_at IS NULL
+            WHERE o.shard = h.shard AND o.topic <> '' AND o.dead_at IS NULL
             LIMIT :most::integer
         ) AS w
     ) AS waiting,
@@ -22,7 +22,7 @@ SELECT
         CROSS JOIN LATERAL (
             SELECT o.created_at
             FROM saga_fn.saga_outgoing AS o
-            WHERE o.shard = h.shard AND o.dead_at IS NULL
+            WHERE o.shard = h.shard AND o.topic <> '' AND o.dead_at IS NULL
             LIMIT :most::integer
         ) AS w
     ) AS oldest,

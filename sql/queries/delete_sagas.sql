@@ -27,7 +27,9 @@ over AS MATERIALIZED (
     SELECT f.id, f.name, f.aggregation_id, f.request, f.status, f.ended_at, f.keyed
     FROM free AS f
     JOIN given AS g ON g.id = f.id AND g.rev = f.rev
-    WHERE NOT EXISTS (SELECT 1 FROM saga_fn.saga_outgoing AS o WHERE o.shard = :shard::smallint AND o.saga_id = f.id)
+    WHERE ( -- not EXISTS: the planner would make a table of all messages
+        SELECT o.rev FROM saga_fn.saga_outgoing AS o WHERE o.shard = :shard::smallint AND o.saga_id = f.id LIMIT 1
+    ) IS NULL
 ),
 kept AS (
     INSERT INTO saga_fn.saga_tombstone AS t (

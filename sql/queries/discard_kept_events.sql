@@ -6,7 +6,7 @@
 -- Plan: a range of saga_event_kept.
 DELETE FROM saga_fn.saga_event AS e
 WHERE
-    e.shard = :shard::smallint
+    e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
     AND e.ctid = ANY(
         ARRAY(
             SELECT kept.ctid

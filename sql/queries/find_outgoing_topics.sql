@@ -9,7 +9,7 @@ WITH RECURSIVE topics AS (
         (
             SELECT o.topic
             FROM saga_fn.saga_outgoing AS o
-            WHERE o.shard = w.shard AND o.dead_at IS NULL
+            WHERE o.shard = w.shard AND o.topic <> '' AND o.dead_at IS NULL
             ORDER BY o.topic
             LIMIT 1
         ) AS topic
@@ -20,7 +20,7 @@ WITH RECURSIVE topics AS (
         (
             SELECT o.topic
             FROM saga_fn.saga_outgoing AS o
-            WHERE o.shard = t.shard AND o.dead_at IS NULL AND o.topic > t.topic
+            WHERE o.shard = t.shard AND o.topic <> '' AND o.dead_at IS NULL AND o.topic > t.topic
             ORDER BY o.topic
             LIMIT 1
         ) AS topic
@@ -34,7 +34,7 @@ WHERE
     AND ( -- not EXISTS: the planner would make a join of it, with all that is due
         SELECT o.due_at
         FROM saga_fn.saga_outgoing AS o
-        WHERE o.shard = t.shard AND o.topic = t.topic AND o.dead_at IS NULL
+        WHERE o.shard = t.shard AND o.topic = t.topic AND o.topic <> '' AND o.dead_at IS NULL
         ORDER BY o.due_at
         LIMIT 1
     ) <= now()

@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
     FROM saga_fn.saga AS s
     WHERE
         s.shard = w.shard AND s.name = w.name AND s.version = w.version
-        AND s.status = 'FAILED' AND s.acknowledged = :acknowledged::boolean
+        AND s.status = 'FAILED' AND s.name <> '' AND s.acknowledged = :acknowledged::boolean
         AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
         AND (
             :of_step::text IS NULL OR s.problem_step = :of_step::text

@@ -7,6 +7,6 @@ SELECT
     o.id, o.verb, o.step_id, o.saga_id, o.actor, o.reason, o.request, o.needs, o.state,
     coalesce(o.outcome, o.progress) AS progress, o.token, o.began_at, o.updated_at
 FROM saga_fn.saga_operation AS o
-WHERE o.shard = :shard::smallint AND (o.began_at, o.id) < (:at::timestamptz, :at_id::uuid)
+WHERE o.shard = :shard::smallint AND o.verb <> '' AND (o.began_at, o.id) < (:at::timestamptz, :at_id::uuid)
 ORDER BY o.began_at DESC, o.id DESC
 LIMIT :most::bigint

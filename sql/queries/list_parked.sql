@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             NOT :oldest_first::boolean
-            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version AND s.waits >= 16
+            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version AND s.waits >= 16 AND s.name <> ''
             AND (s.waits & :waits::smallint) = :waits::smallint
             AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
             AND (
@@ -37,7 +37,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             :oldest_first::boolean
-            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version AND s.waits >= 16
+            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version AND s.waits >= 16 AND s.name <> ''
             AND (s.waits & :waits::smallint) = :waits::smallint
             AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
             AND (

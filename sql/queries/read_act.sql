@@ -12,11 +12,10 @@ SELECT
     EXISTS (SELECT f.rev FROM found AS f) AS is_there,
     EXISTS (
         SELECT 1
-        FROM found AS f
-        JOIN saga_fn.saga_journal AS j
-            ON
-                j.shard = :shard::smallint AND j.era = f.era AND j.saga_id = :saga_id::uuid AND j.seq <= f.rev
-                AND j.writer = :id::uuid
+        FROM saga_fn.saga_journal AS j
+        WHERE
+            j.shard = :shard::smallint AND j.era = (SELECT f.era FROM found AS f) AND j.saga_id = :saga_id::uuid
+            AND j.seq <= (SELECT f.rev FROM found AS f) AND j.writer = :id::uuid
     ) AS is_written,
     EXISTS (
         SELECT 1

@@ -55,7 +55,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.waits >= 16
+        WHERE s.shard = w.shard AND s.waits >= 16 AND s.name <> ''
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -65,7 +65,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits >= 16
+        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits >= 16 AND s.name <> ''
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -76,7 +76,7 @@ failed (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.status = 'FAILED'
+        WHERE s.shard = w.shard AND s.status = 'FAILED' AND s.name <> ''
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -86,7 +86,7 @@ failed (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = e.shard AND (s.name, s.version) > (e.name, e.version) AND s.status = 'FAILED'
+        WHERE s.shard = e.shard AND (s.name, s.version) > (e.name, e.version) AND s.status = 'FAILED' AND s.name <> ''
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -150,7 +150,7 @@ CROSS JOIN LATERAL (
                 SELECT s.id
                 FROM saga_fn.saga AS s
                 WHERE
-                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
+                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16 AND s.name <> ''
                     AND s.waits & 16 <> 0
                 LIMIT :most::integer
             ) AS ids
@@ -170,7 +170,7 @@ CROSS JOIN LATERAL (
                 SELECT s.id
                 FROM saga_fn.saga AS s
                 WHERE
-                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
+                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16 AND s.name <> ''
                     AND s.waits & 64 <> 0 AND s.updated_at <= (now() - :paused_for::interval)
                 LIMIT :most::integer
             ) AS ids
@@ -191,7 +191,7 @@ CROSS JOIN LATERAL (
                 FROM saga_fn.saga AS s
                 WHERE
                     s.shard = e.shard AND s.name = e.name AND s.version = e.version AND s.status = 'FAILED'
-                    AND NOT s.acknowledged
+                    AND s.name <> '' AND NOT s.acknowledged
                 ORDER BY s.ended_at DESC
                 LIMIT :most::integer
             ) AS ids

@@ -12,5 +12,10 @@ SELECT EXISTS (
             AND s.ended_at IS NOT NULL
         LIMIT :most::bigint
     ) AS over
-    JOIN saga_fn.saga_inbox AS i ON i.shard = :shard::smallint AND i.saga_id = over.id AND i.id = :id::uuid
+    WHERE ( -- not a join: the planner would walk the inbox
+        SELECT i.id
+        FROM saga_fn.saga_inbox AS i
+        WHERE i.shard = :shard::smallint AND i.saga_id = over.id AND i.id = :id::uuid
+        LIMIT 1
+    ) IS NOT NULL
 ) AS got

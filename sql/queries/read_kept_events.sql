@@ -12,20 +12,22 @@ WHERE
     AND (:of_key::text IS NULL OR e.aggregation_id = :of_key::text)
     AND (
         e.for_next
-        OR NOT EXISTS (
-            SELECT 1
+        OR ( -- not EXISTS: the planner would make a table of all that have ended
+            SELECT before.id
             FROM saga_fn.saga AS before
             WHERE
                 before.shard = :shard::smallint AND before.name = e.name
                 AND before.aggregation_id = e.aggregation_id AND before.ended_at IS NOT NULL
-        )
-        OR EXISTS (
-            SELECT 1
+            LIMIT 1
+        ) IS NULL
+        OR (
+            SELECT s.created_at
             FROM saga_fn.saga AS s
             WHERE
                 s.shard = :shard::smallint AND s.name = e.name AND s.aggregation_id = e.aggregation_id
-                AND s.ended_at IS NULL AND s.created_at <= e.sent_at
-        )
+                AND s.ended_at IS NULL
+            LIMIT 1
+        ) <= e.sent_at
     )
 ORDER BY e.sent_at, e.id
 LIMIT 1000

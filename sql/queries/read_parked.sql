@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
     FROM saga_fn.saga AS s
     WHERE
         s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.id > :after::uuid
-        AND s.waits >= 32 AND s.waits < 64 AND s.format = ANY(:formats::smallint[])
+        AND s.waits >= 32 AND s.waits < 64 AND s.name <> '' AND s.format = ANY(:formats::smallint[])
     ORDER BY s.id
     LIMIT :most::integer
 ) AS f

@@ -15,13 +15,13 @@ CROSS JOIN LATERAL (
             SELECT given.payload
             FROM saga_fn.saga_journal AS given
             WHERE
-                given.shard = :shard::smallint AND given.era = s.era AND given.saga_id = s.id
+                given.shard = :shard::smallint AND given.era = j.era AND given.saga_id = j.saga_id
                 AND given.seq = j.input_of
         ) AS given,
         j.payload
-    FROM saga_fn.saga AS s
-    JOIN saga_fn.saga_journal AS j
-        ON j.shard = :shard::smallint AND j.era = s.era AND j.saga_id = s.id AND j.seq = w.seq
-    WHERE s.shard = :shard::smallint AND s.id = w.saga_id
+    FROM saga_fn.saga_journal AS j
+    WHERE
+        j.shard = :shard::smallint AND j.saga_id = w.saga_id AND j.seq = w.seq
+        AND j.era = (SELECT s.era FROM saga_fn.saga AS s WHERE s.shard = :shard::smallint AND s.id = w.saga_id)
     LIMIT 1
 ) AS j

@@ -121,7 +121,7 @@ CROSS JOIN LATERAL (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = g.shard AND s.name = g.name AND s.version = g.version
-            AND s.status = 'FAILED' AND NOT s.acknowledged
+            AND s.status = 'FAILED' AND s.name <> '' AND NOT s.acknowledged
         ORDER BY s.ended_at
         LIMIT :most::integer
     ) AS o

@@ -50,4 +50,9 @@ SELECT
     t.saga_id, t.rev, t.n, t.topic, t.key, t.headers, t.body, t.attempts, t.created_at, t.waits,
     s.name AS saga_name, s.version
 FROM taken AS t
-JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = t.saga_id
+CROSS JOIN LATERAL (
+    SELECT g.name, g.version
+    FROM saga_fn.saga AS g
+    WHERE g.shard = :shard::smallint AND g.id = t.saga_id
+    LIMIT 1
+) AS s

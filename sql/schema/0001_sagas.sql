@@ -85,19 +85,21 @@ CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_a
 
 -- Rows that wait for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The
 -- columns here change when a saga is suspended, which changes `due_at`, too.
-CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version, created_at, id) WHERE waits >= 16;
+-- No name is empty, and only a statement that says so can use this index or those below that say so. Else a statement
+-- that looks for ids takes one of them for the primary key, if it was planned when the table was small. It then walks
+-- a shard from end to end.
+CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version, created_at, id) WHERE waits >= 16 AND name <> '';
 
 -- Rows that wait for a plan that fits them.
-CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32 AND waits < 64;
+CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id)
+WHERE waits >= 32 AND waits < 64 AND name <> '';
 
 -- Rows that ended FAILED, those apart that a person has looked at, by the time of their end.
-CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, ended_at, id) WHERE status = 'FAILED';
+CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, ended_at, id)
+WHERE status = 'FAILED' AND name <> '';
 
 -- Lists of sagas, a range of an index for each name and version, the newest first or the oldest: `core/listing.py` says
 -- which filter is served by which of them. Ids that are made of keys are in no order, so the moment leads.
--- No name is empty, and only a statement that says so can use this index or the next two. Else a statement that
--- looks for ids takes one of them for the primary key, if it was planned when the table was small. It then walks a
--- shard from end to end.
 CREATE INDEX saga_created ON saga_fn.saga (shard, name, version, created_at, id) WHERE name <> '';
 
 -- Rows that have not ended, by what changes at a moment that changes `due_at`, too.
@@ -235,8 +237,8 @@ CREATE TABLE saga_fn.saga_operation (
     )
 );
 
--- The newest operations first.
-CREATE INDEX saga_operation_began ON saga_fn.saga_operation (shard, began_at, id);
+-- The newest operations first. No verb is empty: as with the names of sagas.
+CREATE INDEX saga_operation_began ON saga_fn.saga_operation (shard, began_at, id) WHERE verb <> '';
 
 -- Acts that have no outcome yet: their processes are at them, or have died.
 CREATE INDEX saga_operation_open ON saga_fn.saga_operation (shard, began_at, id)
@@ -353,8 +355,9 @@ CREATE TABLE saga_fn.saga_outgoing (
     )
 );
 
--- Those that are tried, by topic: the first of each range is the next that is due.
-CREATE INDEX saga_outgoing_due ON saga_fn.saga_outgoing (shard, topic, due_at) WHERE dead_at IS NULL;
+-- Those that are tried, by topic: the first of each range is the next that is due. No topic is empty: as with the names
+-- of sagas.
+CREATE INDEX saga_outgoing_due ON saga_fn.saga_outgoing (shard, topic, due_at) WHERE dead_at IS NULL AND topic <> '';
 
 -- Those that wait for an operator.
 CREATE INDEX saga_outgoing_dead ON saga_fn.saga_outgoing (shard, dead_at, saga_id) WHERE dead_at IS NOT NULL;
