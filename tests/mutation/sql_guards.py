@@ -167,3 +167,5 @@ def _all() -> Iterator[SqlMutant]:
 
 
 SQL: Final = tuple(_all())
+FENCE: Final = tuple(each for each in _commits() if "inbox_sent" not in each.guard)
+"""The token and the revision in all statements that commit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
+from saga_fn.store.errors import StatementFailedError
 
 _MOST_SAGAS = 300
 """As many of a test's sagas are folded again; the first, the last and some between."""
@@ -24,7 +25,10 @@ async def disagreements(pool: asyncpg.Pool) -> list[str]:
         shards = await pool.fetchval(f"SELECT value::int FROM {quoted}.setting WHERE name = 'shards'")
         admin = SagaAdmin(SagaOrchestrator(pool, schema=schema, shards=shards))
         for saga_id in ids[:: 1 + len(ids) // _MOST_SAGAS]:
-            found += [f"saga {saga_id}: {line}" for line in await admin.verify(saga_id)]
+            try:
+                found += [f"saga {saga_id}: {line}" for line in await admin.verify(saga_id)]
+            except StatementFailedError as error:  # no statement fails of a journal that this library has written
+                found.append(f"saga {saga_id}: {error}")
     return found
 
 

@@ -20,7 +20,8 @@ class Wire:
         self._clients: set[asyncio.StreamWriter] = set()
         self._half_closed: set[asyncio.StreamWriter] = set()
         self._talks: set[asyncio.Task[None]] = set()
-        self._marker: tuple[bytes, Literal["request", "answer"]] | None = None
+        self._marker: tuple[bytes, Literal["request", "answer", "until later"]] | None = None
+        self._later = asyncio.Event()
         self._port = 0
         self._silenced: set[asyncio.Event] = set()
         self._silencing: tuple[bytes, Literal["request", "answer"]] | None = None
@@ -36,6 +37,8 @@ class Wire:
         """How often a marked conversation was cut."""
         self.silences = 0
         """How often one has fallen silent."""
+        self.late_answers = 0
+        """How many requests that came later the server has answered."""
 
     @property
     def dsn(self) -> str:
@@ -66,9 +69,17 @@ class Wire:
         for silenced in self._silenced:
             silenced.set()
 
-    def lose(self, which: Literal["request", "answer"], marker: bytes) -> None:
-        """Break the next connection that sends this marker: before the server hears of it, or after it has answered."""
+    def lose(self, which: Literal["request", "answer", "until later"], marker: bytes) -> None:
+        """Break the next connection that sends this marker.
+
+        It is before the server hears of it, or after it has answered; or the server hears of it when `arrive` is called, long
+        after the client has.
+        """
         self._marker = (marker, which)
+
+    def arrive(self) -> None:
+        """Let the server hear what it was to hear later."""
+        self._later.set()
 
     def silence_at(self, which: Literal["request", "answer"], marker: bytes) -> None:
         """Let the next connection that sends this marker fall silent, open as it is: before the server hears of it, or after."""
@@ -138,11 +149,11 @@ class Wire:
         while data := await _read(reader):
             await self._lag(data)
             if self._silencing is not None and self._silencing[0] in data:
-                which = self._silencing[1]
+                after = self._silencing[1] == "answer"
                 self._silencing = None
                 self.silences += 1
                 silenced.set()
-                if which == "answer":
+                if after:
                     server.write(data)
             if silenced.is_set():
                 continue
@@ -153,6 +164,9 @@ class Wire:
                 self.cuts += 1
                 if which == "request":
                     break
+                if which == "until later":
+                    ends[0].transport.abort()
+                    await self._later.wait()
                 muted.set()
             server.write(data)
         if not muted.is_set():
@@ -173,6 +187,7 @@ class Wire:
             if not muted.is_set():
                 client.write(data)
             elif b"Z\x00\x00\x00\x05I" in data:  # ready for the next query: what was asked has been done
+                self.late_answers += self._later.is_set()
                 break
         _hang_up(ends)
 

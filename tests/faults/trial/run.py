@@ -68,16 +68,9 @@ async def try_out(trial: Trial, cell: Cell, books_dsn: str, home: Path) -> Outco
             for task in (watching, loading):
                 task.cancel()
             await asyncio.wait([watching, loading])
-        figures = await stand.judge(trial.fault, orphans, time.monotonic() - began)
-        wrong = list(stand.strange)
-    if bool(figures.lost) != FAULTS[trial.fault].loses:  # a loss that must be and is not seen says that we look badly
-        wrong.append(f"{figures.lost} accepted starts are lost")
-    if figures.doubled:
-        wrong.append(f"{figures.doubled} results are doubled")
-    if figures.orphans:
-        wrong.append(f"{figures.orphans} sagas stand where they should not")
-    figures.record()
-    return Outcome(figures, wrong)
+        outcome = await stand.judge(trial.fault, orphans, time.monotonic() - began)
+    outcome.figures.record()
+    return outcome
 
 
 @asynccontextmanager

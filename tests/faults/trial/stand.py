@@ -25,13 +25,13 @@ from tests.faults.chaos.audit import alarming
 from tests.faults.ledger import Job
 from tests.faults.processes import ROOT, Processes
 from tests.faults.trial.cells import Cell
-from tests.faults.trial.figures import Figures
+from tests.faults.trial.figures import Outcome
 from tests.faults.trial.questions import Questions
 from tests.faults.trial.shim import Shim
+from tests.faults.trial.verdict import PARKED, Tried, look, verdict
 from tests.faults.trial.work import LEASE, Note, Trials, approved
 from tests.faults.trial.worker import NO_DATABASE, Given
 from tests.store.pooler import Pooler
-from tests.support.journals import disagreements
 from tests.support.until import SOON
 from tests.support.wire import Wire
 
@@ -46,8 +46,6 @@ ORPHANED: Final = 60.0
 """Seconds after the fault within which every saga has come to where it has to."""
 TAKES: Final = 0.03
 LONGEST_CALL: Final = 90.0
-PARKED: Final = "PARKED"
-_MOST_TOLD: Final = 20
 _FORTH, _BACK = "COMPLETED", "COMPENSATED"
 
 
@@ -290,46 +288,17 @@ class Stand:
             await asyncio.sleep(0.05)
         return left
 
-    async def judge(self, fault: int, orphans: int, seconds: float) -> Figures:
-        """The figures of the trial; lines of what is wrong are added to `strange`."""
+    async def judge(self, fault: int, orphans: int, seconds: float) -> Outcome:
+        """The verdict of the trial."""
+        logged = [
+            f"a worker logged: {line}{_tail(worker)}"
+            for worker in self.workers
+            for line in alarming(_own_lines(worker))[:1]
+        ]
         async with asyncpg.create_pool(self.dsn, min_size=1, max_size=2) as pool:
-            rows = await pool.fetch("SELECT id, status, parked FROM saga_fn.saga")
-            twice: int = await pool.fetchval(
-                "SELECT count(*) FROM (SELECT FROM saga_fn.saga_journal"
-                " WHERE kind IN ('step_succeeded', 'compensation_succeeded', 'event_received')"
-                " GROUP BY saga_id, step_id, kind, CASE kind WHEN 'event_received' THEN payload END"
-                " HAVING count(*) > 1) AS t"
-            )
-            refused: int = await pool.fetchval("SELECT count(*) FROM saga_fn.saga_rejection")
-            self.strange += await disagreements(pool)
-        keys: int = await self.books.fetchval(
-            "SELECT count(*) FROM (SELECT FROM ledger WHERE key IS NOT NULL GROUP BY saga, step, direction"
-            " HAVING count(DISTINCT key) > 1) AS t"
-        )
-        found = {row["id"]: row for row in rows}
-        lost = [saga for saga in self.accepted if saga not in found]
-        driven = 0
-        for saga, end in self.accepted.items():
-            if saga in found:
-                parked, status = found[saga]["parked"], found[saga]["status"]
-                now = PARKED if parked is not None and status == "SUSPENDED" else status
-                driven += now == end
-                if now != end:
-                    self.strange.append(f"saga {saga} is {now} ({parked}), and had to be {end}")
-        del self.strange[_MOST_TOLD:]
-        for worker in self.workers:
-            self.strange += [f"a worker logged: {line}{_tail(worker)}" for line in alarming(_own_lines(worker))[:1]]
-        return Figures(
-            fault,
-            self.cell.name,
-            driven,
-            len(self.accepted),
-            len(lost),
-            twice + keys,
-            orphans,
-            refused,
-            round(seconds, 1),
-        )
+            seen = await look(pool, self.books)
+        strange = [*self.strange, *logged]
+        return verdict(Tried(fault, self.cell.name, self.accepted, strange, orphans, seconds), seen)
 
     def end(self) -> None:
         """End all workers, those that sleep as well."""
