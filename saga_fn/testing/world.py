@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping
+from collections.abc import Collection, KeysView, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, TypeVar, final, overload
+from typing import Any, Final, Self, TypeVar, final
 from uuid import UUID
 
-import attrs
-from returns.result import Result
-
 from saga_fn.admin import SagaAdmin
-from saga_fn.arguments import check_is, check_whole, micros_of
-from saga_fn.definition import Done, Event, NotDone, SagaDefinition, StepContext, WaitFor
+from saga_fn.arguments import check_is, micros_of
+from saga_fn.definition import Event, SagaDefinition
 from saga_fn.definition.outgoing import is_topic
-from saga_fn.definition.steps.base import StepBase
-from saga_fn.definition.values.refs import StepRef
 from saga_fn.definition.waits.event import EventPattern
 from saga_fn.engine.requests.outside_event import Delivery
-from saga_fn.errors import SagaDefinitionError, SagaError, is_a, shown
-from saga_fn.handle import SagaHandle, SagaRun
+from saga_fn.errors import SagaDefinitionError, SagaError, shown
+from saga_fn.handle import SagaHandle
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.outgoing import OutgoingMessage
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.records import time_of
 from saga_fn.testing.calling import Stop
 from saga_fn.testing.calls import AnyStepName, Call, NeverCameError, Phase
-from saga_fn.testing.fakes import PHASES, AnyCode, At, Fake, Fault, FaultKind, check_code, named
+from saga_fn.testing.fakes import named
 from saga_fn.testing.scene import Scene
+from saga_fn.testing.world_faults import AnyRun, WorldFaults, check_phase, id_of
 
-I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
-O = TypeVar("O")  # noqa: E741
 D = TypeVar("D")
 R = TypeVar("R")
 T = TypeVar("T")
-Answer: TypeAlias = O | Result[O, object] | Awaitable[O | Result[O, object]]
-"""The answer of a fake of a step: the output, a Result of one, or either to be awaited."""
-AnyRun: TypeAlias = SagaRun[Any] | UUID
-"""A saga: its run, or its id."""
 _FIRST_YEAR: Final = 1971
 """Moments are counted from the beginning of 1970, in whatever time zone the test means it."""
 _LAST_YEAR: Final = 9000
 """Enough is left for what is due later: no date of Python's lies past the year 9999."""
 _LATEST_YEAR: Final = 9800
 """The same, for a clock that goes on."""
-_WAITS_TOO: Final = "pass a SagaRun, as start() gives it, or the id of a saga"
-
-
-@attrs.frozen
-class _Nothing:
-    """Stands where no value was given: None may be one."""
-
-
-_NOTHING: Final = _Nothing()
 
 
 def _judged(topics: Collection[object]) -> list[str]:
@@ -70,7 +51,7 @@ def _judged(topics: Collection[object]) -> list[str]:
 
 
 @final
-class World:
+class World(WorldFaults):
     """Sagas for one test, without a database and without waiting.
 
     Its clock stands still while anything of yours runs, so no timeout fires while a fake is answering. Once nothing can go on, it
@@ -122,7 +103,7 @@ class World:
         _ = micros_of("lease", lease, error=SagaError)
         _ = micros_of("patience", patience, error=SagaError)
         begin = datetime.now(UTC) if start is None else start
-        self._scene = Scene(begin, lease=lease, patience=patience, only_fakes=only_fakes, topics=_judged(topics))
+        super().__init__(Scene(begin, lease=lease, patience=patience, only_fakes=only_fakes, topics=_judged(topics)))
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -244,285 +225,6 @@ class World:
         self._scene.add(chosen, version, definition, stand_in)
         return handle
 
-    # Fakes. Any: the input of a step that is named by its id or its reference is not known to the checkers.
-
-    @overload
-    def fake(self, step: StepBase[I, O], fn: Callable[[I], Answer[O]], /, *, times: int | None = ...) -> None: ...
-    @overload
-    def fake(
-        self, step: StepBase[I, O], fn: Callable[[I, StepContext], Answer[O]], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake(self, step: StepBase[I, O], /, *, returns: O, times: int | None = ...) -> None: ...
-    @overload
-    def fake(self, step: StepRef[O], fn: Callable[[Any], Answer[O]], /, *, times: int | None = ...) -> None: ...
-    @overload
-    def fake(
-        self, step: StepRef[O], fn: Callable[[Any, StepContext], Answer[O]], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake(self, step: StepRef[O], /, *, returns: O, times: int | None = ...) -> None: ...
-    @overload
-    def fake(self, step: str, fn: Callable[[Any], object], /, *, times: int | None = ...) -> None: ...
-    @overload
-    def fake(self, step: str, fn: Callable[[Any, StepContext], object], /, *, times: int | None = ...) -> None: ...
-    @overload
-    def fake(self, step: str, /, *, returns: object, times: int | None = ...) -> None: ...
-    @overload
-    def fake(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
-    def fake(
-        self,
-        step: AnyStepName,
-        fn: AnyCode | None = None,
-        /,
-        *,
-        returns: object = _NOTHING,
-        raises: BaseException | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Put something in the place of a step's own code.
-
-        The latest fake counts, for as long as it has calls left. The undo and the probe of a faked step are faked, too: the undo
-        returns at once, and the probe tells what the fake has returned under the idempotency key. `fake_undo` and `fake_probe` say
-        otherwise. An AssertionError in a fake fails the test.
-
-        Args:
-            step: The step itself, its id or its StepRef. The checkers judge the fake by the step itself.
-            fn: The function in its place, async or not: it is given the input, and a StepContext where it takes another. Default:
-                None.
-            returns: A value to return, in place of `fn`. Default: none.
-            raises: An exception to raise, in place of `fn`. Default: None.
-            times: How many calls it stands for, 1 or more. Default: None, all.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: It is no step, the function cannot be called so, or there is not exactly one of `fn`, `returns`
-                and `raises`.
-            SagaError: `times` is out of its range.
-
-        Example::
-
-            world.fake(charge, lambda order: f"receipt for {order.order_id}")
-            world.fake(charge, raises=httpx.ReadTimeout("too slow"), times=1)
-        """
-        self._fake(step, "execute", fn, returns, raises, times, values=1)
-
-    @overload
-    def fake_undo(
-        self,
-        step: StepBase[I, O],
-        fn: Callable[[I, O], WaitFor | Awaitable[WaitFor | None] | None],
-        /,
-        *,
-        times: int | None = ...,
-    ) -> None: ...
-    @overload
-    def fake_undo(
-        self,
-        step: StepBase[I, O],
-        fn: Callable[[I, O, StepContext], WaitFor | Awaitable[WaitFor | None] | None],
-        /,
-        *,
-        times: int | None = ...,
-    ) -> None: ...
-    @overload
-    def fake_undo(
-        self, step: str | StepRef[Any], fn: Callable[[Any, Any], object], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake_undo(
-        self, step: str | StepRef[Any], fn: Callable[[Any, Any, StepContext], object], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake_undo(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
-    def fake_undo(
-        self,
-        step: AnyStepName,
-        fn: AnyCode | None = None,
-        /,
-        *,
-        raises: BaseException | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Put something in the place of a step's compensation.
-
-        Args:
-            step: The step, as for `fake`.
-            fn: The function in its place, async or not: it is given the input and the output, and a StepContext where it takes one
-                more. Where the step may be undone in doubt, the output is None. Default: None.
-            raises: An exception to raise, in place of `fn`. Default: None.
-            times: How many calls it stands for, 1 or more. Default: None, all.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: As for `fake`.
-            SagaError: `times` is out of its range.
-        """
-        self._fake(step, "compensate", fn, _NOTHING, raises, times, values=2)
-
-    @overload
-    def fake_probe(
-        self,
-        step: StepBase[I, O],
-        fn: Callable[[I], Done[O] | NotDone | Awaitable[Done[O] | NotDone]],
-        /,
-        *,
-        times: int | None = ...,
-    ) -> None: ...
-    @overload
-    def fake_probe(
-        self,
-        step: StepBase[I, O],
-        fn: Callable[[I, StepContext], Done[O] | NotDone | Awaitable[Done[O] | NotDone]],
-        /,
-        *,
-        times: int | None = ...,
-    ) -> None: ...
-    @overload
-    def fake_probe(self, step: StepBase[I, O], /, *, returns: Done[O] | NotDone, times: int | None = ...) -> None: ...
-    @overload
-    def fake_probe(
-        self, step: str | StepRef[Any], fn: Callable[[Any], object], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake_probe(
-        self, step: str | StepRef[Any], fn: Callable[[Any, StepContext], object], /, *, times: int | None = ...
-    ) -> None: ...
-    @overload
-    def fake_probe(self, step: str | StepRef[Any], /, *, returns: object, times: int | None = ...) -> None: ...
-    @overload
-    def fake_probe(self, step: AnyStepName, /, *, raises: BaseException, times: int | None = ...) -> None: ...
-    def fake_probe(
-        self,
-        step: AnyStepName,
-        fn: AnyCode | None = None,
-        /,
-        *,
-        returns: object = _NOTHING,
-        raises: BaseException | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Put something in the place of a step's probe.
-
-        Args:
-            step: The step, as for `fake`.
-            fn: The function in its place, async or not, which returns `Done(output)` or `NOT_DONE`: it is given the input, and a
-                StepContext where it takes one more. Default: None.
-            returns: An answer, in place of `fn`. Default: none.
-            raises: An exception to raise, in place of `fn`. Default: None.
-            times: How many calls it stands for, 1 or more. Default: None, all.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: As for `fake`.
-            SagaError: `times` is out of its range.
-        """
-        self._fake(step, "probe", fn, returns, raises, times, values=1)
-
-    def _fake(
-        self,
-        step: AnyStepName,
-        phase: Phase,
-        fn: object,
-        returns: object,
-        raises: BaseException | None,
-        times: int | None,
-        *,
-        values: int,
-    ) -> None:
-        steps = named(step, self._scene.definitions)
-        if times is not None:
-            check_whole("times", times, least=1)
-        what = f"step {shown(steps.said)}"
-        if (fn is not None) + (returns is not _NOTHING) + (raises is not None) != 1:
-            raise SagaDefinitionError(
-                f"{what} is faked by one of a function, returns= and raises=",
-                hint="world.fake(charge, lambda order: ...), or world.fake(charge, returns=...)",
-            )
-        if raises is not None:
-            check_is(
-                raises, BaseException, "an exception", error=SagaDefinitionError, hint="raises=TimeoutError('too slow')"
-            )
-            code = _raising(raises)
-        elif fn is None:
-            code = _returning(returns)
-        else:
-            code = check_code(fn, values, what)
-        self._scene.calling.fakes.add(Fake(steps, phase, code, times))
-
-    # Faults.
-
-    def crash(self, step: AnyStepName, /, *, at: At, times: int = 1) -> None:
-        """Kill the worker process at the next call of a step. Its sagas are taken over when its leases are over.
-
-        Args:
-            step: The step, as for `fake`.
-            at: "before": the step counts as begun, and was not called. "after": it has returned, and its answer is lost.
-                "after_commit": its result is stored, and nothing more. "in_undo": its compensation has returned, and its answer
-                is lost. "in_probe": the same of its probe.
-            times: How many calls it befalls, 1 or more. Default: 1.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: It is no step, or `at` is no such moment.
-            SagaError: `times` is out of its range.
-        """
-        if not is_a(at, str) or at not in PHASES:
-            raise SagaDefinitionError(
-                f"a crash comes at {', '.join(map(shown, PHASES))}, not at {shown(at)}",
-                hint='world.crash(charge, at="after")',
-            )
-        self._fault(at, step, PHASES[at], times)
-
-    def twice(self, step: AnyStepName, /, *, phase: Phase = "execute", times: int = 1) -> None:
-        """Have the next call of a step made twice, under the same idempotency key: the answer of the first is lost.
-
-        Args:
-            step: The step, as for `fake`.
-            phase: Whether it is the step ("execute"), its compensation ("compensate") or its probe ("probe"). Default: "execute".
-            times: How many calls it befalls, 1 or more. Default: 1.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: It is no step, or no phase.
-            SagaError: `times` is out of its range.
-        """
-        self._fault("twice", step, phase, times)
-
-    def late(self, step: AnyStepName, /, *, phase: Phase = "execute", times: int = 1) -> None:
-        """Have the answer of the next call of a step come too late: it does its work, and its timeout is over.
-
-        Where the step has no timeout, its worker stands still until another has taken the saga, as by `lose_lease`.
-
-        Args:
-            step: The step, as for `fake`.
-            phase: Whether it is the step ("execute"), its compensation ("compensate") or its probe ("probe"). Default: "execute".
-            times: How many calls it befalls, 1 or more. Default: 1.
-
-        Raises:
-            WorldError: No saga of this World has such a step.
-            SagaDefinitionError: It is no step, or no phase.
-            SagaError: `times` is out of its range.
-        """
-        self._fault("late", step, phase, times)
-
-    def _fault(self, kind: FaultKind, step: AnyStepName, phase: Phase, times: int) -> None:
-        _check_phase(phase)
-        check_whole("times", times, least=1)
-        self._scene.calling.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
-
-    def lose_lease(self, run: AnyRun, /) -> None:
-        """Have the worker that runs this saga stand still until another has taken it over; then it goes on, too late.
-
-        Args:
-            run: The saga's run, or its id.
-
-        Raises:
-            WorldError: No worker runs the saga at this moment.
-            SagaError: It is neither a run nor an id.
-        """
-        self._scene.lose_lease(_id_of(run))
-
     # Time.
 
     async def until(
@@ -553,7 +255,7 @@ class World:
             SagaNotFoundError: There is no such saga.
             SagaError: It is neither a run nor an id, or both `step` and `waits_for` are given.
         """
-        saga_id = _id_of(run)
+        saga_id = id_of(run)
         if step is not None and waits_for is not None:
             raise SagaError("a saga is awaited at a step or at a wait", hint="leave out `step` or `waits_for`")
         if step is not None:
@@ -568,7 +270,7 @@ class World:
         return self._scene.snapshot(saga_id)
 
     async def _until_called(self, saga_id: UUID, step: AnyStepName, phase: Phase) -> SagaSnapshot:
-        _check_phase(phase)
+        check_phase(phase)
         scene, steps = self._scene, named(step, self._scene.definitions)
         scene.open()
         scene.calling.release()
@@ -673,7 +375,7 @@ class World:
             SagaError: An argument is not what it has to be.
         """
         self._scene.open()
-        sender = self._scene.front.to(_id_of(run), event)
+        sender = self._scene.front.to(id_of(run), event)
         return await sender.send(payload, event_id=event_id, correlation_id=correlation_id)
 
 
@@ -681,34 +383,8 @@ def _never() -> bool | None:
     return None
 
 
-def _check_phase(phase: object) -> None:
-    if not isinstance(phase, str) or phase not in PHASES.values():
-        raise SagaDefinitionError(
-            f'a phase is "execute", "compensate" or "probe", not {shown(phase)}', hint='phase="compensate"'
-        )
-
-
-def _id_of(run: object) -> UUID:
-    check_is(run, (SagaRun, UUID), "a saga", error=SagaError, hint=_WAITS_TOO)
-    return run if isinstance(run, UUID) else run.id  # type: ignore[attr-defined]
-
-
 def _awaited(snapshot: SagaSnapshot) -> set[str]:
     return {event for wait in snapshot.waiting_for for event in wait.events}
-
-
-def _raising(error: BaseException) -> AnyCode:
-    def fake(*_: object) -> object:
-        raise error
-
-    return fake
-
-
-def _returning(value: object) -> AnyCode:
-    def fake(*_: object) -> object:
-        return value
-
-    return fake
 
 
 def wants_only_fakes(world: World, wanted: bool | None) -> bool:
