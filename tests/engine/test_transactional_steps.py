@@ -283,11 +283,11 @@ async def test_a_crash_in_the_middle_leaves_nothing_and_is_no_doubt(
         return Done("slow")
 
     definition = saga_of(slow)
-    lost = await born(SagaOrchestrator(dsn, lease=timedelta(seconds=1)))
+    lost = await born(SagaOrchestrator(dsn))
     run = await lost.register("shop", definition).start(Order("o1"))
     await begun.wait()
     await dies(lost)
-    async with SagaOrchestrator(dsn, lease=timedelta(seconds=1)) as orchestrator:
+    async with SagaOrchestrator(dsn) as orchestrator:
         handle = orchestrator.register("shop", definition)
         assert isinstance(await handle.attach(run.id).outcome(), Completed)
     assert await entries(rows) == ["second"]
