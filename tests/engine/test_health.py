@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from saga_fn import AttentionKind, FixedRetry, Health, MemoryStore, SagaOrchestrator, SagaStatus
+from saga_fn import AttentionKind, FixedRetry, Health, MemoryStore, SagaOrchestrator
 from saga_fn.engine import health as telling
 from saga_fn.store.migrate import migrate
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
-from tests.support.until import SOON
+from tests.support.until import SOON, suspended, until
 from tests.support.wire import wired
 
 OFTEN = timedelta(milliseconds=50)
@@ -43,6 +43,7 @@ async def test_a_process_at_work_says_how_many_sagas_it_has(make: Make) -> None:
         shop.hold.set()
         for run in runs:
             await run.result(SOON)
+        await until(lambda: not orchestrator.engine.held)
         assert (await orchestrator.health()).in_flight == 0
 
 
@@ -61,9 +62,8 @@ async def test_a_saga_that_waits_for_its_retry_is_no_backlog(make: Make) -> None
     async with make() as orchestrator:
         later = FixedRetry(max_attempts=2, delay=timedelta(hours=1))
         run = await orchestrator.register("shop", make_saga(shop, retry=later)).start(Order("1"))
-        async with asyncio.timeout(SOON):
-            while (await run.snapshot()).status is not SagaStatus.SUSPENDED:
-                await asyncio.sleep(0.005)
+        await suspended(run)
+        await until(lambda: not orchestrator.engine.held)  # it has heard of its commit, too
         health = await orchestrator.health()
         assert (health.ok, health.in_flight, health.oldest_due) == (True, 0, None)
 

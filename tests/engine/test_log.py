@@ -107,6 +107,7 @@ async def test_an_operators_end_is_told_too(make: Make, caplog: pytest.LogCaptur
         work = raising(ValueError())
         run = await orchestrator.register("one", one_step(work, options)).start(Order("1"))
         await suspended(run)
+        await until(lambda: not orchestrator.engine.held)  # it has heard of its commit, too
         assert said(caplog, logging.WARNING)[-1] == "saga is parked at work: outcome_unknown (ValueError)"
         await SagaAdmin(orchestrator).abort(run.id)
         await until(lambda: bool(said(caplog, logging.ERROR)))

@@ -154,6 +154,7 @@ async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make, cap
         seen = await SagaAdmin(orchestrator).get_saga(run.id)
         assert seen.parked == "input_failed"
         assert any("no such thing" in (entry.error or "") for entry in seen.step_history)
+        await until(lambda: not orchestrator.engine.held)  # it has heard of its commit, too
         assert f"saga {run.id} is parked at work: input_failed (KeyError)" in caplog.messages
         with pytest.raises(SagaParkedError, match="is parked at work: input_failed"):
             await run.result()
