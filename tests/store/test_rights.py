@@ -173,7 +173,9 @@ async def test_an_operator_looks_and_applies_verbs(any_dsn: str) -> None:
         assert (await admin.get_saga(owned.id)).step_history
         assert await admin.verify(owned.id) == []
         asked = asyncio.create_task(admin.compensate_step(owned.id))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(SOON):
+            while "compensation_requested" not in [e.kind for e in (await admin.get_saga(owned.id)).step_history]:
+                await asyncio.sleep(0.01)
         held.hold.set()
         await asked
         await admin.abort(unowned.id)
