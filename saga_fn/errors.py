@@ -38,7 +38,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from saga_fn.printable import LONGEST_TOLD, name_of_type, printable, staying
+from saga_fn.printable import LONGEST_TOLD, kept, name_of_type, printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -349,14 +349,17 @@ def _told(error: str | None) -> str:
 
 
 class SagaCompensatedError(SagaNotCompletedError):
-    """The saga was rolled back: all that has a compensation is undone. `snapshot.stays_done` names the done steps without one."""
+    """The saga was rolled back: all that has a compensation is undone. `snapshot.stays_done` names the done steps without one.
+
+    `snapshot.rewound` names those that ran before a `rewind`, which undoes nothing.
+    """
 
     def __init__(
         self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, failure: StepFailure | None = None
     ) -> None:
-        again = "nothing is left over: start it again under another idempotency_key"
-        if snapshot.stays_done:
-            again = f"{staying(snapshot.stays_done)}: a new start does that a second time, so undo it by hand first"
+        again = "all that it has done is undone: start it again under another idempotency_key"
+        if stays := tuple(kept(snapshot.stays_done, snapshot.rewound)):
+            again = f"{'; '.join(stays)}: a new start runs that once more, so undo by hand first what stands of it"
         super().__init__(
             f"saga {saga_id} was compensated: {_told(error) or 'rolled back by an operator'}",
             snapshot=snapshot,
@@ -381,7 +384,7 @@ class SagaFailedError(SagaNotCompletedError):
         remaining = tuple(left_over)
         fact = f"saga {saga_id} failed: {_told(error) or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}"
         super().__init__(
-            f"{fact}; {staying(snapshot.stays_done)}" if snapshot.stays_done else fact,
+            "; ".join((fact, *kept(snapshot.stays_done, snapshot.rewound))),
             snapshot=snapshot,
             error=error,
             failure=failure,

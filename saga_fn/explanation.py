@@ -17,7 +17,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.errors import shown
-from saga_fn.printable import ascii_only, counted, staying
+from saga_fn.printable import ascii_only, counted, kept
 from saga_fn.snapshot import Pause
 
 _MOST_NAMED: Final = 12
@@ -60,7 +60,13 @@ class StandingReason:
     ended_as: SagaStatus | None = None
     """The end of a saga that is COMPENSATED or FAILED, or None. Then `step_id` is the step that failed, if one did."""
     most_attempts: int | None = None
-    """The number of attempts that the policy of a step that failed for good allows; None if that is not told."""
+    """The number of attempts that the retry policy of that step allows; None if that is not told."""
+    verb: Verb | None = None
+    """The verb by which an operator has turned back, or ended, a saga that is COMPENSATED or FAILED; None if none has."""
+    actor: str | None = None
+    """The operator who asked for that verb, if that was said."""
+    reason: str | None = None
+    """The operator's reason, if that was said."""
 
     @property
     def text(self) -> str:
@@ -262,6 +268,8 @@ class Explanation:
     `discard`."""
     stays_done: tuple[str, ...] = ()
     """The steps of a COMPENSATED or FAILED saga that stay done because they have no undo."""
+    rewound: tuple[str, ...] = ()
+    """The steps that had begun when `rewind` took the saga back to before them. What they had done by then is not undone."""
 
     def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
         """Find the preview of one verb.
@@ -432,15 +440,20 @@ def _ended(reason: StandingReason) -> str:
     if reason.ended_as is None:
         return "it has ended"
     told = f"it has ended {reason.ended_as}"
+    if reason.verb is not None:
+        told += f": an operator asked for {reason.verb}{_said_by(reason)}"
     if reason.error is None:
-        return f"{told}, and its journal tells of no failure"
+        return told if reason.verb is not None else f"{told}, and its journal tells of no failure"
+    told += ": " if reason.verb is None else "; its failure: "
     if reason.step_id is not None:
-        told += f": step {reason.step_id} failed" + (" for good" if reason.attempt else "")
-    if reason.attempt:
-        told += f", attempt {reason.attempt}"
-        most = reason.most_attempts
-        told += "" if most is None or most < reason.attempt else f" of {most}"
-    return f"{told}: {reason.error[:_LONGEST_ERROR]}"
+        told += f"step {reason.step_id} failed"
+        if reason.attempt:
+            most = reason.most_attempts
+            told += " for good" if reason.verb is None else ""
+            told += f", attempt {reason.attempt}"
+            told += "" if most is None or most < reason.attempt else f" of {most}"
+        told += ": "
+    return f"{told}{reason.error[:_LONGEST_ERROR]}"
 
 
 def _fact(why: str | None) -> str:
@@ -495,8 +508,7 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield f"the saga forgets, and never undoes, what is done of {_listed(preview.forgotten)}"
     if preview.left_over:
         yield f"left over then: {_left(preview.left_over)}"
-    if preview.stays_done:
-        yield staying(preview.stays_done)
+    yield from kept(preview.stays_done)
     others = [end for end in preview.may_end_as if end is not preview.ends_as]
     if others:
         yield f"may end {' or '.join(others)} instead"
@@ -595,8 +607,7 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
     yield from _unsent(of.outgoing)
     if of.left_over:
         yield f"left over: {_left(of.left_over)}"
-    if of.stays_done:
-        yield staying(of.stays_done)
+    yield from kept(of.stays_done, of.rewound)
     if of.status.is_terminal:
         return
     yield f"owner: {'none' if of.owner is None else _owner(of.owner)}"
@@ -643,7 +654,7 @@ def _paused(pause: Pause) -> str:
     return f"{whose} are paused, and none of their steps begins: since {_time(pause.since)}{_said_by(pause)}"
 
 
-def _said_by(asked: Pause | Happened) -> str:
+def _said_by(asked: Pause | Happened | StandingReason) -> str:
     by = "" if asked.actor is None else f", by {asked.actor}"
     return by + ("" if asked.reason is None else f", because: {asked.reason}")
 

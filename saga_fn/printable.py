@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -114,14 +114,20 @@ class HidingStruct(msgspec.Struct, frozen=True):
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
 
 
-def staying(steps: Sequence[str]) -> str:
-    """The steps that stay done in words.
+def kept(stays_done: Sequence[str], rewound: Sequence[str] = ()) -> Iterator[str]:
+    """The steps of which a rollback undoes nothing, in words: those that have no undo, and those from before a rewind.
 
-    >>> staying(["pay"])
-    'stays done: pay (it has no undo)'
-    >>> staying(["pay", "tell"])
-    'stays done: pay, tell (they have no undo)'
+    >>> list(kept(["pay"]))
+    ['stays done: pay (it has no undo)']
+    >>> list(kept(["pay", "tell"], ["hold"]))
+    ['stays done: pay, tell (they have no undo)', 'run before a rewind, which undid nothing: hold']
     """
+    if stays_done:
+        yield f"stays done: {_named(stays_done)} ({'it has' if len(stays_done) == 1 else 'they have'} no undo)"
+    if rewound:
+        yield f"run before a rewind, which undid nothing: {_named(rewound)}"
+
+
+def _named(steps: Sequence[str]) -> str:
     more = len(steps) - _MOST_NAMED
-    named = [*map(printable, steps[:_MOST_NAMED]), *([f"and {more} more"] if more > 0 else [])]
-    return f"stays done: {', '.join(named)} ({'it has' if len(steps) == 1 else 'they have'} no undo)"
+    return ", ".join([*map(printable, steps[:_MOST_NAMED]), *([f"and {more} more"] if more > 0 else [])])

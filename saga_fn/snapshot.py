@@ -18,7 +18,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
-from saga_fn.printable import LONGEST_NAME, HidingStruct, printable, staying
+from saga_fn.printable import LONGEST_NAME, HidingStruct, kept, printable
 
 if TYPE_CHECKING:
     from saga_fn.diagram import GraphFormat, TimelineFormat
@@ -84,6 +84,8 @@ class SagaSnapshot(HidingStruct, frozen=True):
     """The effects that a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
     stays_done: tuple[str, ...]
     """The steps of a COMPENSATED or FAILED saga that are done, and stay so because they have no compensation."""
+    rewound: tuple[str, ...]
+    """The steps that had begun when `rewind` took the saga back to before them. What they had done by then is not undone."""
     acknowledged: bool
     """Whether an operator has acknowledged that it FAILED; `rejections` of SagaAdmin.get_saga tells who and why."""
     waiting_for: tuple[Wait, ...]
@@ -128,8 +130,7 @@ class SagaSnapshot(HidingStruct, frozen=True):
             yield f"last error: {self.last_error}"
         for left in self.left_over:
             yield f"left over: {left.step_id} ({left.kind})"
-        if self.stays_done:
-            yield staying(self.stays_done)
+        yield from kept(self.stays_done, self.rewound)
 
 
 class SagaRow(msgspec.Struct, frozen=True):
@@ -648,7 +649,7 @@ class Completed(HidingStruct, Generic[R_co], frozen=True):
 
 
 class Compensated(HidingStruct, frozen=True):
-    """The saga was rolled back: all that has a compensation is undone; the snapshot's `stays_done` names what has none."""
+    """The saga was rolled back: all that has a compensation is undone; the snapshot's `stays_done` and `rewound` name what stays."""
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"error"})
 

@@ -32,7 +32,7 @@ from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.errors import PayloadError, SagaStateError
 from saga_fn.explanation import Explanation, VerbPreview, going_on
 from saga_fn.listing import SagaFilter
-from saga_fn.printable import staying
+from saga_fn.printable import kept
 from saga_fn.snapshot import Operation, OperationState
 
 DryRun = Annotated[bool, flag("Show the preview, and change nothing.")]
@@ -92,8 +92,8 @@ async def _apply(
             await _answered(ask_of(place.admin, saga_id, verb, expect=seen, reason=reason), session)
         after = await place.orchestrator.get_snapshot(saga_id)
     told = f"{IN_COMMANDS.verb(verb.verb)} is done: saga {saga_id} is {after.status} at revision {after.revision}"
-    if after.stays_done:
-        told += f"; {staying(after.stays_done)}"
+    if after.status.is_terminal:
+        told = "; ".join((told, *kept(after.stays_done, after.rewound)))
     elif preview.at_once and not after.status.is_terminal:
         told += f". {going_on(explained, preview)}"
     return said(f"{told}.", {**data, "status": after.status, "revision": after.revision, "done": True})

@@ -12,7 +12,7 @@ from saga_fn.cli.spelling import IN_COMMANDS, commands_for
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.explanation import in_words as preview_in_words
 from saga_fn.listing import MOST_ROWS
-from saga_fn.printable import staying
+from saga_fn.printable import kept
 from saga_fn.snapshot import (
     Attention,
     BulkPreview,
@@ -88,8 +88,8 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
         parts.append(
             Table(("step", "left over"), tuple((each.step_id, each.kind.value) for each in saga.left_over), "Left over")
         )
-    if saga.stays_done:
-        parts.append(lines(staying(saga.stays_done)))
+    if stays := tuple(kept(saga.stays_done, saga.rewound)):
+        parts.append(lines(*stays))
     if saga.failure is not None:
         parts.append(
             facts(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from saga_fn.core.events import Event, ProbeFailed, RetryRequested, StepFailed
+from saga_fn.core.events import AbortRequested, Event, ProbeFailed, RetryRequested, StepFailed
 from saga_fn.core.facts import find
 from saga_fn.core.ids import StepId
 from saga_fn.core.state import Goal, SagaState, is_done
+
+_ONWARD: Final = (Goal.FORWARD, Goal.COMPLETED)
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -40,8 +44,20 @@ def cause_after(
     return None if cause is not None and _is_past(cause, event, after) else cause
 
 
+def gives_up(before: SagaState | None, event: Event, after: SagaState) -> bool:
+    """Whether this event has turned the saga back, or has ended it as it was."""
+    if goes_on(after):
+        return False
+    return before is None or before.goal is Goal.FORWARD or isinstance(event, AbortRequested)
+
+
+def goes_on(state: SagaState) -> bool:
+    """Whether the saga goes forward, or has gone forward to its end."""
+    return state.goal in _ONWARD
+
+
 def _is_past(cause: Cause, event: Event, state: SagaState) -> bool:
     """Whether the step that failed has been done since; a failure of no step is past when an operator says go on."""
     if cause.step is None:
         return isinstance(event, RetryRequested)
-    return state.goal in (Goal.FORWARD, Goal.COMPLETED) and is_done(find(state, cause.step))
+    return goes_on(state) and is_done(find(state, cause.step))

@@ -165,6 +165,11 @@ class SagaSeen(Protocol):
         ...
 
     @property
+    def rewound(self) -> Sequence[str]:
+        """The steps that had begun when an operator took the saga back to before them."""
+        ...
+
+    @property
     def parked(self) -> str | None:
         """The reason why it waits for a person, or None."""
         ...

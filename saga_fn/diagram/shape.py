@@ -15,7 +15,7 @@ from saga_fn.core.step_report import StepStatus, is_tried_again
 from saga_fn.diagram.icons import Icon
 from saga_fn.diagram.looks import LEFT_OVER, PAUSED, Look, look_of_saga, look_of_step
 from saga_fn.diagram.seen import SagaSeen, StepSeen
-from saga_fn.printable import in_words, printable, staying
+from saga_fn.printable import in_words, kept, printable
 
 
 @attrs.frozen
@@ -200,7 +200,7 @@ def _standing(seen: SagaSeen) -> Iterator[tuple[str, Look | None]]:
     if seen.left_over:
         count = len(seen.left_over)
         yield f"left over: {count} effect{'s' if count != 1 else ''}", LEFT_OVER
-    if seen.stays_done:
-        yield staying(seen.stays_done), None
+    for stays in kept(seen.stays_done, seen.rewound):
+        yield stays, None
     if seen.last_error is not None and not seen.status.is_terminal:
         yield f"last error: {printable(seen.last_error, 100)}", None

@@ -19,7 +19,7 @@ from saga_fn.diagram.past import Act, Past, Span, SpanKind
 from saga_fn.diagram.past_reader import past_of
 from saga_fn.diagram.seen import EntrySeen, SagaSeen
 from saga_fn.diagram.svg import Attribute, element, escaped, number, picture, words
-from saga_fn.printable import staying
+from saga_fn.printable import kept
 
 _MOST: Final = 160
 """Entries that are shown; of more, the first and the last."""
@@ -119,8 +119,8 @@ def _head(
     if seen is not None:
         look = look_of_saga(seen.status)
         yield look.text, f"sfn-about sfn-said-{look.tone.value}", look.icon, f"sfn-{look.tone.value}"
-        if seen.stays_done:
-            yield staying(seen.stays_done), "sfn-about", None, ""
+        for stays in kept(seen.stays_done, seen.rewound):
+            yield stays, "sfn-about", None, ""
     first, last = entries[0].timestamp, max(entry.timestamp for entry in entries)
     took = f"{len(entries):,} entries in {length(last - first)}, from {first:%Y-%m-%d %H:%M:%S} UTC"
     yield f"{took}; long times are drawn shorter than they are", "sfn-about", None, ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from saga_fn.core.events import (
+    AbortRequested,
     CompensationFailed,
+    CompensationRequested,
     Event,
     ProbeFailed,
     RetryRequested,
@@ -11,7 +13,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
 )
-from saga_fn.core.failure_cause import Cause, Told, cause_after
+from saga_fn.core.failure_cause import Cause, Told, cause_after, gives_up
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.state import Attempts, Goal, Retrying, Running, SagaState, StepState, Succeeded
 from tests.core.given import A, B
@@ -72,3 +74,16 @@ def test_a_probe_that_failed_is_no_cause() -> None:
 def test_of_a_saga_that_an_operator_turned_back_the_first_failed_compensation_is_told() -> None:
     told = after(None, TURNED, CompensationFailed(AT, B, 1), saga(4, goal=Goal.ROLLBACK), Told(B))
     assert told == Cause(4, B, None)
+
+
+def test_an_event_gives_a_saga_up_that_turns_it_back_or_ends_it_as_it_was() -> None:
+    ended, aborted = saga(4, goal=Goal.COMPENSATED), saga(4, goal=Goal.FAILED)
+    assert gives_up(RETRYING, CompensationRequested(AT), TURNED)
+    assert gives_up(RUNNING, FAILED_A, saga(3, goal=Goal.HALT))
+    assert gives_up(RETRYING, AbortRequested(AT, AT), aborted)
+    assert gives_up(TURNED, AbortRequested(AT, AT), aborted), "it is no longer rolled back"
+    assert gives_up(None, Ticked(AT), ended), "its deadline was over at its start"
+    assert not gives_up(TURNED, Ticked(AT), ended), "it had turned back before"
+    assert not gives_up(aborted, CompensationRequested(AT), TURNED), "it had been given up before"
+    assert not gives_up(RUNNING, FAILED_A, RETRYING)
+    assert not gives_up(RUNNING, StepSucceeded(AT, A, 1), saga(3, Succeeded(A, 3), goal=Goal.COMPLETED))

@@ -25,7 +25,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Micros, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.rewinding import Rewinding, rewinding, rewound_at
+from saga_fn.core.rewinding import Rewinding, begun_before, rewinding, rewound_at
 from saga_fn.core.state import (
     FailedForGood,
     FannedOut,
@@ -133,6 +133,7 @@ def test_a_saga_that_goes_back_knows_nothing_more_of_what_was_forgotten() -> Non
     saga.fail(B)
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED, "the first time of b is known to the journal alone"
+    assert begun_before(saga.plan, saga.state) == (B, C), "but not that it is known there"
 
 
 def test_a_step_that_was_undone_and_has_gone_back_is_told_apart_from_its_run_before() -> None:
@@ -329,6 +330,7 @@ def test_a_wait_waits_again_and_its_old_event_is_not_taken_again() -> None:
     saga.receive("paid")
     saga.tell(Ticked(saga.moment, (Unbindable(C),)))
     rewind(saga, A, A)
+    assert begun_before(saga.plan, saga.state) == (A, C), "a wait has no effect"
     saga.tick(A)
     saga.wait(5 * SECOND)
     saga.succeed(A)

@@ -97,6 +97,7 @@ class Seen:
     status: SagaStatus = SagaStatus.SUSPENDED
     left_over: Sequence[LeftOver] = ()
     stays_done: Sequence[str] = ()
+    rewound: Sequence[str] = ()
     saga_name: str = "order"
     version: int = 1
     parked: str | None = None

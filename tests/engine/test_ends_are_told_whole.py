@@ -9,6 +9,7 @@ import pytest
 from saga_fn import (
     Cause,
     Compensated,
+    Event,
     Failed,
     FixedRetry,
     MemoryStore,
@@ -18,10 +19,15 @@ from saga_fn import (
     SagaDefinition,
     SagaFailedError,
     SagaOrchestrator,
+    SagaParkedError,
     SagaStatus,
+    StepContext,
+    StepRef,
+    Verb,
+    saga,
     step,
 )
-from saga_fn.printable import staying
+from saga_fn.printable import kept
 from tests.support.shop import Done, Order
 from tests.support.until import SOON, suspended
 
@@ -59,8 +65,8 @@ async def test_an_error_does_not_say_that_nothing_is_left_where_a_step_has_no_un
         with pytest.raises(SagaCompensatedError) as ended:
             await run.result(SOON)
         assert ended.value.snapshot.stays_done == ("pay",)
-        assert "stays done: pay (it has no undo)" in str(ended.value.hint)
-        assert "nothing is left" not in str(ended.value)
+        assert "stays done: pay (it has no undo): a new start runs that once more" in str(ended.value.hint)
+        assert "all that it has done" not in str(ended.value)
         assert (await run.snapshot()).stays_done == ("pay",), "as it is read of the row"
 
 
@@ -99,10 +105,42 @@ async def test_a_saga_that_failed_names_both_what_is_left_over_and_what_stays_do
 async def test_the_error_stands_where_a_saga_waits_past_its_pivot(memory: MemoryStore) -> None:
     async with SagaOrchestrator(memory) as orchestrator:
         run = await orchestrator.register("trip", paid(pivot=True)).start(Order("nowhere"))
-        await suspended(run)
+        with pytest.raises(SagaParkedError):  # a look at its status would take the wait for a retry for this one
+            await run.result(SOON)
         (why,) = (await SagaAdmin(orchestrator).explain(run.id)).reasons
         assert (why.parked, why.error) == ("past_pivot", "ValueError: no such town: nowhere")
         assert "ValueError: no such town: nowhere" in why.text
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.ABORT])
+async def test_an_end_that_an_operator_chose_is_no_failure_for_good(memory: MemoryStore, verb: Verb) -> None:
+    async def pay(order: Order) -> Done:
+        raise ValueError("the bank is closed")
+
+    builder = SagaBuilder(Order)
+    late = FixedRetry(max_attempts=5, delay=timedelta(hours=1))
+    paying = builder.add_step(step(pay, retry_policy=late), depends_on=builder.initial)
+    async with SagaOrchestrator(memory) as orchestrator:
+        run = await orchestrator.register("trip", builder.build(output=paying)).start(Order("1"))
+        await suspended(run)
+        admin = SagaAdmin(orchestrator, actor="ann")
+        await (admin.cancel(run.id) if verb is Verb.CANCEL else admin.abort(run.id))
+        (why,) = (await admin.explain(run.id)).reasons
+        assert (why.verb, why.actor, why.step_id) == (verb, "ann", "pay")
+        assert "for good" not in why.text, "four attempts were left"
+        assert f": an operator asked for {verb}, by ann; its failure: step pay failed, attempt 1 of 5: " in why.text
+
+
+async def test_a_saga_that_failed_by_itself_does_so_after_a_verb_that_took_it_up(memory: MemoryStore) -> None:
+    async with SagaOrchestrator(memory) as orchestrator:
+        run = await orchestrator.register("trip", paid(undo=False)).start(Order("nowhere"))
+        assert isinstance(await run.outcome(SOON), Failed)
+        admin = SagaAdmin(orchestrator)
+        await admin.cancel(run.id, reason="once more")
+        assert isinstance(await run.outcome(SOON), Failed)
+        (why,) = (await admin.explain(run.id)).reasons
+        assert why.verb is None
+        assert "step tell failed for good, attempt 2 of 2" in why.text
 
 
 async def test_what_a_person_has_found_done_stays_done_and_the_preview_says_so(memory: MemoryStore) -> None:
@@ -127,12 +165,54 @@ async def test_an_end_without_a_failure_says_so_and_a_clean_one_that_nothing_is_
     async with SagaOrchestrator(memory) as orchestrator:
         run = await orchestrator.register("trip", paid()).start(Order("1"), delay=timedelta(hours=1))
         admin = SagaAdmin(orchestrator)
-        await admin.cancel(run.id)
+        await admin.cancel(run.id, reason="sold out")
         (why,) = (await admin.explain(run.id)).reasons
-        assert why.text == "it has ended COMPENSATED, and its journal tells of no failure"
-        with pytest.raises(SagaCompensatedError, match="nothing is left over"):
+        assert why.text == "it has ended COMPENSATED: an operator asked for cancel, because: sold out"
+        with pytest.raises(SagaCompensatedError, match="all that it has done is undone: start it again"):
             await run.result(SOON)
 
 
+async def test_an_end_names_what_was_done_before_a_rewind_which_undid_nothing(memory: MemoryStore) -> None:
+    """It was charged twice, and one charge was undone: whoever starts the saga again has to know of the other."""
+    undone: list[str] = []
+
+    async def refund(order: Order, out: Done) -> None:
+        undone.append(out.what)
+
+    @step(compensate=refund)
+    async def charge(order: Order, ctx: StepContext) -> Done:
+        return Done(ctx.idempotency_key)
+
+    @step
+    async def ship(order: Order) -> Done:
+        raise ValueError("no such town")
+
+    approved = Event("approved", str)
+
+    @saga("trip")
+    def trip(order: StepRef[Order]) -> StepRef[Done]:
+        charge(order)
+        approved.wait()
+        return ship(order)
+
+    async with SagaOrchestrator(memory) as orchestrator:
+        run = await orchestrator.register(trip).start(Order("1"))
+        await suspended(run)
+        admin = SagaAdmin(orchestrator)
+        await admin.rewind(run.id, "charge", forget=["charge"])
+        await suspended(run)
+        assert (await run.snapshot()).rewound == ("charge",)
+        await orchestrator.to(run.id, approved).send("by ann", event_id="1")
+        with pytest.raises(
+            SagaCompensatedError, match="run before a rewind, which undid nothing: charge: a new start"
+        ) as end:
+            await run.result(SOON)
+        assert end.value.snapshot.rewound == ("charge",)
+        assert len(undone) == 1
+        assert "\nrun before a rewind, which undid nothing: charge\n" in str(await admin.explain(run.id))
+        assert "run before a rewind" in (await admin.get_saga(run.id)).timeline()
+
+
 def test_long_lists_of_what_stays_are_cut() -> None:
-    assert staying([f"s{n}" for n in range(14)]).endswith("s11, and 2 more (they have no undo)")
+    (told,) = kept([f"s{n}" for n in range(14)])
+    assert told.endswith("s11, and 2 more (they have no undo)")

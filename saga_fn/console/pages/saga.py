@@ -45,7 +45,8 @@ async def saga(context: Context) -> Page:
         _verbs(context, explained),
         unsent.of_saga(context, seen.outgoing),
         _left(seen.left_over),
-        _staying(seen.stays_done),
+        _steps_of("Stays done, without an undo", seen.stays_done),
+        _steps_of("Run before a rewind, which undid nothing", seen.rewound),
         _failure(seen),
         html.section("Graph", html.picture(seen.diagram("svg", embedded=True))),
         _steps(context, seen, explained),
@@ -155,12 +156,8 @@ def _left(left: Iterable[LeftOver]) -> Node:
     return html.section("Left over in the world", h.ul[rows]) if rows else None
 
 
-def _staying(steps: Sequence[str]) -> Node:
-    return (
-        html.section("Stays done, without an undo", h.ul[(h.li[html.step_name(each)] for each in steps)])
-        if steps
-        else None
-    )
+def _steps_of(title: str, steps: Sequence[str]) -> Node:
+    return html.section(title, h.ul[(h.li[html.step_name(each)] for each in steps)]) if steps else None
 
 
 def _failure(seen: SagaAdminSnapshot) -> Node:

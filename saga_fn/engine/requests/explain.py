@@ -22,6 +22,7 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SagaStatus
+from saga_fn.core.rewinding import begun_before
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked, asked_in
@@ -30,7 +31,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.operate import steps_of, told_of_refusal
-from saga_fn.engine.views.failure import failing_of, step_error_of
+from saga_fn.engine.views.failure import step_error_of, turn_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.engine.views.unsent import unsent_messages
@@ -92,6 +93,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         unreadable=known.flaw,
         left_over=_left_over(known),
         stays_done=() if plan is None or state is None else stays_done(plan, state),
+        rewound=() if plan is None or state is None else begun_before(plan, state),
         course=() if own_way is None else own_way.moves,
         is_whole=own_way is None or own_way.is_whole,
         ends_as=None if own_way is None else own_way.end,
@@ -163,12 +165,19 @@ async def _end(engine: SagaEngine, known: _Known, entries: Sequence[JournalRecor
     if row.ended_at is None or row.status.is_success or state is None or plan is None:
         return None
     try:
-        failing = await failing_of(engine, row, entries if len(entries) == row.rev else ())
+        turn = await turn_of(engine, row, entries if len(entries) == row.rev else ())
     except StoredDataError:
         return None  # `SagaAdmin.verify` says which entry cannot be read
-    reason = ended(plan, state, None if failing is None else failing.cause.failed)
-    said = _public(reason, entries, is_paused=False)
-    return attrs.evolve(said, ended_as=row.status, error=None if failing is None else str(failing.step_error))
+    failure = turn.failure
+    reason = ended(plan, state, None if failure is None else failure.cause.failed)
+    return attrs.evolve(
+        _public(reason, entries, is_paused=False),
+        ended_as=row.status,
+        error=None if failure is None else str(failure.step_error),
+        verb=turn.verb,
+        actor=turn.asked.actor,
+        reason=turn.asked.reason,
+    )
 
 
 def _is_held_back(reason: Reason, now: Moment) -> bool:

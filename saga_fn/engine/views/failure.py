@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+import attrs
 import msgspec
 from returns.result import Failure
 
 from saga_fn.core.event_kinds import PayloadKind, payload_of, plan_of
-from saga_fn.core.events import (
-    Event,
-)
+from saga_fn.core.events import Event, is_verb
+from saga_fn.core.failure_cause import gives_up, goes_on
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.core.verbs import Verb, verb_of
+from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.step_error import StepError, step_error_in
 from saga_fn.engine.engine import SagaEngine
@@ -36,16 +38,29 @@ async def failure_of(
     engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()
 ) -> tuple[str | None, StepFailure | None]:
     """The failure that made the saga turn back, as text, and as the step's failure if it was one."""
-    return told_of(await failing_of(engine, row, known), engine.registry.find(row.name, row.version))
+    return told_of((await turn_of(engine, row, known)).failure, engine.registry.find(row.name, row.version))
 
 
-async def failing_of(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()) -> FailureSoFar | None:
-    """The failure that made the saga turn back.
+@attrs.frozen
+class Turn:
+    """Why a saga goes forward no more."""
+
+    failure: FailureSoFar | None = None
+    """The failure that counts, or None."""
+    verb: Verb | None = None
+    """The verb by which an operator has turned it back, or has ended it; None if it turned back by itself."""
+    asked: Asked = attrs.field(factory=Asked)
+    """Who asked for that, and why."""
+
+
+async def turn_of(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()) -> Turn:
+    """The failure that made the saga turn back, or the verb of an operator that did.
 
     If it goes forward: the last failure that has not been mended since. If an operator rolled it back, that
     too; if nothing had failed, the failure of a compensation. `known` are the first entries of its journal, if they were read.
     """
     failure: FailureSoFar | None = None
+    turn = Turn()
     state: SagaState | None = None
     plan: Plan | None = None
     async with contextlib.aclosing(entries_of(engine.store, row, known)) as journal:
@@ -58,7 +73,11 @@ async def failing_of(engine: SagaEngine, row: SagaRecord, known: Sequence[Journa
                 break  # `SagaAdmin.verify` says what is wrong with the journal
             before, state = state, decision.unwrap().state
             failure = failure_after(failure, before, event, state, step_error_of(event, record))
-    return failure
+            if goes_on(state):
+                turn = Turn()
+            elif gives_up(before, event, state):
+                turn = Turn(verb=verb_of(event), asked=asked_in(record.input)) if is_verb(event) else Turn()
+    return attrs.evolve(turn, failure=failure)
 
 
 def told_of(failure: FailureSoFar | None, registered: Registered | None) -> tuple[str | None, StepFailure | None]:

@@ -32,6 +32,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
+from saga_fn.core.rewinding import begun_before
 from saga_fn.core.state import (
     DONE,
     TIMED,
@@ -108,6 +109,7 @@ def snapshot_of_ended(live: OwnedSaga) -> SagaSnapshot:
         unreadable=None,
         left_over=left_over(live.plan, state),
         stays_done=stays_done(live.plan, state),
+        rewound=begun_before(live.plan, state),
         acknowledged=False,
         waiting_for=waits_of(live.plan, state),
         buffered_events=tuple([event.name for event in state.buffered if not is_void(event, live.changed)]),
@@ -282,6 +284,7 @@ def _fields(
         "acknowledged": row.acknowledged,
         "left_over": _left_over(row, plan, state, unreadable),
         "stays_done": () if plan is None else stays_done(plan, state),
+        "rewound": () if plan is None else begun_before(plan, state),
         "waiting_for": waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins_at) if state.begins_at > state.at else None,
