@@ -266,6 +266,8 @@ class Explanation:
     outgoing: tuple[WaitingMessage, ...] = ()
     """The first 100 of its outgoing messages that are not published, in their order. The verbs for dead ones are `redrive` and
     `discard`."""
+    has_more_outgoing: bool = False
+    """Whether more of its messages are not published."""
     stays_done: tuple[str, ...] = ()
     """The steps of a COMPENSATED or FAILED saga that stay done because they have no undo."""
     rewound: tuple[str, ...] = ()
@@ -527,13 +529,15 @@ def course_behind(preview: VerbPreview) -> tuple[Move, ...]:
     return tuple(rest)
 
 
-def going_on(of: Explanation, preview: VerbPreview) -> str:
-    """The moves that come at once after a verb that was accepted, and who makes them."""
+def going_on(of: Explanation, preview: VerbPreview) -> str | None:
+    """The moves that come next after a verb that was accepted, and who makes them; None if nothing begins."""
+    begins = [move for move in preview.at_once if move.kind is not MoveKind.CUT_SHORT]
+    if not begins:
+        return f"It goes on with {_moves(preview.after_pause)} after the pause" if preview.after_pause else None
     if of.is_worked_on:
-        return f"It goes on with {_moves(preview.at_once)} when a worker takes it"
+        return f"It goes on with {_moves(begins)} when a worker takes it"
     return (
-        f"It goes on with {_moves(preview.at_once)} when a process works on {of.saga_name} v{of.version}: "
-        "none was seen lately"
+        f"It goes on with {_moves(begins)} when a process works on {of.saga_name} v{of.version}: none was seen lately"
     )
 
 
@@ -604,7 +608,7 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
         yield f"  and {len(of.reasons) - _MOST_LINES} more"
     if of.unreadable:
         yield f"  it cannot be read: {of.unreadable}"
-    yield from _unsent(of.outgoing)
+    yield from _unsent(of.outgoing, or_more=of.has_more_outgoing)
     if of.left_over:
         yield f"left over: {_left(of.left_over)}"
     yield from kept(of.stays_done, of.rewound)
@@ -630,7 +634,7 @@ def _of_messages(of: Explanation, spelling: Spelling) -> Iterator[str]:
     yield f"    {here}the dead messages are given up for good; those behind them go on"
 
 
-def _unsent(messages: Sequence[WaitingMessage]) -> Iterator[str]:
+def _unsent(messages: Sequence[WaitingMessage], *, or_more: bool) -> Iterator[str]:
     """Each dead message, and how many others wait."""
     dead = [each for each in messages if each.is_dead]
     for each in dead[:_MOST_NAMED]:
@@ -644,7 +648,8 @@ def _unsent(messages: Sequence[WaitingMessage]) -> Iterator[str]:
     waiting = dict.fromkeys(each.topic for each in messages if not each.is_dead)
     if waiting:
         number = len(messages) - len(dead)
-        yield f"  {counted(number, 'outgoing message')} not published yet: {_listed(waiting)}"
+        more = " or more" if or_more else ""
+        yield f"  {counted(number, 'outgoing message')}{more} not published yet: {_listed(waiting)}"
 
 
 def _paused(pause: Pause) -> str:

@@ -94,8 +94,8 @@ async def _apply(
     told = f"{IN_COMMANDS.verb(verb.verb)} is done: saga {saga_id} is {after.status} at revision {after.revision}"
     if after.status.is_terminal:
         told = "; ".join((told, *kept(after.stays_done, after.rewound)))
-    elif preview.at_once and not after.status.is_terminal:
-        told += f". {going_on(explained, preview)}"
+    elif (begins := going_on(explained, preview)) is not None:
+        told += f". {begins}"
     return said(f"{told}.", {**data, "status": after.status, "revision": after.revision, "done": True})
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Final
 
 import attrs
 
-from saga_fn.cli.answers import Answer, Part, Table, lines
+from saga_fn.cli.answers import Answer, Part, Table, lines, text_of
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.place import dsn_of, opened, orchestrator_of, place_in_words, schema_of
 from saga_fn.cli.session import Given
@@ -20,6 +20,7 @@ from saga_fn.cli.texts import pause_in_words
 from saga_fn.engine.health import CLOCKS_AGREE
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention, AttentionKind, Pause
+from saga_fn.stats import WorkingProcess
 from saga_fn.store.examination import Examination, examine
 from saga_fn.store.rights import RoleKind, named, needs
 
@@ -61,6 +62,8 @@ async def doctor(*, session: Given) -> Answer:
     if seen.schema_error is None and not seen.lacking.intersection(needs(RoleKind.VIEWER)):
         async with opened(settings) as place:
             health, pauses = await place.orchestrator.health(), await place.admin.pauses()
+            processes = await place.admin.processes()
+        checks.append(workers_of(processes))
         checks += findings_of(health.attention, health.problems)
         checks += pauses_of(pauses, health.attention)
     is_wrong = any(each.verdict is Verdict.WRONG for each in checks)
@@ -203,6 +206,15 @@ def in_bytes(number: int) -> str:
             return f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def workers_of(processes: Sequence[WorkingProcess]) -> Check:
+    """Whether a process works. One that was killed is known for a minute and a half."""
+    if not processes:
+        mend = "start a worker; a saga that is due waits for one"
+        return Check("workers", Verdict.NOTE, "no process that was seen lately works", mend)
+    latest = max(processes, key=lambda each: each.seen_at)
+    return Check("workers", Verdict.OK, f"{len(processes)}, {latest.process} seen last, at {text_of(latest.seen_at)}")
 
 
 def pauses_of(pauses: Iterable[Pause], attention: Iterable[Attention]) -> Iterator[Check]:

@@ -14,7 +14,9 @@ _MOST_NAMED: Final = 20
 
 
 async def knows_name(place: Place, name: str) -> bool:
-    """Whether there is a saga of the name, or a process that works on it."""
+    """Whether there is a saga of the name, a process that works on it, or a definition of it in `--app`."""
+    if any(name == each.name for each in place.known):
+        return True
     if (await place.admin.list(SagaFilter(saga_name=name), limit=1)).rows:
         return True
     return any(name == each for process in await place.admin.processes() for each, _ in process.definitions)

@@ -73,6 +73,7 @@ async def pause(
     /,
     *,
     every: Every = False,
+    may_be_new: Annotated[bool, flag("The name may be one that no saga and no process has yet.")] = False,
     yes: Yes = False,
     by: By = None,
     reason: Reason = None,
@@ -82,6 +83,11 @@ async def pause(
     _one_of(name, every)
     async with session.acting(by) as place:
         is_known = name is None or await knows_name(place, name)
+        if yes and not is_known and not may_be_new:  # nobody reads a warning of a script
+            raise BadInputError(
+                f"no saga is named {shown(name)}, and no process works on one",
+                hint="spell it as it is registered, or add --may-be-new",
+            )
         note = "" if is_known else f" {UNKNOWN}"
         if not yes:
             active = await place.admin.count(SagaFilter(saga_name=name, active=True))

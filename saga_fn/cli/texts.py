@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from saga_fn import WaitReason
@@ -43,13 +43,14 @@ def of_page(page: SagaPage) -> tuple[Part, ...]:
 
 def of_rows(page: SagaPage) -> Table:
     """The rows of a page."""
-    return Table(_ROW, tuple(_row(each, is_held=bool(page.holding(each))) for each in page.rows))
+    return Table(_ROW, tuple(_row(each, page.holding(each)) for each in page.rows))
 
 
-def _row(row: SagaRow, *, is_held: bool) -> tuple[str, ...]:
-    is_paused = is_held or WaitReason.PAUSED in row.waits
+def _row(row: SagaRow, holding: Sequence[Pause]) -> tuple[str, ...]:
     waits = row.parked or text_of(row.waits & ~WaitReason.PAUSED)
-    why = ", ".join(filter(None, (waits, "paused" if is_paused else "")))
+    by_itself = "paused" if WaitReason.PAUSED in row.waits else None
+    held = dict.fromkeys("all paused" if each.saga_name is None else "name paused" for each in holding)
+    why = ", ".join(filter(None, (waits, by_itself, *held)))
     texts = (row.id, row.saga_name, row.version, row.status, why, row.problem_step, row.last_error, row.aggregation_id)
     return (*map(text_of, texts), text_of(row.created_at), text_of(row.updated_at))
 
@@ -246,7 +247,8 @@ def of_pauses(pauses: Iterable[Pause], alone: SagaCount) -> tuple[Part, ...]:
     rows = tuple(
         (each.saga_name or "(all sagas)", text_of(each.since), each.actor or "", each.reason or "") for each in pauses
     )
-    told = lines(f"Paused by themselves: {alone} sagas. saga-fn list --waits paused lists them.")
+    many = "saga" if alone.sagas == 1 else "sagas"
+    told = lines(f"Paused by themselves: {alone} {many}. saga-fn list --waits paused lists them.")
     listed = Table(("paused", "since", "by", "reason"), rows)
     if not alone.sagas:
         return (listed,) if rows else (lines("Nothing is paused."),)

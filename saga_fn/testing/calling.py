@@ -10,6 +10,7 @@ from uuid import UUID
 
 import attrs
 
+from saga_fn.codec import AnyType
 from saga_fn.definition import CompiledStep
 from saga_fn.errors import shown
 from saga_fn.store.memory import MemoryStore
@@ -18,7 +19,7 @@ from saga_fn.testing.calls import Call, Phase, Place, Record, WorldError
 from saga_fn.testing.clockwork import Clockwork
 from saga_fn.testing.fakes import At, Fakes, Faults, Named
 from saga_fn.testing.processes import Process
-from saga_fn.testing.stand_ins import Through
+from saga_fn.testing.stand_ins import Code, Through
 
 _AFTER: Final[dict[Phase, tuple[At, ...]]] = {
     "execute": ("after",),
@@ -40,6 +41,27 @@ class Stop:
         """Whether that call is the one."""
         context = place.context
         return (context.saga_id, place.phase) == (self.saga_id, self.phase) and self.named.means(context.step_id)
+
+
+@final
+class Given:
+    """What the code of a place is given. Code may change it in place: each call, and each note of one, has it as it was."""
+
+    def __init__(self, step: CompiledStep, place: Place) -> None:
+        self._place = place
+        kinds = (step.input_type, step.output_type)
+        self._kept: list[tuple[AnyType, bytes] | None] = [
+            None if value is None or kind.unchangeable else (kind, kind.encode(value))
+            for value, kind in zip(place.given, kinds, strict=False)  # an undo alone is given an output
+        ]
+
+    def anew(self) -> Place:
+        """The place with what it was given at first."""
+        given = (
+            value if kept is None else kept[0].decode_own(kept[1])
+            for value, kept in zip(self._place.given, self._kept, strict=True)
+        )
+        return Place(self._place.phase, tuple(given), self._place.context)
 
 
 @final
@@ -79,7 +101,7 @@ class Calling:
     def of_step(self, step: CompiledStep) -> Through:
         """The calls of a step's code."""
 
-        async def call(place: Place, real: Callable[[], Awaitable[object]]) -> object:
+        async def call(place: Place, real: Code) -> object:
             return await self._call(step, place, real)
 
         return call
@@ -95,20 +117,21 @@ class Calling:
             await process.never()
         return process
 
-    async def _call(self, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]) -> object:
+    async def _call(self, step: CompiledStep, place: Place, real: Code) -> object:
         """Call the code of this place, with all that is to befall the call."""
         process, step_id, phase = await self._caller(), place.context.step_id, place.phase
+        given = Given(step, place)
         if self.stop is not None and not self.stop.reached and self.stop.is_at(place):
             await self._stand_still(process, self.stop)
         if self.faults.take("before", phase, step_id):
             await self._die(process)
         if self.faults.take("twice", phase, step_id):
             with contextlib.suppress(Exception):  # the answer of the first is lost, whatever it was
-                _ = await self._made(process, step, place, real)
+                _ = await self._made(process, step, given, real)
         raised: Exception | None = None
         returned: object = None
         try:
-            returned = await self._made(process, step, place, real)
+            returned = await self._made(process, step, given, real)
         except Exception as error:  # noqa: BLE001 - it is raised again, if its process lives to hear it
             raised = error
         if any(self.faults.take(at, phase, step_id) for at in _AFTER[phase]):
@@ -138,10 +161,9 @@ class Calling:
         process.stands_still_for = place.context.saga_id
         await asyncio.sleep(0)
 
-    async def _made(
-        self, process: Process, step: CompiledStep, place: Place, real: Callable[[], Awaitable[object]]
-    ) -> object:
+    async def _made(self, process: Process, step: CompiledStep, given: Given, real: Code) -> object:
         """Make the call, and note it."""
+        place, noted = given.anew(), given.anew().given
         context = place.context
         record = Record(
             Call(
@@ -149,8 +171,8 @@ class Calling:
                 context.saga_name,
                 context.step_id,
                 place.phase,
-                place.given[0],
-                place.given[1] if place.phase == "compensate" else None,
+                noted[0],
+                noted[1] if place.phase == "compensate" else None,
                 context.attempt,
                 context.idempotency_key,
                 time_of(self._store.now()),
@@ -160,7 +182,7 @@ class Calling:
         self._records.append(record)
         fake = self.fakes.stands_in(place, step)
         try:
-            work = fake or (_refused(place) if self.only_fakes else real)
+            work = fake or (_refused(place) if self.only_fakes else lambda: real(*place.given, context))
             returned = await self._clock.call(process, place.what, work)
         except BaseException as error:
             record.end(raised=error)

@@ -14,8 +14,10 @@ from saga_fn.testing.calls import Place
 
 D = TypeVar("D")
 R = TypeVar("R")
-Through: TypeAlias = Callable[[Place, Callable[[], Awaitable[object]]], Awaitable[object]]
-"""Makes a call of the user's code, or of what stands in for it; the function calls that code itself."""
+Code: TypeAlias = Callable[..., Awaitable[object]]
+"""The user's code: it is called with what a place is given, and with its context."""
+Through: TypeAlias = Callable[[Place, Code], Awaitable[object]]
+"""Makes a call of the user's code, or of what stands in for it."""
 ThroughHook: TypeAlias = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 
 
@@ -32,17 +34,17 @@ def through(
 
 def _step(step: CompiledStep, call: Through) -> CompiledStep:
     async def execute(given: object, context: StepContext) -> object:
-        return await call(Place("execute", (given,), context), lambda: step.execute(given, context))
+        return await call(Place("execute", (given,), context), step.execute)
 
     async def compensate(given: object, output: object, context: StepContext) -> Any:  # Any: judged by the engine
         undo = step.compensate
         assert undo is not None, "else it is never called"
-        return await call(Place("compensate", (given, output), context), lambda: undo(given, output, context))
+        return await call(Place("compensate", (given, output), context), undo)
 
     async def probe(given: object, context: StepContext) -> object:
         ask = step.probe
         assert ask is not None, "else it is never called"
-        return await call(Place("probe", (given,), context), lambda: ask(given, context))
+        return await call(Place("probe", (given,), context), ask)
 
     return msgspec.structs.replace(
         step,

@@ -16,6 +16,8 @@ from typing_extensions import override
 
 from saga_fn import (
     Event,
+    Move,
+    MoveKind,
     Operation,
     OperationState,
     SagaAdmin,
@@ -28,6 +30,7 @@ from saga_fn import (
 )
 from saga_fn.cli.acting import over_of
 from saga_fn.cli.texts import of_preview
+from saga_fn.core.ids import StepId
 from saga_fn.explanation import going_on
 from saga_fn.outgoing import OutgoingMessage, OutgoingOptions, PublishOutcome, RefusedForGood
 from tests.cli.conftest import APP, Cli, Seeded
@@ -70,7 +73,11 @@ async def test_a_retry_says_that_the_saga_goes_on_when_a_worker_takes_it(seeded:
     assert preview is not None
     alone, worked_on = (attrs.evolve(explained, is_worked_on=each) for each in (False, True))
     assert going_on(worked_on, preview) == "It goes on with run charge when a worker takes it"
-    assert going_on(alone, preview).endswith("when a process works on billing v1: none was seen lately")
+    assert str(going_on(alone, preview)).endswith("when a process works on billing v1: none was seen lately")
+    cut = attrs.evolve(preview, at_once=(Move(MoveKind.CUT_SHORT, StepId("charge")),))
+    assert going_on(alone, cut) is None, "what is stopped is no going on"
+    held = attrs.evolve(preview, at_once=(), after_pause=preview.at_once)
+    assert going_on(alone, held) == "It goes on with run charge after the pause"
 
 
 async def test_a_dry_run_changes_nothing(cli: Cli, seeded: Seeded) -> None:
@@ -263,9 +270,10 @@ async def test_an_operation_is_left_to_the_workers_stopped_and_continued(cli: Cl
 
 async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (await cli("pauses", "--dsn", dsn)).out == "Nothing is paused.\n"
-    assert (await cli("pause", "billing", "--yes", "--reason", "OPS-12", "--dsn", dsn)).code == 0
+    new = ("billing", "--may-be-new")
+    assert (await cli("pause", *new, "--yes", "--reason", "OPS-12", "--dsn", dsn)).code == 0
     assert (await cli("pause", "--all", "--yes", "--dsn", dsn)).code == 0
-    assert (await cli("pause", "billing", "--yes", "--dsn", dsn)).code == 1
+    assert (await cli("pause", *new, "--yes", "--dsn", dsn)).code == 1
     found = (await cli("pauses", "--json", "--dsn", dsn)).data["pauses"]
     assert {each["saga_name"]: each["reason"] for each in found} == {"billing": "OPS-12", None: None}
     unasked = await cli("resume", "billing", "--dsn", dsn)
@@ -281,12 +289,15 @@ async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (await cli("resume", "--yes", "--dsn", dsn)).code == 2
 
 
-async def test_a_pause_of_a_name_that_nobody_knows_says_so(cli: Cli, seeded: Seeded) -> None:
+async def test_a_name_that_nobody_knows_is_paused_only_if_it_may_be_new(cli: Cli, seeded: Seeded) -> None:
     known = await cli("pause", "billing", "--yes", "--json", "--dsn", seeded.dsn)
     assert known.data == {"paused": True, "is_known": True}
     misspelt = await cli("pause", "biling", "--yes", "--dsn", seeded.dsn)
-    assert misspelt.code == 0
-    assert "is it spelt as it is registered?" in misspelt.out
+    assert misspelt.code == 2
+    assert "spell it as it is registered, or add --may-be-new" in misspelt.err
+    assert "biling" not in (await cli("pauses", "--dsn", seeded.dsn)).out
+    new = await cli("pause", "biling", "--may-be-new", "--yes", "--dsn", seeded.dsn)
+    assert (new.code, "is it spelt as it is registered?" in new.out) == (0, True)
 
 
 async def test_kept_events_are_listed_and_discarded(cli: Cli, seeded: Seeded) -> None:
@@ -365,7 +376,7 @@ async def test_each_look_at_a_saga_says_that_its_name_is_paused(cli: Cli, seeded
     rows = {
         each: line for line in seen.out.splitlines() for each in (seeded.retrying, seeded.ended) if str(each) in line
     }
-    assert "retry, paused " in rows[seeded.retrying]
+    assert "retry, name paused " in rows[seeded.retrying]
     assert "paused" not in rows[seeded.ended], "nothing holds what has ended"
     assert f"{told}." in seen.out
     of_its_own = await cli("list", "--waits", "paused", "--dsn", seeded.dsn)
@@ -398,7 +409,7 @@ async def test_a_preview_of_many_says_that_they_are_paused(cli: Cli, seeded: See
 async def test_sagas_that_are_paused_by_themselves_are_counted_and_shown(cli: Cli, seeded: Seeded) -> None:
     await cli("pause-saga", seeded.parked, "--yes", "--dsn", seeded.dsn)
     told = await cli("pauses", "--dsn", seeded.dsn)
-    assert told.out == "Paused by themselves: 1 sagas. saga-fn list --waits paused lists them.\n"
+    assert told.out == "Paused by themselves: 1 saga. saga-fn list --waits paused lists them.\n"
     assert (await cli("pauses", "--json", "--dsn", seeded.dsn)).data["sagas"] == {"sagas": 1, "is_more": False}
     [line] = [line for line in (await cli("list", "--dsn", seeded.dsn)).out.splitlines() if str(seeded.parked) in line]
     assert ", paused " in line

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import attrs
 import pytest
 
 from saga_fn import AttentionKind, StoreError
-from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, findings_of, in_bytes, parts_of
+from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, findings_of, in_bytes, parts_of, workers_of
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention
+from saga_fn.stats import WorkingProcess
 from saga_fn.store.examination import Examination, TableSize, examine
 from saga_fn.store.rights import Right, RoleKind, needs
 from tests.cli.conftest import Cli, Seeded
@@ -139,6 +141,14 @@ async def test_a_role_without_rights_is_told_so(cli: Cli, dsn: str) -> None:
         told = await cli("doctor", "--dsn", own)
     assert told.code == 1
     assert "--grant" in told.out
+
+
+async def test_it_says_whether_a_worker_is_there(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("doctor", "--dsn", seeded.dsn)
+    assert "note   workers     no process that was seen lately works" in told.out
+    assert "workers: start a worker" in told.out
+    seen = WorkingProcess(UUID(int=1), "shop-7f4c:41", datetime(2026, 11, 29, 12, tzinfo=UTC), (("order", 1),))
+    assert workers_of([seen]).found == "1, shop-7f4c:41 seen last, at 2026-11-29 12:00:00"
 
 
 async def test_unowned_versions_are_found(cli: Cli, seeded: Seeded) -> None:

@@ -121,9 +121,9 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
             SagaPage((ROW,), "next", (Pause("shipping", NOON, "ann", "OPS-12"), Pause("other", NOON, None, None)))
         ),
         [
-            HEADS.replace("why     ", "why             "),
+            HEADS.replace("why     ", "why                  "),
             (
-                f"{ID}  shipping  2  SUSPENDED  past_pivot, paused  print_label  KeyError  order-7  2026-11-29 12:00:00  "
+                f"{ID}  shipping  2  SUSPENDED  past_pivot, name paused  print_label  KeyError  order-7  2026-11-29 12:00:00  "
                 "2026-11-29 13:00:00"
             ),
             "Paused: shipping, since 2026-11-29 12:00:00 by ann: OPS-12; nothing begins before that pause ends.",

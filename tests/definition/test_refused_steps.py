@@ -134,7 +134,7 @@ STEPS: Cases = [
     ("decorated method", lambda: step(Decorated.charge), "method that has no object", "step(pay.charge"),
     ("a class", lambda: step(ReserveInventory), "is a class", "step(ReserveInventory())"),
     ("no parameter", lambda: step(nothing), "must take its input", "add the missing"),
-    ("a second input", lambda: step(two_inputs), "must take its input", "StepContext"),
+    ("a second input", lambda: step(two_inputs), "must take its input", "let one type have all inputs"),
     ("a keyword", lambda: step(keyword), "must take its input", "default"),
     ("a context behind another", lambda: step(late_context), "its StepContext as 'ctx'", "after its input"),
     ("a context by name", lambda: step(keyword_context), "its StepContext as 'ctx'", "positional parameter"),

@@ -16,9 +16,11 @@ from saga_fn import (
     SagaAdmin,
     SagaError,
     SagaOrchestrator,
+    StepContext,
     StepRef,
     UnsentMessage,
     saga,
+    step,
 )
 from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.engine.observe.of_process import MessageDied
@@ -90,6 +92,39 @@ async def test_a_dead_message_is_told_by_health_and_by_its_saga_and_gone_once_it
         done = (await admin.list_operations())[0]
         assert (done.verb, done.saga_id, done.actor, done.reason, done.done) == ("discard", run.id, "ann", "OPS-12", 1)
         assert done.state is OperationState.DONE
+
+
+@pytest.mark.parametrize(
+    "many, told", [(100, "  99 outgoing messages not"), (101, "  99 outgoing messages or more not")]
+)
+async def test_an_explanation_does_not_take_the_messages_that_it_shows_for_all(
+    make: Make, many: int, told: str
+) -> None:
+    @step
+    async def tell(order: Order, ctx: StepContext) -> None:
+        for _ in range(50):  # one commit has no more than a hundred
+            ctx.publish("orders.told", order)
+
+    @step
+    async def tell_more(order: Order, ctx: StepContext) -> None:
+        for _ in range(many - 50):
+            ctx.publish("orders.told", order)
+
+    @saga("telling")
+    def telling(order: StepRef[Order]) -> StepRef[None]:
+        tell(order)
+        return tell_more(order)
+
+    broker = Broker()
+    broker.answer = lambda _: RefusedForGood("no")
+    async with make(publishers={"*": broker}) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register(telling).start(Order(7))
+        await run.result(SOON)
+        await dead_in(admin)
+        explained = await admin.explain(run.id)
+        assert (len(explained.outgoing), explained.has_more_outgoing) == (100, many > 100)
+        assert f"\n{told} published yet: orders.told\n" in str(explained)
 
 
 async def test_a_process_that_only_looks_says_that_it_redrives_nothing(dsn: str) -> None:

@@ -46,6 +46,10 @@ class Order(msgspec.Struct, frozen=True):
     id: str = "1"
 
 
+class Basket(msgspec.Struct):
+    cents: int
+
+
 class Approval(msgspec.Struct, frozen=True):
     by: str
 
@@ -623,6 +627,38 @@ async def test_a_worker_is_killed_again_and_again() -> None:
         run = await orders.start(Order())
         snapshot = await world.until(run)
         assert snapshot.status is SagaStatus.COMPLETED or snapshot.parked is not None
+
+
+async def test_each_call_and_its_note_have_the_input_as_it_was_though_the_code_changes_it() -> None:
+    async def refund_basket(basket: Basket, paid: Basket) -> None:
+        basket.cents += 1
+        paid.cents += 1
+
+    @step(compensate=refund_basket)
+    async def pay(basket: Basket) -> Basket:
+        basket.cents += 5
+        return basket
+
+    @step
+    async def fail(paid: Basket) -> Basket:
+        raise ValueError("no")
+
+    @saga("basket")
+    def buy(basket: StepRef[Basket]) -> StepRef[Basket]:
+        return fail(pay(basket))
+
+    async with World() as world:
+        baskets = world.register(buy)
+        world.twice(pay)
+        world.twice(pay, phase="compensate")
+        run = await baskets.start(Basket(100))
+        await world.run()
+        assert (await run.snapshot()).status is SagaStatus.COMPENSATED
+        assert [(call.what, call.input, call.output, call.returned) for call in world.calls] == [
+            *[("pay", Basket(100), None, Basket(105))] * 2,
+            ("fail", Basket(105), None, None),
+            *[("undo pay", Basket(100), Basket(105), None)] * 2,
+        ]
 
 
 async def test_a_call_is_made_twice_under_one_key() -> None:

@@ -66,11 +66,15 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     ]
     if len(named) < values or unfilled:
         expected = "its input" if values == 1 else "its input and its output"
+        hint = "add the missing parameter"
+        if unfilled:
+            hint = f"annotate the parameter as StepContext, give it a default, or bind it by a method: {', '.join(unfilled)}"
+            if values == 1:
+                hint += (
+                    "; or let one type have all inputs, made where the step is called: the_step(a, b, using=ThatType)"
+                )
         raise SagaDefinitionError(
-            f"{what} {name_in_messages(fn)} must take {expected}, and may take a StepContext after that",
-            hint=f"annotate the parameter as StepContext, give it a default, or bind it by a method: {', '.join(unfilled)}"
-            if unfilled
-            else "add the missing parameter",
+            f"{what} {name_in_messages(fn)} must take {expected}, and may take a StepContext after that", hint=hint
         )
     takes: list[object] = []
     for parameter in named[:values]:

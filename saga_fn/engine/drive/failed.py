@@ -100,6 +100,6 @@ def with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
     """A first failure with the step's input, so that the next owner can tell whether it is still the same."""
     if input_is_recorded(saga.state, action.step):
         return told
-    given = saga.for_step(action)
+    given = saga.inputs[action.step]  # its bytes: the attempt may have changed the value
     data = given.data if given.same_as is None else None
     return msgspec.structs.replace(told, input=data, input_of=given.same_as)

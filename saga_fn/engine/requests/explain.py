@@ -34,7 +34,7 @@ from saga_fn.engine.requests.operate import steps_of, told_of_refusal
 from saga_fn.engine.views.failure import step_error_of, turn_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
-from saga_fn.engine.views.unsent import unsent_messages
+from saga_fn.engine.views.unsent import MOST, unsent_messages
 from saga_fn.errors import SagaError, StoredDataError
 from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview, WaitingMessage
 from saga_fn.snapshot import Pause, UnsentMessage
@@ -72,6 +72,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
     is_free = row.owner is None and not known.pauses
     entries = await engine.store.journal(row.id, after=max(0, row.rev - _LAST), last=row.rev, most=_LAST)
     end = await _end(engine, known, entries)
+    unsent = await unsent_messages(engine, row, most=MOST + 1)
     return Explanation(
         saga_id=row.id,
         saga_name=row.name,
@@ -100,7 +101,8 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         may_end_as=() if own is None else _ends(own),
         last=tuple(map(_happened, entries)),
         verbs=tuple([each async for each in _verbs(engine, known, deed)]),
-        outgoing=tuple(map(_waiting, await unsent_messages(engine, row))),
+        outgoing=tuple(map(_waiting, unsent[:MOST])),
+        has_more_outgoing=len(unsent) > MOST,
     )
 
 

@@ -13,13 +13,13 @@ from saga_fn.outgoing import message_id
 from saga_fn.snapshot import UnsentMessage
 from saga_fn.store.records import OutgoingRecord, SagaRecord
 
-_MOST: Final = 100
+MOST: Final = 100
 """So many of a saga's outgoing messages are shown."""
 
 
-async def unsent_messages(engine: SagaEngine, row: SagaRecord) -> tuple[UnsentMessage, ...]:
+async def unsent_messages(engine: SagaEngine, row: SagaRecord, *, most: int = MOST) -> tuple[UnsentMessage, ...]:
     """The first of a saga's messages that are not published, in their order."""
-    return tuple(unsent_of(each) for each in await engine.store.outgoing.of_saga(row.id, most=_MOST))
+    return tuple(unsent_of(each) for each in await engine.store.outgoing.of_saga(row.id, most=most))
 
 
 def unsent_of(record: OutgoingRecord) -> UnsentMessage:
