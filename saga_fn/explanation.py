@@ -271,7 +271,7 @@ class Explanation:
     stays_done: tuple[str, ...] = ()
     """The steps of a COMPENSATED or FAILED saga that stay done because they have no undo."""
     rewound: tuple[str, ...] = ()
-    """The steps that had begun when `rewind` took the saga back to before them. What they had done by then is not undone."""
+    """The steps that had begun when `rewind` took the saga back to before them, which undoes nothing."""
 
     def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
         """Find the preview of one verb.

@@ -85,7 +85,7 @@ class SagaSnapshot(HidingStruct, frozen=True):
     stays_done: tuple[str, ...]
     """The steps of a COMPENSATED or FAILED saga that are done, and stay so because they have no compensation."""
     rewound: tuple[str, ...]
-    """The steps that had begun when `rewind` took the saga back to before them. What they had done by then is not undone."""
+    """The steps that had begun when `rewind` took the saga back to before them, which undoes nothing."""
     acknowledged: bool
     """Whether an operator has acknowledged that it FAILED; `rejections` of SagaAdmin.get_saga tells who and why."""
     waiting_for: tuple[Wait, ...]

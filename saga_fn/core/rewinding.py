@@ -85,7 +85,7 @@ def rewound_at(plan: Plan, state: SagaState, step: StepId) -> int:
 def begun_before(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps that had begun when an operator took the saga back to before them, in the plan's order.
 
-    What they had done by then is known to the journal alone, and no compensation undoes it.
+    The journal alone knows what they had done by then, and no compensation undoes it.
     """
     back = {each.step for each in state.rewound}
     return tuple(each.step for each in plan.steps if each.step in back and each.kind is StepKind.STEP) if back else ()

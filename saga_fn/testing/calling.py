@@ -45,7 +45,7 @@ class Stop:
 
 @final
 class Given:
-    """What the code of a place is given. Code may change it in place: each call, and each note of one, has it as it was."""
+    """The values that the code of a place is given. Code may change it in place: each call, and each note of one, has it as it was."""
 
     def __init__(self, step: CompiledStep, place: Place) -> None:
         self._place = place
