@@ -318,7 +318,7 @@ class SagaOrchestrator:
         self.engine.topics.check_definition(chosen, found)
         self.engine.registry.add(registered, concurrency)
         self.engine.relay.expect(hooks=found.hooks is not None)
-        self._life.worker.wake()
+        self._life.worker.look_at_all()
         return SagaHandle(self, self._life.starter, registered, found)
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:

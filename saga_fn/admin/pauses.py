@@ -10,6 +10,7 @@ from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key
 from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.look_from import LONG_AGO
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.records import recorded
@@ -170,7 +171,7 @@ class AdminPauses(AdminBase):
             request=_aim(name),
         )
         await self._engine.pauses.look()
-        self._engine.notify_processes(None)
+        self._engine.notify_processes(None, LONG_AGO)
         return resumed
 
     async def _found(self, name: str) -> PauseRecord | None:

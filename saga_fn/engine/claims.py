@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from saga_fn import steady
+from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.hold.room import rooms as rooms_of
@@ -67,11 +68,13 @@ class Claims:
         self.crowded = any(running[name] for name in registry.limits)
         return rooms_of(registry.pairs, registry.limits, running, self._turn)
 
-    async def round(self, shards: Sequence[int], free: Callable[[], int]) -> AsyncIterator[ClaimedInShard]:
+    async def round(
+        self, shards: Sequence[int], free: Callable[[], int], since: Moment | None = None
+    ) -> AsyncIterator[ClaimedInShard]:
         """Claim in each of these shards once, and drive what was claimed.
 
         No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
-        take all the slots.
+        take all the slots. With `since` only what is due since then.
         """
         for shard in random.sample(shards, len(shards)):
             asked = self._most(free())
@@ -80,7 +83,7 @@ class Claims:
             driven: Sequence[asyncio.Future[None]] = []
             if asked > 0 and pairs:
                 sent = steady.now()
-                claims = await self._take(shard, pairs, rooms, asked)
+                claims = await self._take(shard, pairs, rooms, asked, since)
                 driven = await self._drive(claims, sent)
             full = len(claims) == max(asked, 0)
             yield ClaimedInShard(shard, len(claims), driven, full, self._is_limited(pairs, rooms, claims))
@@ -99,7 +102,12 @@ class Claims:
         return any(taken[pair] == room for pair, room in rooms.items())
 
     async def _take(
-        self, shard: int, pairs: Sequence[tuple[str, int]], rooms: Mapping[tuple[str, int], int], limit: int
+        self,
+        shard: int,
+        pairs: Sequence[tuple[str, int]],
+        rooms: Mapping[tuple[str, int], int],
+        limit: int,
+        since: Moment | None,
     ) -> Sequence[ClaimedSaga]:
         """Claim at most `limit` due sagas of these definitions."""
         engine = self._engine
@@ -113,6 +121,7 @@ class Claims:
                 lease=engine.options.lease,
                 rooms=rooms,
                 passed_over=passed_over,
+                since=since,
             )
         except StoreError as error:
             if not is_an_answer(error):

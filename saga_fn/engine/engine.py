@@ -40,6 +40,7 @@ from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import TakenAway
 from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.engine.hold.wakeups import WakeupNotifier
+from saga_fn.engine.look_from import LONG_AGO
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import StopCutsShort, StopLeaves, StopOverdue
 from saga_fn.engine.observe.of_sagas import SagaLost, SagaReleased
@@ -166,7 +167,7 @@ class SagaEngine:
         self.slots: Callable[[str], int] = _no_slots
         """How many sagas more of a name this process may take on beside what is due."""
         self.on_due: Callable[[Moment | None], None] = _due_some_time
-        """Told when a saga will be due (None: now)."""
+        """Told when a saga will be due, or since when it has been (None: now)."""
         self.gate: Gate = Gate() if gate is None else gate
         """Every face asks it first."""
 
@@ -311,13 +312,13 @@ class SagaEngine:
             self.ends.left(saga.id)
         self.on_slot_freed()
 
-    def notify_processes(self, saga_id: UUID | None) -> None:
+    def notify_processes(self, saga_id: UUID | None, due: Moment | None = None) -> None:
         """Tell the owner and the workers, here and elsewhere, that this saga has messages (None: that some saga is due).
 
-        A hint that may be lost.
+        `due`: since when it is (None: now). A hint that may be lost.
         """
         if saga_id is None:
-            self.on_due(None)
+            self.on_due(due)
         else:
             self.recheck_inbox(saga_id)
         self.wakeups.send(saga_id)
@@ -328,7 +329,7 @@ class SagaEngine:
         A hint: whatever goes wrong here, the next look of a worker finds it.
         """
         if self.uncommitted or self.handing_over.awaited:
-            self.notify_processes(None)
+            self.notify_processes(None, LONG_AGO)  # they are due since their transactions began
             self.relay.look_soon()  # for what hooks of those starts have to say
         if self.handing_over.awaited:
             with contextlib.suppress(StoreError):  # as of a role that only sends: then a worker does it

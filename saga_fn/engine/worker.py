@@ -15,6 +15,7 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.claims import Claims
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.look_from import LONG_AGO, LookFrom
 from saga_fn.engine.observe.of_process import (
     ClaimRound,
     ClaimRoundFailed,
@@ -51,6 +52,7 @@ class Worker:
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
         self._claims = Claims(engine)
+        self._look_from = LookFrom(engine.store.now)
         self._wake: asyncio.Event | None = None
         self._loop = self._upkeep()
         self._behind: list[int] = []
@@ -129,8 +131,15 @@ class Worker:
         if self._wake is not None:
             self._wake.set()
 
+    def look_at_all(self) -> None:
+        """Look now, for all that is due, however long it has been."""
+        self._look_from.include(LONG_AGO)
+        self.wake()
+
     def wake_at(self, moment: Moment | None) -> None:
-        """Look when this moment of database time has come (None: now)."""
+        """Look when this moment of database time has come, at which a saga becomes due or was due (None: now)."""
+        if moment is not None:
+            self._look_from.include(moment)
         wait = 0.0 if moment is None else (moment - self._engine.store.now()) / 1_000_000
         if wait <= 0:
             self.wake()
@@ -270,21 +279,25 @@ class Worker:
                 await self._due_shards(pairs)  # nothing is claimed, but whether the store answers is told
             return 0
         shards = self._behind
+        since = None
         if self._polls_now() or not shards:
-            shards = list({*shards, *await self._due_shards(pairs)})
+            since = self._look_from.begin()
+            shards = list({*shards, *await self._due_shards(pairs, since)})
         self._behind = []
-        claimed = 0
-        async for taken in self._claims.round(shards, self._free):
+        claimed, has_left = 0, False
+        async for taken in self._claims.round(shards, self._free, since):
             claimed += taken.claimed
+            has_left = has_left or taken.full or taken.limited
             if taken.full:
                 self._behind.append(taken.shard)
+        self._look_from.end(has_left=has_left)
         if not claimed:
             engine.suspects.nothing_else()
         return claimed
 
-    async def _due_shards(self, pairs: Sequence[tuple[str, int]]) -> list[int]:
+    async def _due_shards(self, pairs: Sequence[tuple[str, int]], since: Moment | None = None) -> list[int]:
         """The shards that have something to claim. Events that were sent in callers' transactions are handed over beside."""
-        shards = await self._engine.store.due_shards(pairs)
+        shards = await self._engine.store.due_shards(pairs, since=since)
         if OF_SENT not in shards:
             return shards
         self._handing_over.start()

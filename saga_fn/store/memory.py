@@ -310,10 +310,11 @@ class MemoryStore:
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
         passed_over: Sequence[UUID] = (),
+        since: Moment | None = None,
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         due = sorted(
-            (saga for saga in self._due(shard, definitions) if saga.record.id not in passed_over),
+            (saga for saga in self._due(shard, definitions, since) if saga.record.id not in passed_over),
             key=lambda saga: (saga.record.due_at or saga.record.created_at, saga.record.id),
         )
         claimed: list[ClaimedSaga] = []
@@ -445,17 +446,18 @@ class MemoryStore:
             ended_at=ended_at,
         )
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         """The shards in which something is due."""
-        return [shard for shard in range(self._shards) if self._due(shard, definitions)]
+        return [shard for shard in range(self._shards) if self._due(shard, definitions, since)]
 
-    def _due(self, shard: int, definitions: Sequence[tuple[str, int]]) -> list[_Saga]:
-        now = time_of(self.now())
+    def _due(self, shard: int, definitions: Sequence[tuple[str, int]], since: Moment | None = None) -> list[_Saga]:
+        now, first = time_of(self.now()), None if since is None else time_of(since)
         return [
             saga
             for saga_id, saga in self._sagas.items()
             if saga.record.due_at is not None
             and saga.record.due_at <= now
+            and (first is None or saga.record.due_at >= first)
             and (saga.record.name, saga.record.version) in definitions
             and shard_of(saga_id, self._shards) == shard
             and not self.pauses.holds(saga.record.name)

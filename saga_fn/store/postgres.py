@@ -416,6 +416,7 @@ class PostgresStore:
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
         passed_over: Sequence[UUID] = (),
+        since: Moment | None = None,
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         async with self._database.control() as connection:
@@ -427,6 +428,7 @@ class PostgresStore:
                 rooms=[min(limit, rooms.get(definition, limit)) for definition in definitions],
                 formats=list(READABLE),
                 passed_over=passed_over,
+                since=None if since is None else time_of(since),
                 batch_size=limit,
                 tokens=[new_uuid() for _ in range(limit)],
                 owner=owner,
@@ -587,7 +589,7 @@ class PostgresStore:
 
         return await self._database.persist(acknowledged) > 0
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         """The shards in which something is due; takes no lock."""
         async with self._database.control() as connection:
             return await self._database.queries.find_due_shards(
@@ -596,6 +598,7 @@ class PostgresStore:
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
                 formats=list(READABLE),
+                since=None if since is None else time_of(since),
             )
 
     # Reading.

@@ -1,9 +1,9 @@
 -- name: claim_due_sagas :many ClaimedRow
--- nullable: aggregation_id, previous_owner, last_error
+-- nullable: aggregation_id, previous_owner, last_error, since
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
--- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. `previous_owner`
--- names the owner whose lease had run out.
+-- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. With `since` only
+-- what is due since then is claimed (see find_due_shards). `previous_owner` names the owner whose lease had run out.
 -- Locks: the rows it claims, and a few times as many beside at most. Rows that another session has locked are skipped.
 -- Plan: one probe of saga_due a definition, for its first row. Then, for no more definitions than rows are wanted, one
 -- range of it without a lock, which tells how many of each are among the oldest, and one with. Rows of definitions that
@@ -16,6 +16,7 @@ WITH first AS MATERIALIZED ( -- the oldest rows are of the definitions whose fir
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+            AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
             AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
             AND EXISTS (
                 SELECT 1
@@ -38,6 +39,7 @@ oldest AS MATERIALIZED (
             FROM saga_fn.saga AS s
             WHERE
                 s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+                AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
                 AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
             ORDER BY s.due_at
             LIMIT w.room
@@ -56,6 +58,7 @@ due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan agai
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+            AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
             AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
         ORDER BY s.due_at
         LIMIT least(w.room, coalesce(o.room, 1)) -- one at least: the oldest may all be locked, and of one definition

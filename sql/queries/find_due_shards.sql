@@ -1,7 +1,10 @@
 -- name: find_due_shards :many
+-- nullable: since
 -- not null: shard
--- Which of these shards have something to claim: the idle poll. It writes nothing. The shard -1 is none: it says that
--- events which were sent in callers' transactions are due.
+-- Which of these shards have something to claim: the idle poll. It writes nothing. With `since` only what is due since
+-- then counts. While a transaction is open, the index keeps an entry for each saga that has ended since it began, and a
+-- look that begins at the oldest walks them all. The shard -1 is none: it says that events which were sent in callers'
+-- transactions are due.
 -- Locks: none.
 -- Plan: one probe of saga_due a shard and definition, and one of saga_sent_due.
 SELECT w.shard
@@ -14,6 +17,7 @@ WHERE EXISTS (
         FROM saga_fn.saga AS s
         WHERE
             s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.due_at <= now()
+            AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
             AND s.format = ANY(:formats::smallint[])
             AND EXISTS (
                 SELECT 1

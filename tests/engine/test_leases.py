@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from saga_fn import Completed, Failed, MemoryStore, NoRetry, SagaAdmin, SagaBuilder, SagaOrchestrator, step
+from saga_fn.core.ids import Moment
 from saga_fn.engine.hold import leases
 from saga_fn.engine.observe.of_process import LeasesRanOut
 from saga_fn.engine.observe.of_sagas import SagaLost
@@ -142,7 +143,7 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
             return await MemoryStore.renew(store, shard, held, owner=owner, lease=lease)
         return Committed({}, store.now())  # and `live` finds it ours
 
-    async def nothing(definitions: Sequence[tuple[str, int]]) -> list[int]:
+    async def nothing(definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         return []  # nobody can claim it
 
     monkeypatch.setattr(store, "renew", locked)
@@ -175,7 +176,7 @@ async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch
     async def locked(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         return Committed({}, store.now())  # and `live` finds it ours
 
-    async def nothing(definitions: Sequence[tuple[str, int]]) -> list[int]:
+    async def nothing(definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         return []  # nobody can claim it
 
     monkeypatch.setattr(store, "renew", locked)

@@ -25,6 +25,7 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.look_from import LONG_AGO
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.operate import apply, ask_of
 from saga_fn.engine.requests.records import NOT_ANSWERED, refusal_in
@@ -152,7 +153,7 @@ async def _end(engine: SagaEngine, request: Request | Ending) -> None:
     if isinstance(request, Ending):
         await engine.store.pauses.remove(request.name, since=time_of(request.since))
         await engine.pauses.look()
-        engine.notify_processes(None)
+        engine.notify_processes(None, LONG_AGO)
 
 
 async def carry_on(engine: SagaEngine) -> None:

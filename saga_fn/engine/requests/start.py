@@ -391,7 +391,7 @@ class Starter:
     async def _insert(self, shard: int, lock_timeout: timedelta, batch: Sequence[_Pending]) -> None:
         sent = steady.now()
         created, at = await self._created(shard, [pending.new for pending in batch], lock_timeout=lock_timeout)
-        is_due = False
+        due_since: Moment | None = None
         for pending in batch:
             new = pending.new.id in created
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
@@ -407,9 +407,9 @@ class Starter:
                 if due > at:
                     self._engine.on_due(due)
                 else:
-                    is_due = True
-        if is_due:
-            self._engine.on_due(None)
+                    due_since = due if due_since is None else min(due, due_since)
+        if due_since is not None:
+            self._engine.on_due(due_since)
 
     async def _created(
         self, shard: int, sagas: Sequence[NewSaga], *, lock_timeout: timedelta

@@ -73,6 +73,7 @@ class Store(Protocol):
         limit: How many sagas at most.
         rooms: How many sagas of a definition at most. Default: no limits.
         passed_over: The ids of due sagas that are left out. Default: none.
+        since: Only what became due at this moment of store time or later. Default: None, all that is due.
         skip_locked: Whether rows that another session has locked are left out, or waited for. Default: False.
         connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
         why: The error that is shown of the saga.
@@ -208,10 +209,12 @@ class Store(Protocol):
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
         passed_over: Sequence[UUID] = (),
+        since: Moment | None = None,
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token.
 
-        It takes at most as many of a pair as `rooms` says, and none of `passed_over`, which are few.
+        It takes at most as many of a pair as `rooms` says, none of `passed_over`, which are few, and with `since` only what is
+        due since that moment.
         """
         ...
 
@@ -263,8 +266,11 @@ class Store(Protocol):
         """
         ...
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
-        """The shards in which something is due, and `OF_SENT` if some of `sent_events` are; takes no lock."""
+    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+        """The shards in which something is due, and `OF_SENT` if some of `sent_events` are; takes no lock.
+
+        With `since` only sagas count that are due since that moment.
+        """
         ...
 
     async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:

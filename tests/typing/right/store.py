@@ -143,10 +143,18 @@ class CountingStore:
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
         passed_over: Sequence[UUID] = (),
+        since: Moment | None = None,
     ) -> list[ClaimedSaga]:
         self.calls["claim_due"] += 1
         return await self._inner.claim_due(
-            shard, definitions, owner=owner, limit=limit, lease=lease, rooms=rooms, passed_over=passed_over
+            shard,
+            definitions,
+            owner=owner,
+            limit=limit,
+            lease=lease,
+            rooms=rooms,
+            passed_over=passed_over,
+            since=since,
         )
 
     async def due_ids(
@@ -185,9 +193,9 @@ class CountingStore:
         self.calls["acknowledge"] += 1
         return await self._inner.acknowledge(saga_id, rev, detail)
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         self.calls["due_shards"] += 1
-        return await self._inner.due_shards(definitions)
+        return await self._inner.due_shards(definitions, since=since)
 
     async def read(self, saga_id: UUID, *, connection: CallerConnection | None = None) -> SagaRecord | None:
         self.calls["read"] += 1

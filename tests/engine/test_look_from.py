@@ -1,0 +1,200 @@
+"""A look for due sagas that comes soon after a look at all asks only for what is new, and misses nothing for long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from typing_extensions import override
+
+from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
+from saga_fn import steady as steady_clock
+from saga_fn.core.ids import Moment
+from saga_fn.engine import look_from
+from saga_fn.engine.look_from import AT_ALL_EVERY, LONG_AGO, LookFrom
+from saga_fn.store import Store
+from saga_fn.store.postgres import PostgresStore
+from tests.support.shop import Order, Shop, make_saga
+from tests.support.until import SOON, until
+from tests.typing.right.store import CountingStore
+
+NEVER = timedelta(hours=1)
+SECOND = 1_000_000
+
+
+class Clocks:
+    """Both clocks, a second a second: the database's is the other one's time in microseconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 1000.0
+        monkeypatch.setattr(steady_clock, "now", lambda: self.seconds)
+
+    def now(self) -> Moment:
+        return Moment(round(self.seconds * SECOND))
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    return Clocks(monkeypatch)
+
+
+@pytest.fixture
+def looks(clocks: Clocks) -> LookFrom:
+    return LookFrom(clocks.now)
+
+
+def at_all(looks: LookFrom) -> bool:
+    """Whether the next look asks for all; it takes all that it finds."""
+    since = looks.begin()
+    looks.end(has_left=False)
+    return since is None
+
+
+def test_the_first_look_asks_for_all_that_is_due(looks: LookFrom) -> None:
+    assert looks.begin() is None
+
+
+def test_those_after_it_ask_from_a_second_before_it_on(looks: LookFrom, clocks: Clocks) -> None:
+    began = clocks.now()
+    looks.begin()
+    clocks.seconds += 0.25
+    looks.end(has_left=False)
+    for _ in range(3):
+        assert looks.begin() == began - SECOND
+        looks.end(has_left=False)
+        clocks.seconds += 0.2
+
+
+def test_a_second_after_it_began_the_next_asks_for_all(looks: LookFrom, clocks: Clocks) -> None:
+    assert at_all(looks)
+    clocks.seconds += AT_ALL_EVERY - 0.01
+    assert not at_all(looks)
+    clocks.seconds += 0.01
+    assert at_all(looks)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["by the look at all", "by one for what is new"])
+def test_where_something_was_left_the_next_asks_for_all(looks: LookFrom, *, first: bool) -> None:
+    assert first or at_all(looks)
+    looks.begin()
+    looks.end(has_left=True)
+    assert at_all(looks)
+
+
+def test_a_look_that_failed_is_none(looks: LookFrom) -> None:
+    looks.begin()
+    assert looks.begin() is None
+
+
+def test_a_saga_that_became_due_before_it_is_asked_for(looks: LookFrom, clocks: Clocks) -> None:
+    assert at_all(looks)
+    looks.include(Moment(clocks.now() - SECOND // 2))
+    assert not at_all(looks), "that is among what is new"
+    looks.include(Moment(clocks.now() - 2 * SECOND))
+    assert at_all(looks)
+
+
+def test_a_look_at_all_that_may_have_come_too_early_for_one_is_made_again(looks: LookFrom) -> None:
+    looks.begin()
+    looks.include(LONG_AGO)
+    looks.end(has_left=False)
+    assert at_all(looks)
+
+
+class Telling(CountingStore):
+    """A store that keeps in mind since when looks asked."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.asked: list[Moment | None] = []
+
+    @override
+    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+        found = await super().due_shards(definitions, since=since)
+        self.asked.append(since)
+        return found
+
+
+@pytest.fixture
+def no_second_look_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look asks for what became due after the last look at all, and none at all comes by itself."""
+    monkeypatch.setattr(look_from, "AT_ALL_EVERY", 3600.0)
+    monkeypatch.setattr(look_from, "_OVERLAP", 0)
+
+
+async def has_looked_at_all(orchestrator: SagaOrchestrator, store: Telling) -> None:
+    """Return when a look at all, that has begun from now on, was followed by one for what is new."""
+    before = len(store.asked)
+    orchestrator.engine.on_due(LONG_AGO)
+    await until(lambda: None in store.asked[before:] and store.asked[-1] is not None)
+
+
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_saga_is_found_when_its_pause_is_over(memory: MemoryStore) -> None:
+    store, shop = Telling(memory), Shop()
+    async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        await admin.pause("shop")
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        await has_looked_at_all(orchestrator, store)
+        assert shop.keys == []
+        await admin.resume("shop")
+        await run.result(SOON)
+
+
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_saga_is_found_when_its_definition_is_registered(memory: MemoryStore) -> None:
+    store, shop = Telling(memory), Shop()
+    async with (
+        SagaOrchestrator(store, concurrency=0) as starting,
+        SagaOrchestrator(store, poll_interval=NEVER) as orchestrator,
+    ):
+        orchestrator.register("another", make_saga(Shop()))
+        run = await starting.register("shop", make_saga(Shop())).start(Order("1"))
+        await has_looked_at_all(orchestrator, store)
+        orchestrator.register("shop", make_saga(shop))
+        await run.result(SOON)
+        assert shop.done == ["reserve", "charge", "ship"]
+
+
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_saga_of_a_callers_transaction_is_found_when_its_commit_is_told(any_dsn: str) -> None:
+    store, shop = Telling(PostgresStore(any_dsn)), Shop()
+    connection = await asyncpg.connect(any_dsn)
+    async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
+        shops = orchestrator.register("shop", make_saga(shop))
+        async with connection.transaction():
+            run = await shops.start(Order("1"), connection=connection)
+            await has_looked_at_all(orchestrator, store)
+        assert shop.keys == []
+        await orchestrator.committed()
+        await run.result(SOON)
+    await connection.close()
+
+
+async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_asked_for(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_from, "_OVERLAP", 0)
+    monkeypatch.setattr(look_from, "AT_ALL_EVERY", 5.0)  # so that a slow machine has time for one in between
+    hidden = True
+
+    class Late(Telling):
+        @override
+        async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+            found = await super().due_shards(definitions, since=since)
+            return [] if hidden else found
+
+    store, shop = Late(memory), Shop()
+    async with (
+        SagaOrchestrator(memory, concurrency=0) as starting,
+        SagaOrchestrator(store, poll_interval=NEVER) as orchestrator,
+    ):
+        orchestrator.register("shop", make_saga(shop))
+        run = await starting.register("shop", make_saga(Shop())).start(Order("1"))
+        await has_looked_at_all(orchestrator, store)
+        hidden = False
+        orchestrator.engine.on_due(None)
+        await run.result(SOON)
