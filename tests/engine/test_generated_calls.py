@@ -1,7 +1,8 @@
 """Whatever a caller passes, a public call gives an answer or raises one of our errors, and none of them hangs.
 
-Calls are generated: a public function or method, with fitting and with hostile arguments. 3,000 of them by default; more by
-`SAGA_FN_CALLS=100000`, others by `SAGA_FN_SEED=7`. A call that fails is shown with as few hostile arguments as fail.
+Calls are generated: each public function and method, with fitting and with hostile arguments. 3,000 of them by default, half in
+memory and half on a database; more by `SAGA_FN_CALLS=100000`, others by `SAGA_FN_SEED=7`. A call that fails is shown with as few
+hostile arguments as fail.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from saga_fn.errors import shown
 from saga_fn.guard import Guard
 from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.migrate import check_schema, migrate
-from saga_fn.testing import laws, replay
+from saga_fn.testing import explore, laws, replay
 
 CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
 SEED: Final = int(os.environ.get("SAGA_FN_SEED", "1"))
@@ -184,6 +185,8 @@ class Stage:
     orchestrator: SagaOrchestrator
     handle: SagaHandle[Data, Data]
     run: SagaRun[Data]
+    seen: saga_fn.SagaAdminSnapshot
+    explained: saga_fn.Explanation
     connections: list[asyncpg.Connection[asyncpg.Record]]
     """Without a transaction, and in one that is never committed."""
 
@@ -267,11 +270,16 @@ class Stage:
 
     def calls(self) -> list[Call]:
         """Every public call: of the package's names, and of what they make."""
+        admin, begun = SagaAdmin(self.orchestrator), datetime.now(UTC)
+        row = (uuid4(), "generated", 1, saga_fn.SagaStatus.COMPLETED, None, "trace", begun, begun)
         made: list[object] = [
             self.orchestrator,
             self.handle,
             self.run,
-            SagaAdmin(self.orchestrator),
+            self.seen,
+            self.explained,
+            admin,
+            admin.step(self.run.id, SagaBuilder(Data).initial),
             self.orchestrator.to(self.run.id, approval),
             self.orchestrator.to(("generated", "key"), approval),
             SagaBuilder(Data),
@@ -282,6 +290,11 @@ class Stage:
             MemoryStore(),
             Guard(),
             StepContext(uuid4(), "generated", "first", 1, "key", "trace", None),
+            saga_fn.TransactionalContext(uuid4(), "generated", "first", 1, "key", "trace", None, connection=None),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # nothing asks it
+            size,
+            saga_fn.WaitFor(approval),
+            saga_fn.ArchivedSaga(*row, data={}),
+            saga_fn.NoRetry(),
             saga_fn.FixedRetry(max_attempts=2),
             saga_fn.ExponentialRetry(max_attempts=2),
             saga_fn.InputContext(uuid4(), Data(), {}),
@@ -291,6 +304,7 @@ class Stage:
             ("EmbeddedPostgres", EmbeddedPostgres),
             ("Guard", Guard),
             ("console", console),
+            ("explore", explore),
             ("laws", laws),
             ("replay", replay),
             ("Operator", Operator),
@@ -314,9 +328,16 @@ OF_A_CONNECTION: Final = ("Guard", "migrate", "check_schema")
 ENDLESS: Final = frozenset({"run_forever", "run_until_idle"})
 NOT_CALLED: Final = frozenset(
     {
-        "BaseStep",  # abstract
-        "ContextStep",
-        "TransactionalStep",
+        # Abstract, or the user's own code: a step's is called by the engine, and `work` stands for all of them.
+        *(
+            f"{name}{method}"
+            for name in ("BaseStep", "ContextStep", "TransactionalStep", "StepDefinition")
+            for method in ("", ".execute", ".compensate", ".probe", ".add_to")
+            if name + method != "StepDefinition"
+        ),
+        # The engine's own, which `orchestrator.engine` gives to the library's other parts.
+        *(f"SagaEngine.{name}" for name in dir(saga_fn.SagaEngine) if not name.startswith("_")),
+        "SagaPage.holding",  # the library makes pages
         "Outcome",  # types
         "StepInputMap",
         "RetryPolicy",
@@ -428,7 +449,8 @@ async def staged(store: MemoryStore | str) -> AsyncGenerator[Stage]:
             await within.execute("BEGIN")
         handle = orchestrator.register(generated)
         run = await handle.start(Data(), aggregation_id="key")
-        yield Stage(orchestrator, handle, run, connections)
+        admin = SagaAdmin(orchestrator)
+        yield Stage(orchestrator, handle, run, await admin.get_saga(run.id), await admin.explain(run.id), connections)
 
 
 async def test_nothing_but_our_errors_comes_out_of_a_public_call_in_memory() -> None:
@@ -449,11 +471,12 @@ async def test_nothing_but_our_errors_comes_out_of_a_public_call_on_a_database(
 async def call_and_judge(stage: Stage) -> None:
     draw = random.Random(SEED)
     calls = stage.calls()
+    draw.shuffle(calls)
     failures: dict[str, str] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for _ in range(CALLS // 2):
-            name, call = draw.choice(calls)
+        for number in range(CALLS // 2):
+            name, call = calls[number] if number < len(calls) else draw.choice(calls)  # each of them at least once
             made = arguments(draw, stage, name, call)
             if made is None:
                 continue
@@ -464,3 +487,57 @@ async def call_and_judge(stage: Stage) -> None:
                 example = await least(draw, stage, name, call, positional, named, type(error))
                 failures[key] = f"{name}({example}) raised {type(error).__name__}: {shown(str(error))}"
     assert not failures, f"seed {SEED}:\n" + "\n".join(sorted(failures.values()))
+
+
+def public_calls() -> set[str]:
+    """By `saga_fn.__all__`, all functions and classes, and each public method of a class that the library itself has written."""
+    found: set[str] = set()
+    for name in saga_fn.__all__:
+        value = getattr(saga_fn, name)
+        if is_pythons(value) or not callable(value):
+            continue
+        found.add(name)
+        if not isinstance(value, type):
+            continue
+        for method in dir(value):
+            call = getattr(value, method)
+            is_ours = str(getattr(call, "__module__", "")).startswith("saga_fn")
+            if callable(call) and is_ours and not method.startswith("_") and method not in ENDLESS:
+                found.add(f"{name}.{method}")
+    return found - NOT_CALLED
+
+
+async def test_no_public_function_and_no_method_is_missing_among_the_calls() -> None:
+    async with staged(MemoryStore()) as stage:
+        made = {name for name, _ in stage.calls()}
+    wanted = public_calls()
+    assert len(wanted) > 150
+    assert sorted(wanted - made) == []
+    assert len(made) < CALLS // 2, "each is called at least once"
+
+
+def only(call: Callable[..., Any]) -> Callable[[Stage], list[Call]]:
+    """In place of all calls, this one."""
+
+    def calls(_: Stage) -> list[Call]:
+        return [("wrong", call)]
+
+    return calls
+
+
+async def test_it_is_told_that_a_call_raises_another_error_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that finds nothing has to show that it could."""
+    monkeypatch.setattr("tests.engine.test_generated_calls.PATIENCE", 0.01)
+    monkeypatch.setattr("tests.engine.test_generated_calls.CALLS", 4)
+
+    async def hangs(data: object) -> None:
+        await asyncio.Event().wait()
+
+    def raises(data: object) -> None:
+        raise KeyError(data)
+
+    async with staged(MemoryStore()) as stage:
+        for call, kind in ((hangs, "TimeoutError"), (raises, "KeyError")):
+            monkeypatch.setattr(Stage, "calls", only(call))
+            with pytest.raises(AssertionError, match=rf"wrong\(.*\) raised {kind}"):
+                await call_and_judge(stage)
