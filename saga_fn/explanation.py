@@ -16,7 +16,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
-from saga_fn.errors import shown
+from saga_fn.errors import is_a, shown
 from saga_fn.printable import ascii_only, counted, kept
 from saga_fn.snapshot import Pause
 
@@ -283,6 +283,8 @@ class Explanation:
         Returns:
             The preview; None if there is no such verb or step.
         """
+        if not is_a(verb, str) or not is_a(step_id, (str, type(None))):  # values of any type may refuse to be compared
+            return None
         return next((each for each in self.verbs if each.verb == verb and each.step_id == step_id), None)
 
     @override

@@ -133,7 +133,7 @@ def console(
     if (
         isinstance(origins, str)
         or not is_a(origins, Collection)
-        or not all("://" in each for each in map(str, origins))
+        or not all(is_a(each, str) and "://" in each for each in origins)
     ):
         raise SagaError(
             f"origins are a list of addresses, not {shown(origins)}", hint='origins=["https://shop.example"]'

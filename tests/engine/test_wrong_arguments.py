@@ -45,6 +45,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.console import console
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.engine.requests.outside_event import id_of
 from saga_fn.guard import Guard
@@ -328,3 +329,29 @@ def test_values_are_shown_by_one_function() -> None:
             if quotes or calls:
                 found.append(f"{name}:{node.lineno}")
     assert found == [], "write {shown(value)}"
+
+
+class Incomparable:
+    """Its comparison, its repr and its text raise."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no equality")
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        raise RecursionError("no repr")
+
+
+async def test_an_explanation_has_no_preview_for_what_cannot_be_compared() -> None:
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        run = await orchestrator.register(shop).start(In())
+        explained = await SagaAdmin(orchestrator).explain(run.id)
+    assert explained.of("abort") is not None
+    assert explained.of(Incomparable()) is None
+    assert explained.of("abort", Incomparable()) is None
+
+
+def test_an_origin_that_has_no_text_is_none() -> None:
+    with pytest.raises(SagaError, match="origins are a list of addresses"):
+        console(SagaOrchestrator(MemoryStore()), authorize=lambda request: None, origins=[Incomparable()])
