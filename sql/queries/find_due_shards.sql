@@ -2,7 +2,7 @@
 -- nullable: since
 -- not null: shard
 -- Which of these shards have something to claim: the idle poll. It writes nothing. With `since` only what is due since
--- then counts. While a transaction is open, the index keeps an entry for each saga that has ended since it began, and a
+-- then counts. While a transaction is open, the index keeps an entry for each saga that has ended since it began. A
 -- look that begins at the oldest walks them all. The shard -1 is none: it says that events which were sent in callers'
 -- transactions are due.
 -- Locks: none.
