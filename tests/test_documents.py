@@ -105,6 +105,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(600)  # a checker of types, beside whatever else runs
 def test_mypy_accepts_it_all(programs: Path) -> None:
     kept = str(ROOT / ".mypy_cache" / "documents")  # what the pages import is read once
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", kept, "."]
@@ -112,6 +113,7 @@ def test_mypy_accepts_it_all(programs: Path) -> None:
     assert told.stdout.startswith("Success"), told.stdout + told.stderr
 
 
+@pytest.mark.timeout(600)
 def test_pyright_accepts_it_all(programs: Path) -> None:
     # A block stands on its own where it can, so that imports are repeated.
     settings = '{"typeCheckingMode": "strict", "reportDuplicateImport": "none"}'
