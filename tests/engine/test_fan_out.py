@@ -31,7 +31,7 @@ from saga_fn import (
 from saga_fn.core.ids import StepId
 from tests.support.crash import born, dies
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended
+from tests.support.until import SOON, retrying, suspended
 
 
 class Cart(msgspec.Struct, frozen=True):
@@ -327,12 +327,12 @@ async def test_items_that_changed_meanwhile_are_parked(make: Make) -> None:
         step(house.pack).each(concurrency=2),
         depends_on=builder.initial,
         input_map=unstable,
-        retry_policy=FixedRetry(max_attempts=3, delay=timedelta(milliseconds=100)),
+        retry_policy=FixedRetry(max_attempts=3, delay=timedelta(seconds=1)),
     )
     definition = builder.build(output=packed)
     first = await born(make())
     run = await first.register("unstable", definition).start(cart(2))
-    await suspended(run)
+    await retrying(run)  # the next attempt is the second process' where the first dies in time
     await dies(first)
     async with make() as second:
         handle = second.register("unstable", definition)
