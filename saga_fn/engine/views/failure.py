@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-import attrs
 import msgspec
 from returns.result import Failure
 
@@ -41,15 +40,14 @@ async def failure_of(
     return told_of((await turn_of(engine, row, known)).failure, engine.registry.find(row.name, row.version))
 
 
-@attrs.frozen
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """Why a saga goes forward no more."""
 
     failure: FailureSoFar | None = None
     """The failure that counts, or None."""
     verb: Verb | None = None
     """The verb by which an operator has turned it back, or has ended it; None if it turned back by itself."""
-    asked: Asked = attrs.field(factory=Asked)
+    asked: Asked = Asked()
     """Who asked for that, and why."""
 
 
@@ -77,7 +75,7 @@ async def turn_of(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRe
                 turn = Turn()
             elif gives_up(before, event, state):
                 turn = Turn(verb=verb_of(event), asked=asked_in(record.input)) if is_verb(event) else Turn()
-    return attrs.evolve(turn, failure=failure)
+    return msgspec.structs.replace(turn, failure=failure)
 
 
 def told_of(failure: FailureSoFar | None, registered: Registered | None) -> tuple[str | None, StepFailure | None]:
