@@ -46,9 +46,12 @@ from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
 from saga_fn.core.state import ParkReason
+from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
+from saga_fn.definition.wiring import Wiring
 from saga_fn.engine.drive.message import UNREADABLE
+from saga_fn.engine.observe.fact import FactBase
 from saga_fn.engine.options import MEBIBYTE
 from saga_fn.engine.requests.bulk import NOT_COMMITTED
 from saga_fn.engine.requests.explain import NO_PLAN, UNREADABLE_STATE
@@ -368,6 +371,10 @@ OUTSIDE_OF_THE_ROOT = {
 """Public names of the rooms that are public beside the root."""
 
 
+OF_ALL = {FactBase, AttributeBase}
+"""Bases with one method that all their kinds have."""
+
+
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     paths = [path.rpartition(".") for path in re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)]
@@ -376,6 +383,26 @@ def test_the_reference_has_every_public_name() -> None:
     assert len(paths) == len(named)
     assert {name: named.get(name) for name in public} == public
     assert set(named) - set(public) == OUTSIDE_OF_THE_ROOT
+
+
+def test_the_reference_has_what_a_class_gets_from_a_base_that_it_does_not_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    told = r"^::: ([\w.]+)\.(\w+)$(?:\n    options:\n      inherited_members: (.+)$)?"
+    entries = {
+        getattr(importlib.import_module(module), name): inherited
+        for module, name, inherited in re.findall(told, text, re.MULTILINE)
+    }
+    lacking = {
+        f"{kind.__name__}.{name}"
+        for kind, inherited in entries.items()
+        if isinstance(kind, type) and inherited != "true"
+        for base in kind.__mro__[1:]
+        if base not in entries and base not in OF_ALL and base.__module__.startswith("saga_fn")
+        for name, member in vars(base).items()
+        if not name.startswith("_") and inspect.isfunction(member)
+        if name not in vars(Wiring) and name not in re.findall(r"\w+", inherited)  # Wiring's the library calls alone
+    }
+    assert lacking == set()
 
 
 def test_no_name_of_the_reference_is_shadowed_by_a_module() -> None:
