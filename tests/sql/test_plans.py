@@ -355,6 +355,7 @@ async def test_a_claim_locks_about_what_it_takes_however_many_definitions_are_kn
         "integer": str(most),
         "uuid": "gen_random_uuid()",
         "interval": "interval '1 minute'",
+        "timestamptz": "NULL",
     }
     by_number = {int(number): values[type_] for number, type_ in types}
     given = ", ".join(by_number[number] for number in sorted(by_number))
