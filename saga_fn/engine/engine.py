@@ -40,7 +40,7 @@ from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import TakenAway
 from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.engine.hold.wakeups import WakeupNotifier
-from saga_fn.engine.look_from import LONG_AGO
+from saga_fn.engine.look_from import LONG_AGO, is_old
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import StopCutsShort, StopLeaves, StopOverdue
 from saga_fn.engine.observe.of_sagas import SagaLost, SagaReleased
@@ -53,6 +53,7 @@ from saga_fn.stats import SagaStats
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
+    DUE_FOR_LONG,
     EventToSend,
     Fate,
     Recipient,
@@ -317,11 +318,12 @@ class SagaEngine:
 
         `due`: since when it is (None: now). A hint that may be lost.
         """
-        if saga_id is None:
-            self.on_due(due)
-        else:
+        if saga_id is not None:
             self.recheck_inbox(saga_id)
-        self.wakeups.send(saga_id)
+            self.wakeups.send(saga_id)
+            return
+        self.on_due(due)
+        self.wakeups.send(DUE_FOR_LONG if due is not None and is_old(due, self.store.now()) else None)
 
     async def committed(self) -> None:
         """A caller says that it has committed: what this process has started or sent in its transactions begins now.

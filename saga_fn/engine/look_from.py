@@ -20,6 +20,14 @@ _OVERLAP: Final = 1_000_000
 """Microseconds before a look at all from which on the next ones ask: for rows that were being written at that time."""
 
 
+def is_old(due: Moment, now: Moment) -> bool:
+    """Whether a look of another process for what is new may pass by a saga that has been due since then.
+
+    It begins a second before that process looked at all. Half of that is for the way that the word takes.
+    """
+    return due < now - _OVERLAP // 2
+
+
 @final
 class LookFrom:
     """The looks of one worker."""
@@ -33,11 +41,16 @@ class LookFrom:
         self._began: tuple[float, Moment] | None = None
         """When the look at all that is going on began, and from when on those after it may ask."""
 
-    def begin(self) -> Moment | None:
-        """Begin one, which asks for what is due since the moment that it gives; None: for all that is due."""
+    def begin(self, *, every_shard: bool = True) -> Moment | None:
+        """Begin one, which asks for what is due since the moment that it gives; None: for all that is due.
+
+        One that does not ask every shard asks those for all.
+        """
+        self._began = None
+        if not every_shard:
+            return None
         now = steady.now()
         if now < self._until:
-            self._began = None
             return self._since
         self._began = (now, Moment(self._clock() - _OVERLAP))
         return None

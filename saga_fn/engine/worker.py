@@ -279,15 +279,17 @@ class Worker:
                 await self._due_shards(pairs)  # nothing is claimed, but whether the store answers is told
             return 0
         shards = self._behind
-        since = None
-        if self._polls_now() or not shards:
-            since = self._look_from.begin()
+        every_shard = self._polls_now() or not shards
+        since = self._look_from.begin(every_shard=every_shard)
+        if every_shard:
             shards = list({*shards, *await self._due_shards(pairs, since)})
         self._behind = []
         claimed, has_left = 0, False
         async for taken in self._claims.round(shards, self._free, since):
             claimed += taken.claimed
-            has_left = has_left or taken.full or taken.limited
+            # Nothing of a shard that has something: another session had locked it, and may give it back as it was.
+            is_locked = since is None and not taken.claimed
+            has_left = has_left or taken.full or taken.limited or is_locked
             if taken.full:
                 self._behind.append(taken.shard)
         self._look_from.end(has_left=has_left)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,10 +19,12 @@ from saga_fn.engine import look_from
 from saga_fn.engine.look_from import AT_ALL_EVERY, LONG_AGO, LookFrom
 from saga_fn.store import Store
 from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.records import ClaimedSaga
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.until import SOON, until
 from tests.typing.right.store import CountingStore
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NEVER = timedelta(hours=1)
 SECOND = 1_000_000
 
@@ -88,6 +93,13 @@ def test_a_look_that_failed_is_none(looks: LookFrom) -> None:
     assert looks.begin() is None
 
 
+def test_nor_does_one_count_for_it_that_comes_after_it_and_asks_some_shards_only(looks: LookFrom) -> None:
+    looks.begin()
+    assert looks.begin(every_shard=False) is None
+    looks.end(has_left=False)
+    assert at_all(looks)
+
+
 def test_a_saga_that_became_due_before_it_is_asked_for(looks: LookFrom, clocks: Clocks) -> None:
     assert at_all(looks)
     looks.include(Moment(clocks.now() - SECOND // 2))
@@ -104,17 +116,36 @@ def test_a_look_at_all_that_may_have_come_too_early_for_one_is_made_again(looks:
 
 
 class Telling(CountingStore):
-    """A store that keeps in mind since when looks asked."""
+    """A store that keeps in mind since when looks asked, and how often others have told it of something."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self.asked: list[Moment | None] = []
+        self.heard = 0
+        """The first word is its own, as soon as it listens."""
+
+    @override
+    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+        def heard(saga_id: UUID | None) -> None:
+            self.heard += 1
+            assert listen is not None
+            listen(saga_id)
+
+        await super().open(migrate=migrate, listen=heard)
 
     @override
     async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
         found = await super().due_shards(definitions, since=since)
         self.asked.append(since)
         return found
+
+
+@pytest.fixture
+async def connection(any_dsn: str) -> AsyncIterator[Connection]:
+    """A caller's."""
+    connection = await asyncpg.connect(any_dsn)
+    yield connection
+    connection.terminate()
 
 
 @pytest.fixture
@@ -131,13 +162,18 @@ async def has_looked_at_all(orchestrator: SagaOrchestrator, store: Telling) -> N
     await until(lambda: None in store.asked[before:] and store.asked[-1] is not None)
 
 
+@pytest.mark.parametrize("where", ["here", "in another process"])
 @pytest.mark.usefixtures("no_second_look_at_all")
-async def test_a_saga_is_found_when_its_pause_is_over(memory: MemoryStore) -> None:
+async def test_a_saga_is_found_when_its_pause_is_over(memory: MemoryStore, where: str) -> None:
     store, shop = Telling(memory), Shop()
-    async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
-        admin = SagaAdmin(orchestrator)
+    async with (
+        SagaOrchestrator(memory, concurrency=0) as another,
+        SagaOrchestrator(store, poll_interval=NEVER) as orchestrator,
+    ):
+        admin = SagaAdmin(orchestrator if where == "here" else another)
         await admin.pause("shop")
-        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        orchestrator.register("shop", make_saga(shop))
+        run = await another.register("shop", make_saga(Shop())).start(Order("1"))
         await has_looked_at_all(orchestrator, store)
         assert shop.keys == []
         await admin.resume("shop")
@@ -159,19 +195,73 @@ async def test_a_saga_is_found_when_its_definition_is_registered(memory: MemoryS
         assert shop.done == ["reserve", "charge", "ship"]
 
 
+@pytest.mark.parametrize("where", ["here", "in another process"])
+@pytest.mark.parametrize("how", ["committed", "notify"])
 @pytest.mark.usefixtures("no_second_look_at_all")
-async def test_a_saga_of_a_callers_transaction_is_found_when_its_commit_is_told(any_dsn: str) -> None:
+async def test_a_saga_of_a_callers_transaction_is_found_when_its_commit_is_told(
+    any_dsn: str, connection: Connection, how: str, where: str
+) -> None:
     store, shop = Telling(PostgresStore(any_dsn)), Shop()
-    connection = await asyncpg.connect(any_dsn)
-    async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
-        shops = orchestrator.register("shop", make_saga(shop))
+    async with (
+        SagaOrchestrator(any_dsn, concurrency=0) as another,
+        SagaOrchestrator(store, poll_interval=NEVER) as orchestrator,
+    ):
+        there = another.register("shop", make_saga(Shop()))
+        here = orchestrator.register("shop", make_saga(shop))
+        shops = here if where == "here" else there
         async with connection.transaction():
-            run = await shops.start(Order("1"), connection=connection)
+            run = await shops.start(Order("1"), connection=connection, notify=how == "notify")
+            await until(lambda: store.heard > 0)
             await has_looked_at_all(orchestrator, store)
-        assert shop.keys == []
-        await orchestrator.committed()
+        if how == "committed":
+            await (orchestrator if where == "here" else another).committed()
         await run.result(SOON)
-    await connection.close()
+
+
+@pytest.mark.parametrize("where", ["here", "in another process"])
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_saga_that_waited_for_its_key_is_found_when_it_has_begun(
+    any_dsn: str, connection: Connection, where: str
+) -> None:
+    store, shop = Telling(PostgresStore(any_dsn)), Shop()
+    async with (
+        SagaOrchestrator(any_dsn, concurrency=0, key_wait=timedelta(seconds=SOON)) as another,
+        SagaOrchestrator(store, poll_interval=NEVER, key_wait=timedelta(seconds=SOON)) as orchestrator,
+        asyncio.TaskGroup() as group,
+    ):
+        there = another.register("shop", make_saga(Shop()))
+        here = orchestrator.register("shop", make_saga(shop))
+        starter = here if where == "here" else there
+        transaction = connection.transaction()
+        await transaction.start()
+        await starter.start(Order("1"), aggregation_id="a", connection=connection)
+        starting = group.create_task(starter.start(Order("1"), aggregation_id="a"))
+        await until(lambda: bool(starter._starter._awaited))  # pyright: ignore[reportPrivateUsage]  # nothing else tells
+        await until(lambda: store.heard > 0)
+        await has_looked_at_all(orchestrator, store)
+        await transaction.rollback()
+        await (await starting).result(SOON)
+
+
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_saga_is_found_whose_row_was_locked_at_the_look_at_all(memory: MemoryStore) -> None:
+    shop, locked = Shop(), True
+
+    class Locked(Telling):
+        @override
+        async def claim_due(self, *args: Any, since: Moment | None = None, **options: Any) -> list[ClaimedSaga]:
+            nonlocal locked
+            if locked and since is None:
+                locked = False  # from then on
+                return []
+            return await super().claim_due(*args, since=since, **options)
+
+    async with SagaOrchestrator(memory, concurrency=0) as starting:
+        run = await starting.register("shop", make_saga(Shop())).start(Order("1"))
+        async with SagaOrchestrator(Locked(memory), poll_interval=NEVER) as orchestrator:
+            orchestrator.register("shop", make_saga(shop))
+            await run.result(SOON)
+    assert not locked
 
 
 async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_asked_for(

@@ -252,8 +252,9 @@ class Starter:
 
     def _announce(self, started: Iterable[StartedSaga]) -> None:
         """Tell other processes that there is work which this one does not do."""
-        if any(each.created and each.live is None for each in started):
-            self._engine.notify_processes(None)
+        left = [each for each in started if each.created and each.live is None]
+        if left:
+            self._engine.notify_processes(None, min((each.due for each in left if each.due is not None), default=None))
 
     def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
         if self._is_awaited(pending.new):
@@ -274,7 +275,8 @@ class Starter:
             if fate is _Fate.CREATED:
                 if request.aggregation_id is not None:
                     await self._hand_over(request)
-                return StartedSaga(pending.id, created=True, live=pending.live)
+                due = pending.new.projection.due if pending.live is None else None
+                return StartedSaga(pending.id, created=True, live=pending.live, due=due)
             before = None if fate is _Fate.LOCKED else await existing(self._engine, request, pending.new)
             return before or await self._alone(request)
         except StoreError as error:
@@ -323,7 +325,7 @@ class Starter:
                 if new.outgoing:
                     self._engine.topics.written(new.id, new.name, new.version, new.outgoing, 0)
                 await self._hand_over(request)
-                return StartedSaga(new.id, created=True)
+                return StartedSaga(new.id, created=True, due=new.projection.due)
             before = await existing(self._engine, request, new)
             if before is not None:
                 return before

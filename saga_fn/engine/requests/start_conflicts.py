@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.first_row import StartRequest
@@ -40,6 +41,8 @@ class StartedSaga(msgspec.Struct, frozen=True):
     live: OwnedSaga | None = None
     retained: bool = True
     """False if it was deleted after its end."""
+    due: Moment | None = None
+    """Since when, or from when on, it is due if it was created and does not run here."""
 
 
 async def existing(

@@ -21,7 +21,7 @@ from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, LOOKS, Starte
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
 from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.ids import shard_of
-from saga_fn.store.records import NewSaga
+from saga_fn.store.records import DUE_FOR_LONG, NewSaga
 
 _Start: TypeAlias = tuple[int, StartRequest, NewSaga]
 """Its place among the requests, what is wanted, and what is to be inserted."""
@@ -60,7 +60,7 @@ async def start_within(
     results |= {place: busy(request, CHANGED_HANDS) for place, request, _ in left}
     started = [_unless_error(results[place]) for place in range(len(requests))]
     if notify and any(each.created for each in started):
-        await engine.store.hint([None], connection=connection)
+        await engine.store.hint([DUE_FOR_LONG], connection=connection)  # since before the commit, however late that is
     return started
 
 

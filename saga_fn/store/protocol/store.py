@@ -395,6 +395,7 @@ class Store(Protocol):
     async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
         """Tell listening processes that something is due (None), or that these sagas have messages.
 
+        `DUE_FOR_LONG` among them says that something may have been due for long.
         May be lost: they also look by themselves. With a connection they are told when its transaction is committed.
         """
         ...

@@ -22,6 +22,7 @@ from saga_fn.store.records.encoding import (
     plan_from,
 )
 from saga_fn.store.records.events import (
+    DUE_FOR_LONG,
     FIRST_KEY,
     NO_SAGA,
     OF_SENT,
@@ -126,6 +127,7 @@ __all__ = [
     "ANSWER_BYTES",
     "BLOCKED_FOR",
     "DELETED_AT_ONCE",
+    "DUE_FOR_LONG",
     "EXPIRED_AT_ONCE",
     "FIRST_KEY",
     "FORGOTTEN_AT_ONCE",
