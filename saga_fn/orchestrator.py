@@ -552,8 +552,8 @@ class SagaOrchestrator:
     async def committed(self) -> None:
         """Say that a transaction of yours is committed: what this process has started or sent in it by `connection=` begins at once.
 
-        Without it the next look of a worker finds all of it, within `poll_interval`. It raises for no store that does not answer,
-        because the commit is done. It costs nothing where nothing was started or sent so.
+        Without it a look of a worker for all that is due finds it, within two seconds, or `poll_interval` where that is longer. It
+        raises for no store that does not answer, because the commit is done. It costs nothing where nothing was started or sent so.
 
         Raises:
             SagaError: The orchestrator is not entered.
