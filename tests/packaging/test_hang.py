@@ -68,7 +68,7 @@ def hung(folder: Path, program: str, *arguments: str) -> subprocess.CompletedPro
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "tests.support.hang", "-p", "no:cacheprovider", "--rootdir", str(folder)),
-            *("-o", "timeout=1", "-o", "hang_grace=3", *arguments, str(folder / "test_one.py")),
+            *("-o", "timeout=1", "-o", "hang_grace=10", *arguments, str(folder / "test_one.py")),
         ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
