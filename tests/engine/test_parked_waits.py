@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import re
 from datetime import timedelta
 
 import msgspec
@@ -21,7 +20,6 @@ from saga_fn import (
     SagaOrchestrator,
     SagaParkedError,
     SagaResultTimeoutError,
-    SagaRun,
     SagaStatus,
     StepContext,
     StepRef,
@@ -31,7 +29,7 @@ from saga_fn import (
 from saga_fn.engine.requests.outcome import LONGEST_POLL
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended
+from tests.support.until import SOON, suspended, told_late
 
 APPROVAL = Event("approval", Done)
 
@@ -108,14 +106,14 @@ async def test_a_wait_that_is_over_tells_a_parked_saga_from_a_slow_one(make: Mak
     gate = asyncio.Event()
     async with asyncio.timeout(SOON), make() as orchestrator:
         slow = await orchestrator.register("slow", make_saga(Shop(hold=gate))).start(Order("1"))
-        with pytest.raises(SagaResultTimeoutError, match=r"did not end within 0.1 s: it is RUNNING") as late:
-            await slow.result(0.1)
-        assert (late.value.status, late.value.parked) == (SagaStatus.RUNNING, False)
+        late = await told_late(slow, r"did not end within 0.1 s: it is RUNNING")
+        assert (late.status, late.parked) == (SagaStatus.RUNNING, False)
         gate.set()
         parked = await orchestrator.register("parked", make_saga(Shop(returns=unfit))).start(Order("1"))
-        with pytest.raises(SagaResultTimeoutError, match=r"it is SUSPENDED, parked(.|\n)*waits for a person") as told:
-            await parked.result(timedelta(seconds=2 * LONGEST_POLL), wait_parked=True)
-        assert (told.value.status, told.value.parked) == (SagaStatus.SUSPENDED, True)
+        told = await told_late(
+            parked, r"it is SUSPENDED, parked(.|\n)*waits for a person", 2 * LONGEST_POLL, wait_parked=True
+        )
+        assert (told.status, told.parked) == (SagaStatus.SUSPENDED, True)
 
 
 @pytest.mark.parametrize("timeout", [0, 0.2, 1.5])
@@ -144,15 +142,6 @@ async def test_a_wait_that_is_over_tells_what_the_saga_waits_for(make: Make, tim
     assert "when the event is sent" in error.hint
     copied = pickle.loads(pickle.dumps(error))
     assert (copied.waiting_for, str(copied)) == (error.waiting_for, str(error))
-
-
-async def told_late(run: SagaRun[Done] | SagaRun[None], told: str) -> SagaResultTimeoutError:
-    """Wait for too short a time, again and again, until the error tells it: a busy server may not answer in that time."""
-    while True:
-        with pytest.raises(SagaResultTimeoutError) as late:
-            await run.result(0.1)
-        if re.search(told, str(late.value)):
-            return late.value
 
 
 async def test_a_wait_that_is_over_tells_of_a_sleep_a_retry_and_a_delay(make: Make) -> None:

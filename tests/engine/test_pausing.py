@@ -20,7 +20,6 @@ from saga_fn import (
     SagaAdmin,
     SagaFilter,
     SagaOrchestrator,
-    SagaResultTimeoutError,
     SagaStateError,
     SagaStatus,
     WaitReason,
@@ -32,7 +31,7 @@ from tests.support.approval import Approval, approval, approved
 from tests.support.crash import born, dies
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended, until
+from tests.support.until import SOON, suspended, told_late, until
 from tests.typing.right.store import CountingStore
 
 HOUR = timedelta(hours=1)
@@ -103,8 +102,7 @@ async def test_events_are_taken_and_verbs_are_applied_and_begin_after_the_pause(
         await admin.cancel(cancelled.id)
         await admin.abort(aborted.id)
         assert (await aborted.snapshot()).status is SagaStatus.FAILED
-        with pytest.raises(SagaResultTimeoutError, match="paused"):
-            await run.outcome(0.2)
+        await told_late(run, "paused")
         for each in (run, cancelled):
             seen = await admin.get_saga(each.id)
             assert (seen.waits, seen.deadline_at) == (WaitReason.PAUSED, None)

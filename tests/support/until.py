@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from saga_fn import SagaRun, SagaStatus, WaitReason
+from saga_fn import SagaResultTimeoutError, SagaRun, SagaStatus, WaitReason
 from saga_fn.engine.requests.operate import read_row
 from saga_fn.store.records import SagaRecord
 
@@ -33,6 +35,21 @@ async def suspended(run: SagaRun[object]) -> None:
 async def retrying(run: SagaRun[object]) -> None:
     """Return as soon as the saga waits for the next attempt of a step, which may be over when the caller goes on."""
     await _read_as(run, lambda row: WaitReason.RETRY in row.waits)
+
+
+async def told_late(
+    run: SagaRun[Any], told: str, timeout: float = 0.1, *, wait_parked: bool = False
+) -> SagaResultTimeoutError:  # Any: its result does not matter
+    """Wait for too short a time, again and again, until the error tells it: a busy server may not answer in that time."""
+    async with asyncio.timeout(SOON):
+        while True:
+            try:
+                await run.result(timeout, wait_parked=wait_parked)
+            except SagaResultTimeoutError as late:
+                if re.search(told, str(late)):
+                    return late
+            else:
+                raise AssertionError("it has ended")
 
 
 async def _read_as(run: SagaRun[object], wanted: Callable[[SagaRecord], bool]) -> None:
