@@ -407,6 +407,8 @@ class SagaParkedError(SagaError):
         mend = "mend the cause, then retry_step or skip_step; cancel turns back, but not past a pivot"
         if snapshot.parked == "past_pivot":
             mend = "mend the cause, then retry_step or skip_step; it is past its pivot: cancel is refused, abort ends it as it is"
+        elif snapshot.parked == "output_lost":
+            mend = "mend the cause, or deploy the topic's publisher, then retry_step; cancel turns back, but not past a pivot"
         elif snapshot.parked == "outcome_unknown":
             mend = (
                 "find out whether the step has run: settle_done with its output if it has, else retry_step, or settle_never_ran "

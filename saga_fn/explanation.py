@@ -89,7 +89,7 @@ class StandingReason:
         if self.parked is None:
             return None
         why = ParkReason(self.parked)
-        return _MEND_WITHIN if self.transactional and why is ParkReason.OUTCOME_UNKNOWN else _MENDS[why][1]
+        return _said_of(why, transactional=self.transactional)[1]
 
 
 @attrs.frozen
@@ -391,11 +391,25 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
         "retry_step, or cancel",
     ),
 }
-_MEND_WITHIN: Final = (
-    "if it has ended its own transaction, look whether its rows are there; if another system did not answer, its rows are rolled "
-    "back: ask that system; then settle_done, settle_undone or settle_never_ran; if neither can be known, cancel"
-)
-"""The same for a transactional step whose outcome is unknown: only these two ways lead there."""
+_MENDS_WITHIN: Final[dict[ParkReason, tuple[str, str]]] = {
+    ParkReason.OUTPUT_LOST: (
+        "its output, or a message that it publishes, cannot be kept: its transaction was rolled back, nothing of the attempt is there",
+        "mend that, or deploy the topic's publisher, then retry_step; or, before a pivot, cancel",
+    ),
+    ParkReason.OUTCOME_UNKNOWN: (  # only these two ways lead there
+        _MENDS[ParkReason.OUTCOME_UNKNOWN][0],
+        (
+            "if it has ended its own transaction, look whether its rows are there; if another system did not answer, its rows are "
+            "rolled back: ask that system; then settle_done, settle_undone or settle_never_ran; if neither can be known, cancel"
+        ),
+    ),
+}
+"""The same for a transactional step, where it is another."""
+
+
+def _said_of(why: ParkReason, *, transactional: bool) -> tuple[str, str]:
+    """A reason to wait for a person in words, and the thing that helps."""
+    return _MENDS_WITHIN.get(why, _MENDS[why]) if transactional else _MENDS[why]
 
 
 def _told(reason: StandingReason) -> str:
@@ -425,14 +439,14 @@ def _told(reason: StandingReason) -> str:
         case Cause.STOPPING:
             return "an execution that was cut short may not have stopped yet, and nothing is undone before"
         case Cause.PERSON:
-            return f"step {step} waits for a person ({reason.parked}): {_fact(reason.parked)}"
+            return f"step {step} waits for a person ({reason.parked}): {_fact(reason)}"
         case Cause.UNDO_PERSON:
-            return f"the compensation of step {step} waits for a person ({reason.parked}): {_fact(reason.parked)}"
+            return f"the compensation of step {step} waits for a person ({reason.parked}): {_fact(reason)}"
         case Cause.WORKER:
             awaited = "the end of the pause" if reason.is_paused else "a worker"
             return f"it is due, and waits for {awaited}" + (f" to go on with step {step}" if step else "")
         case Cause.SET_ASIDE:
-            return f"the saga as a whole waits for a person ({reason.parked}): {_fact(reason.parked)}"
+            return f"the saga as a whole waits for a person ({reason.parked}): {_fact(reason)}"
         case Cause.ENDED:
             return _ended(reason)
         case _:
@@ -460,8 +474,8 @@ def _ended(reason: StandingReason) -> str:
     return f"{told}{reason.error[:_LONGEST_ERROR]}"
 
 
-def _fact(why: str | None) -> str:
-    return "" if why is None else _MENDS[ParkReason(why)][0]
+def _fact(of: StandingReason) -> str:
+    return "" if of.parked is None else _said_of(ParkReason(of.parked), transactional=of.transactional)[0]
 
 
 _MOVED: Final = {

@@ -457,6 +457,9 @@ def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
     assert "None" not in reason.text
     assert "the end of the pause" in attrs.evolve(reason, is_paused=True).text
     assert (reason.mend is not None) is needs
+    within = attrs.evolve(reason, transactional=True)
+    assert "None" not in within.text
+    assert (within.mend is not None) is needs
 
 
 async def test_a_doubt_is_told_with_the_error_of_the_attempt_that_has_left_it(make: Make) -> None:

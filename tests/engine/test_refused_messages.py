@@ -21,6 +21,7 @@ from saga_fn import (
     SagaDefinitionError,
     SagaError,
     SagaOrchestrator,
+    SagaParkedError,
     SagaRun,
     SagaStatus,
     StepContext,
@@ -147,6 +148,35 @@ async def test_the_explanation_names_the_topic_without_a_publisher_and_the_verb_
         assert preview is not None
         assert preview.is_legal, verb
         assert ("no message of the step is published" in preview.text) is loses, preview.text
+
+
+async def test_the_explanation_of_a_transactional_step_names_no_verb_that_is_refused(dsn: str) -> None:
+    """It is rolled back: there is nothing to settle."""
+
+    @step(transactional=True)
+    async def within(order: Order, ctx: TransactionalContext) -> int:
+        ctx.publish("order.packed", order.number)
+        return order.number
+
+    @saga("order")
+    def misspelt(order: StepRef[Order]) -> StepRef[int]:
+        return within(order)
+
+    async with SagaOrchestrator(dsn, publishers={"orders.*": Broker()}) as orchestrator:
+        run = await orchestrator.register(misspelt).start(Order(1))
+        with pytest.raises(SagaParkedError, match="output_lost") as told:
+            await run.result(timeout=SOON)
+        said = await SagaAdmin(orchestrator).explain(run.id)
+    (reason,) = said.reasons
+    assert "its transaction was rolled back, nothing of the attempt is there" in reason.text
+    assert "it ran" not in reason.text
+    mends = (str(reason.mend), str(told.value))
+    for mend in mends:
+        assert "deploy the topic's publisher, then retry_step" in mend
+    for verb in ("retry_step", "cancel", "settle_done", "settle_undone", "settle_never_ran"):
+        preview = said.of(verb, None if verb == "cancel" else "within")
+        assert preview is not None
+        assert [verb in mend for mend in mends] == [preview.is_legal] * 2, verb
 
 
 async def test_a_message_that_a_probe_cannot_publish_parks_its_saga_though_the_probe_goes_on(make: Make) -> None:
