@@ -1,4 +1,4 @@
-"""What the steps of an example call: it does each thing once for its key, takes it back when it is undone, and keeps books."""
+"""The participant that an example's steps call: it does each thing once for its key, undoes it, and keeps books."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class Participant:
         self._world.fake_undo(step, undo)
 
     def holds(self) -> object:
-        """Whatever was done and not undone: the saga and the step of each."""
+        """The things that were done and not undone: the saga and the step of each."""
         return sorted(self._holds)

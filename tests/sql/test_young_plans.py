@@ -69,7 +69,7 @@ WALKS: Final[Mapping[tuple[str, str], str]] = {
     ("read_name_is_known", "saga_active_key"): "EXISTS ends with the first row",
     ("read_name_is_known", "saga_ended_key"): "EXISTS ends with the first row",
 }
-"""What is meant to go through a range that no other column narrows, and why it may."""
+"""Statements that may go through a range which no other column narrows, and why."""
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]
 

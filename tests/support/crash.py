@@ -34,7 +34,7 @@ async def dies(orchestrator: SagaOrchestrator, *, leases_are_over: bool = True) 
 
 
 async def end_leases(orchestrator: SagaOrchestrator) -> None:
-    """Let time pass for the store: the leases of this process's sagas are over now. What it knows of them is as before."""
+    """Let time pass for the store: the leases of this process's sagas are over now. The process knows of them as before."""
     store: Any = orchestrator.engine.store  # Any: the stores' private parts
     owner = orchestrator.engine.owner
     if (sagas := getattr(store, "_sagas", None)) is None:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 BY_THE_MACHINE = ("the event loop stood still", "ran out before they could be renewed")
-"""What is said on a machine that is too busy to go on, whatever a test does."""
+"""The lines that are logged on a machine too busy to go on, whatever a test does."""
 
 
 def records(caplog: pytest.LogCaptureFixture, logger: str = "saga_fn") -> list[logging.LogRecord]:

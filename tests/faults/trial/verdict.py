@@ -33,7 +33,7 @@ SELECT count(*) FROM (
 
 @attrs.frozen
 class Seen:
-    """What is there when all is calm."""
+    """The facts that are there when all is calm."""
 
     stands: Mapping[UUID, str]
     """By saga, its status, or PARKED."""
@@ -61,14 +61,14 @@ async def look(pool: asyncpg.Pool, books: asyncpg.Pool) -> Seen:
 
 @attrs.frozen
 class Tried:
-    """What the trial knows itself."""
+    """The facts that the trial knows itself."""
 
     fault: int
     cell: str
     accepted: Mapping[UUID, str]
     """How each saga whose start was acknowledged has to end."""
     strange: Sequence[str] = ()
-    """Whatever has come out of calls and processes that must not."""
+    """Errors and lines that have come out of calls and processes, and must not."""
     orphans: int = 0
     """Sagas that have not come to where they have to."""
     seconds: float = 0.0
