@@ -30,7 +30,7 @@ from saga_fn import (
 )
 from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.drive import outgoing as drafts
-from saga_fn.engine.hold import lane, relay, relay_store, relay_sweep
+from saga_fn.engine.hold import lane, relay_publishing, relay_store, relay_sweep
 from saga_fn.engine.observe.of_process import PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
@@ -318,7 +318,7 @@ async def test_a_message_whose_own_lease_is_over_is_taken_anew_however_young_tho
             return held, more
 
         monkeypatch.setattr(messages, "claim", seen)
-        for each in (relay, relay_sweep, relay_store, lane, drafts):
+        for each in (relay_publishing, relay_sweep, relay_store, lane, drafts):
             monkeypatch.setattr(each, "steady", SimpleNamespace(now=lambda: now))
         monkeypatch.setattr(relay_sweep, "_POLL", 0.02)
         handle = orchestrator.register(slow)

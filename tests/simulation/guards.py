@@ -10,7 +10,7 @@ from typing import Final
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold.deleting import Batch
-from saga_fn.engine.hold.relay import Relay
+from saga_fn.engine.hold.relay_lines import Lines
 from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.memory_deletion import MemoryDeletion
@@ -85,7 +85,7 @@ ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
     (
         Mutant(
             "the messages before those of a commit",
-            Relay.written,
+            Lines.written,
             "if earlier and not self._last_deleted.was(saga_id, earlier):",
             "if False:",
         ),

@@ -16,7 +16,6 @@ from typing_extensions import TypeIs
 from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.codec.containers import is_sequence
-from saga_fn.core.ids import Micros
 from saga_fn.definition.outgoing import shown_topic
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.topics import ONE_EACH, AnyPublisher
@@ -293,8 +292,3 @@ def _plain(after: object) -> timedelta | None:
     if not isinstance(after, timedelta):  # a number, say: the growing delays will do, and the reason is to be read
         return None
     return timedelta(microseconds=max(0, after // timedelta(microseconds=1)))
-
-
-def wish_of(outcome: FailedForNow) -> Micros | None:
-    """How much later it wishes to be tried again, in microseconds; None if it does not say."""
-    return None if outcome.after is None else Micros(outcome.after // timedelta(microseconds=1))
