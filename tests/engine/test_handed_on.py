@@ -24,7 +24,7 @@ from saga_fn import (
 )
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import Digest
-from saga_fn.engine.drive import owned_saga
+from saga_fn.engine.drive import execution_inputs, owned_saga
 from saga_fn.engine.drive.earlier import digest_of
 from tests.support.crash import born, dies
 from tests.support.stores import Make
@@ -52,7 +52,8 @@ class Counted:
             return digest_of(data)
 
         monkeypatch.setattr(PayloadType, "proved", proved)
-        monkeypatch.setattr(owned_saga, "digest_of", digest)
+        for module in (owned_saga, execution_inputs):
+            monkeypatch.setattr(module, "digest_of", digest)
 
 
 def chain(seen: list[Order], then: Callable[[Order], Order]) -> SagaDefinition[Order, Order]:

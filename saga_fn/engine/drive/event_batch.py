@@ -47,6 +47,7 @@ from saga_fn.engine.drive.attributes import Unknown, set_by
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.incoming import Incoming
+from saga_fn.engine.drive.inputs import bind_all
 from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import step_error_in
@@ -193,7 +194,7 @@ class EventBatch:
                 self.raised = (*self.raised, (len(self.entries), item.raised))
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
-            bound, step_errors = saga.bind_all(moved.state, moved.needs)
+            bound, step_errors = bind_all(saga, moved.state, moved.needs)
             if step_errors and item.payload is not None:
                 break
             event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
@@ -226,7 +227,7 @@ class EventBatch:
         Why one cannot be computed is the payload; an event that brings one of its own is folded without inputs first.
         """
         assert carries_inputs(event), "no others are foreseen to need any"
-        bound, step_errors = self.saga.bind_all(ahead.known, ahead.needs)
+        bound, step_errors = bind_all(self.saga, ahead.known, ahead.needs)
         if step_errors:
             if payload is not None:
                 return event, payload

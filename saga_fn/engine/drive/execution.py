@@ -25,9 +25,11 @@ from saga_fn.definition.outgoing import Draft, check_together, draft_of, plain_d
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.drive.call import Raised, call, context_of
 from saga_fn.engine.drive.clock import Clock
+from saga_fn.engine.drive.execution_inputs import given_for_compensation, input_for_step, input_in_doubt
 from saga_fn.engine.drive.failed import failed, output_lost, step_raised, step_refused, with_input
 from saga_fn.engine.drive.incoming import Incoming
-from saga_fn.engine.drive.owned_saga import Collected, OwnedSaga
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.published import Collected
 from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver
@@ -73,7 +75,7 @@ async def execute_watched(
 
 async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
-    given = saga.for_step(action)
+    given = input_for_step(saga, action)
     run = binding.execute
     said: Collected | None = None
     if isinstance(run, WithoutContext):
@@ -115,7 +117,7 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
         step_error = StepError("NoCompensation", "the registered definition cannot undo this step", action.step)
         return failed(clock, action, FailureKind.UNREADABLE, step_error)
     try:
-        given, output = saga.for_compensation(action)
+        given, output = given_for_compensation(saga, action)
     except PayloadError as error:
         return failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
     said: Collected | None = None
@@ -149,7 +151,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         )
         return failed(clock, action, FailureKind.UNREADABLE, step_error)
     try:
-        given = saga.for_doubtful(action.step)
+        given = input_in_doubt(saga, action.step)
     except PayloadError as error:
         return failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
     answer = await call(saga, action, probe, (given.value, context), binding.probe_timeout, clock, observers)

@@ -42,6 +42,7 @@ from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import execute, execute_watched
+from saga_fn.engine.drive.execution_inputs import needs_journal
 from saga_fn.engine.drive.executions import Executions
 from saga_fn.engine.drive.failed import cut_by_others
 from saga_fn.engine.drive.incoming import Incoming
@@ -424,7 +425,7 @@ class Interpreter:
             if not isinstance(action, RunStep):
                 if self._executions.stopping:
                     await asyncio.wait(self._executions.stopping)
-                if self.saga.needs_journal(action):
+                if needs_journal(self.saga, action):
                     await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
             if self._stage.lost or steady.now() >= self.saga.deadline:

@@ -21,6 +21,7 @@ from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.attributes import at_start
+from saga_fn.engine.drive.inputs import bind_all
 from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -158,7 +159,7 @@ def _bound(
     """
     bindings: list[Binding] = []
     while True:
-        bound, faults = live.bind_all(known, needs)
+        bound, faults = bind_all(live, known, needs)
         if faults:
             return None
         bindings += bound
