@@ -41,6 +41,10 @@ class TimeLimits(Generic[T]):
         self._next = math.inf
         """When (monotonic time) the timer fires."""
 
+    def now(self) -> float:
+        """Tell the seconds of the clock that it goes by."""
+        return steady.now()
+
     def watch(self, what: T, seconds: float) -> None:
         """Cut this in so many seconds, unless `end` comes first."""
         over = steady.now() + seconds

@@ -28,7 +28,7 @@ from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.elsewhere import Elsewhere
-from saga_fn.engine.hold.end_watch import Ends
+from saga_fn.engine.hold.end_watch import Ends, WaitLimits
 from saga_fn.engine.hold.handing_over import HandingOver
 from saga_fn.engine.hold.kept_definitions import KeptDefinitions
 from saga_fn.engine.hold.leases import LeaseKeeper
@@ -159,6 +159,8 @@ class SagaEngine:
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.on_awaited: Callable[[UUID], None] | None = None
         """Told of the saga when a caller begins to wait for its end, from the next life on."""
+        self.wait_limits: WaitLimits | None = None
+        """The clock that such waits go by, from the next life on; None: this process's own."""
         self.asked: dict[AnswerWait, UUID] = {}
         """The calls that wait for the answer to a verb, and the ids of their messages."""
         self.on_asked: Callable[[], None] = _nothing
@@ -203,7 +205,7 @@ class SagaEngine:
             look=self.pauses.look_if_due,
         )
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
-        self.ends: Ends = Ends(self.store, self.held, self.observers, self.on_awaited)
+        self.ends: Ends = Ends(self.store, self.held, self.observers, self.on_awaited, self.wait_limits)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
         self.stats: Shared[bool, SagaStats] = Shared()

@@ -27,6 +27,7 @@ from saga_fn.testing.clockwork import CALLED, Clockwork, Outside, at_once
 from saga_fn.testing.processes import Process, follow_virtual_time, leave_virtual_time
 from saga_fn.testing.stand_ins import through
 from saga_fn.testing.transactions import NoDatabase
+from saga_fn.testing.wait_limits import VirtualLimits
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -78,6 +79,9 @@ class Scene:
         self.clock.on_rest = self._rests
         self.clock.on_impatience = self._out_too_long
         self.clock.waits = self._waits
+        self.waits: VirtualLimits = VirtualLimits(self.clock.time)
+        """The waits for ends that have a timeout."""
+        self.front.engine.wait_limits = self.waits
         self.front.engine.on_awaited = self._awaited
         self.front.engine.on_asked = self._asked
 
@@ -311,13 +315,18 @@ class Scene:
                 worker.begin(worker.orchestrator.run_due(_MOST_AT_ONCE))
                 return True
             due = None  # it is in other hands, which have a timer
+        if self.waits.give_up():  # only now: an end that comes at that very moment is in time
+            return True
         unsent = self.store.outgoing.next_due()
         moments = [self.clock.seconds_at(each) for each in (due, unsent) if each is not None and each > at]
         working, idle = self.clock.next_timers()
         if working is not None:
             moments.append(working)
-        if idle is not None and (moments or limit is not None):  # on the way to something: it is no reason to go there
-            moments.append(idle)
+        waits_until = self.waits.next
+        if waits_until is not None and not self._driving:  # it goes on for those who wait
+            moments.append(waits_until)
+        if moments or limit is not None:  # on the way to something: these are no reason to go there
+            moments += [each for each in (idle, waits_until) if each is not None]
         if not moments or (limit is not None and min(moments) > limit):
             return False
         self.clock.move_to(min(moments))

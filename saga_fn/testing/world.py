@@ -204,7 +204,8 @@ class World(WorldFaults):
             version: A whole number from 1 to 2,147,483,647. Default: 1.
 
         Returns:
-            The handle that starts such sagas. While its `run`, or `result` of a run, is awaited, the World goes on.
+            The handle that starts such sagas. While its `run`, or `result` of a run, is awaited, the World goes on. Their
+            `timeout` goes by the World's clock.
 
         Raises:
             SagaDefinitionError: The definition is none, the name or version cannot be one, or a topic that it declares has no

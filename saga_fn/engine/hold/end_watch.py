@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Callable, Container
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from saga_fn.backoff import Backoff
@@ -24,20 +24,44 @@ _LONGEST_PAUSE = 1.0
 _Told: TypeAlias = asyncio.Future[OwnedSaga | None]
 
 
+class WaitLimits(Protocol):
+    """The time that waits have, and the clock that it goes by: the process's own, or that of a test."""
+
+    def now(self) -> float:
+        """Tell the seconds of that clock."""
+        ...
+
+    def watch(self, what: _Told, seconds: float, /) -> None:
+        """Tell the wait None in so many seconds, unless `end` comes first."""
+        ...
+
+    def end(self, what: _Told, seconds: float, /) -> bool:
+        """Watch it no more: whether its time was over before."""
+        ...
+
+
 class Ends:
     """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
 
     def __init__(
-        self, store: Store, held: Container[UUID], observers: Observers, on_wait: Callable[[UUID], None] | None = None
+        self,
+        store: Store,
+        held: Container[UUID],
+        observers: Observers,
+        on_wait: Callable[[UUID], None] | None = None,
+        limits: WaitLimits | None = None,
     ) -> None:
-        """`on_wait` is told when somebody begins to wait: in a test nothing would go on else."""
+        """`on_wait` is told when somebody begins to wait: in a test nothing would go on else.
+
+        `limits` None: waits go by this process's clock.
+        """
         self._store = store
         self._held = held
         self._waiting: dict[UUID, dict[_Told, bool]] = {}
         self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits, observers)
         self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
         self._parked: set[UUID] = set()
-        self._limits: TimeLimits[_Told] = TimeLimits(_give_up, _leave)
+        self._limits: WaitLimits = TimeLimits(_give_up, _leave) if limits is None else limits
         self._on_wait = on_wait
 
     def announce(self, saga: OwnedSaga) -> None:
@@ -51,6 +75,10 @@ class Ends:
     def is_parked(self, saga_id: UUID) -> bool:
         """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
         return saga_id in self._parked
+
+    def now(self) -> float:
+        """Tell the seconds of the clock that waits go by."""
+        return self._limits.now()
 
     @property
     def awaited(self) -> tuple[UUID, ...]:

@@ -57,7 +57,7 @@ async def end_of(
     engine.gate.require_open()
     check_id(saga_id)
     seconds = None if timeout is None else seconds_to_wait(timeout)
-    began = asyncio.get_running_loop().time()
+    began = engine.ends.now()
     if live is not None and not is_final(live.state) and saga_id in engine.held and engine.gate.is_attended():
         # The usual way, which leaves as few objects as can be to those who wait in their thousands.
         first = _first_look(seconds)
@@ -76,7 +76,7 @@ async def end_of(
                 held = engine.held.get(saga_id)
                 if held is None or held.saga.registered.name != name:
                     latest = until if seen.row is not None else max(until, began + _FIRST_LOOK)
-                    async with asyncio.timeout_at(latest if until < math.inf else None):
+                    async with asyncio.timeout(latest - engine.ends.now() if until < math.inf else None):
                         seen.row = row = await read_row(engine, saga_id)
                         check_name(row, name)
                         if row.ended_at is not None:
@@ -107,13 +107,12 @@ def _first_look(seconds: float | None) -> float:
 
 
 async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> OwnedSaga | None:
-    """Wait for the end, until that moment of the event loop; then raises TimeoutError.
+    """Wait for the end, until that moment of the clock of such waits; then raises TimeoutError.
 
     Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
     """
-    time_of_loop = asyncio.get_running_loop().time
     while engine.store.attendants is not None and not has_workers(engine.store):
-        left = give_up - time_of_loop()
+        left = give_up - engine.ends.now()
         try:
             return await engine.ends.wait(saga_id, min(_UNATTENDED, left), parked=parked)
         except TimeoutError:
@@ -127,7 +126,7 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
                 hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
                 "`run_until_idle(past_waits=True)` goes on where an event is waited for",
             ) from None
-    return await engine.ends.wait(saga_id, give_up - time_of_loop(), parked=parked)
+    return await engine.ends.wait(saga_id, give_up - engine.ends.now(), parked=parked)
 
 
 async def outcome_of(
