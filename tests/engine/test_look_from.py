@@ -236,7 +236,7 @@ async def test_a_saga_that_waited_for_its_key_is_found_when_it_has_begun(
         await transaction.start()
         await starter.start(Order("1"), aggregation_id="a", connection=connection)
         starting = group.create_task(starter.start(Order("1"), aggregation_id="a"))
-        await until(lambda: bool(starter._starter._awaited))  # pyright: ignore[reportPrivateUsage]  # nothing else tells
+        await until(lambda: starter._starter._key_wait.waits)  # pyright: ignore[reportPrivateUsage]  # nothing else tells
         await until(lambda: store.heard > 0)
         await has_looked_at_all(orchestrator, store)
         await transaction.rollback()
