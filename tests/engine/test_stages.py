@@ -17,7 +17,7 @@ from saga_fn.core.events import EventReceived, HandedBack, PlanChanged, SagaPark
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 from saga_fn.engine.commit.batching import BATCH_BYTES
-from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
+from saga_fn.engine.commit.outcome import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive import course
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.incoming import Incoming

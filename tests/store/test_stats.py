@@ -9,7 +9,8 @@ from saga_fn import SagaStatus
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import ParkReason
-from saga_fn.engine.commit.committer import Applied, Committer, Lost
+from saga_fn.engine.commit.committer import Committer
+from saga_fn.engine.commit.outcome import Applied, Lost
 from saga_fn.engine.observe.observers import Fact, Observers
 from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.views.stats import MINUTES, read_stats, stats_of

@@ -10,16 +10,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
 from uuid import UUID
-
-import msgspec
 
 from saga_fn import steady
 from saga_fn.backoff import Backoff
-from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.answers import Answers
 from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import (
     BatchCommitted,
@@ -52,50 +49,6 @@ _BUSY_TRIES = 6
 """Statements in a row that the server gave up for the sake of others; then something else is the matter."""
 _CLEAN_UP = 0.5
 """Seconds that a look which is cut short may take to give back its connection."""
-
-
-class Applied(msgspec.Struct, frozen=True, gc=False):
-    """The write is durable, since `at`. `inbox_sent` counts the messages its saga has had.
-
-    `earlier` is the revision of the last outgoing message that its saga had before; 0 if there is none. For a write that was
-    looked up it is not known.
-    """
-
-    inbox_sent: int
-    at: Moment
-    earlier: int = 0
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """The write would have passed a message that it must know; nothing was written. Read it, then decide again."""
-
-    inbox_sent: int
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """The saga is no longer this writer's, or is gone; nothing was written."""
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """The database cannot keep this row; nothing was written."""
-
-    error: RowRejectedError
-
-
-class Unsettled(msgspec.Struct, frozen=True):
-    """This process failed to find out; the next owner will."""
-
-    error: BaseException
-
-
-class RolledBack(msgspec.Struct, frozen=True):
-    """The write was to be part of a step's transaction, and that is rolled back; nothing was written.
-
-    The task that has run the step tells what becomes of that.
-    """
-
-
-Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled | RolledBack
 
 
 class _Pending:

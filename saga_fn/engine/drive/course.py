@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, assert_never
 
 from saga_fn.core.event_kinds import parks_all
-from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
+from saga_fn.engine.commit.outcome import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.agenda import changed, handing_back, noted, read_on, results_of, together, with_messages
 from saga_fn.engine.drive.giving_up import last_chore, leaving, losing
 from saga_fn.engine.drive.incoming import Incoming

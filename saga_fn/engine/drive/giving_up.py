@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
+from saga_fn.engine.commit.outcome import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.agenda import results_of
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.stages import (

@@ -23,20 +23,11 @@ from saga_fn import steady
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.event_matching import has_more_to_read, takes_more
-from saga_fn.core.events import Accompanied, HandedBack, Paused, Resumed, SagaParked, Ticked
-from saga_fn.core.ids import Moment
+from saga_fn.core.events import Accompanied, HandedBack, Paused, SagaParked, Ticked
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.engine.commit.committer import (
-    Applied,
-    Committer,
-    Lost,
-    Outcome,
-    Refused,
-    RolledBack,
-    Unread,
-    Unsettled,
-)
+from saga_fn.engine.commit.committer import Committer
+from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import note, read_journal, read_messages
 from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.course import after, go_on, is_draining
@@ -100,7 +91,7 @@ from saga_fn.errors import StoredDataError
 from saga_fn.store.protocol import Store
 
 _ASK_AGAIN = 0.05
-"""Seconds between two tries to renew a lease under which something is to begin; a row that somebody has locked may take a while."""
+"""Seconds between two tries to renew a lease under which something is to begin: another session may keep its row locked."""
 
 
 class Interpreter:
@@ -592,8 +583,3 @@ def _retrieve(task: asyncio.Task[None]) -> None:
     """The loop has raised it already: it needs not be spoken of again."""
     if not task.cancelled():
         task.exception()
-
-
-def first_events(at: Moment, *, takeover: bool, isolated: bool) -> list[Incoming]:
-    """The events of a claim, for the core."""
-    return [Incoming(Resumed(at, takeover, isolated))]

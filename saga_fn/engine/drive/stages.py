@@ -16,7 +16,7 @@ import msgspec
 
 from saga_fn.core.effects import Rejection, RunCompensation, RunProbe, RunStep
 from saga_fn.core.ids import StepId
-from saga_fn.engine.commit.committer import Lost, RolledBack, Unread, Unsettled
+from saga_fn.engine.commit.outcome import Lost, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.errors import StoreError
 

@@ -23,7 +23,7 @@ from saga_fn.core.event_kinds import is_failure
 from saga_fn.core.events import FailureKind
 from saga_fn.definition.steps.clients import origins
 from saga_fn.definition.steps.transactions import READ_COMMITTED
-from saga_fn.engine.commit.committer import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
+from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
 from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.execution import execute, execute_watched

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias, final
 
-from saga_fn.engine.commit.committer import Outcome, RolledBack
+from saga_fn.engine.commit.outcome import Outcome, RolledBack
 from saga_fn.store.records import SagaWrite
 
 Settle: TypeAlias = Callable[[Outcome], None]

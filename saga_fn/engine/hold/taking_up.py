@@ -11,14 +11,14 @@ from uuid import UUID
 from returns.result import Success
 
 from saga_fn.core.event_kinds import is_claim
-from saga_fn.core.events import PlanChanged, SagaParked
+from saga_fn.core.events import PlanChanged, Resumed, SagaParked
 from saga_fn.core.facts import parked_by_plan, takeovers
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.incoming import Incoming
-from saga_fn.engine.drive.interpreter import Interpreter, first_events
+from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.drive.message import judge
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
@@ -216,7 +216,7 @@ class TakingUp:
         None if the saga was handed back instead: its state fits the plan of another process, or may do so; or that plan
         may have been asked of another server.
         """
-        resumed = first_events(claim.now, takeover=claim.takeover, isolated=False)
+        resumed = [Incoming(Resumed(claim.now, claim.takeover, isolated=False))]
         if claim.plan == saga.plan.id and not parked_by_plan(state):
             return resumed
         changed = PlanChanged(claim.now, saga.plan.id)
@@ -245,7 +245,7 @@ class TakingUp:
         """Run a suspect when it is its turn."""
 
         def begin(isolated: bool) -> None:
-            interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, isolated=isolated)])
+            interpreter.begin([*first, Incoming(Resumed(claim.now, claim.takeover, isolated))])
 
         await self._suspects.run(interpreter, takeovers, begin)
 

@@ -28,7 +28,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.engine.commit.committer import Applied, Refused
+from saga_fn.engine.commit.outcome import Applied, Refused
 from saga_fn.engine.drive.attributes import Unknown, set_by, sources_before
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.outgoing import Said, Source, rows_of
