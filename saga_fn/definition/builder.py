@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, final, overload
 from typing_extensions import Unpack
 
 from saga_fn.definition.attributes import Attribute, AttributeBase, V
+from saga_fn.definition.forgotten_steps import no_ref
 from saga_fn.definition.outgoing import GivenHook, Hooks
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
@@ -19,7 +20,7 @@ from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.definition.wiring import Wiring
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.errors import shown
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -238,9 +239,10 @@ class SagaBuilder(Wiring[D]):
         elif isinstance(depends_on, StepRef):
             refs = (cast("StepRef[object]", depends_on),)  # isinstance cannot see the type argument
         elif not isinstance(depends_on, tuple) or not depends_on:
-            raise SagaDefinitionError(
+            raise no_ref(
                 f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(refs)}",
-                hint="write depends_on=(first, second), or leave it out",
+                refs,
+                "write depends_on=(first, second), or leave it out",
             )
         # The overloads above have checked the types, and `wire` judges the references one by one.
         return cast("StepRef[O]", self.wire(step, cast("tuple[AnyRef, ...]", refs), input_map, after, options))

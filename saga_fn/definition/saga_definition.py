@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
 
+from typing_extensions import override
+
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan
@@ -58,6 +60,11 @@ class SagaDefinition(HidingStruct, Generic[D, R], frozen=True, eq=False):
     """The attributes that its steps set, by step id."""
     hooks: Hooks | None = None
     """Its hooks; None if it has none."""
+
+    @override
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # Any: fields of all types
+        """Its fields, and the ids of its steps: a step that was forgotten is not among them."""
+        return [*HidingStruct.__rich_repr__(self), ("steps", [str(step) for step in self.steps])]
 
     @property
     def topics(self) -> tuple[str, ...]:

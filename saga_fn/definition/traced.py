@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, ov
 
 from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.builder import SagaBuilder
+from saga_fn.definition.forgotten_steps import each_call_is_a_step, no_ref
 from saga_fn.definition.outgoing import GivenHook
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
@@ -103,12 +104,11 @@ def saga(
             on_failed=on_failed,
             on_parked=on_parked,
         )
-        with tracing(builder):
+        with tracing(builder), each_call_is_a_step(name_in_messages(fn)):
             result = fn(builder.initial)
         if result is not None and not isinstance(result, StepRef):
-            raise SagaDefinitionError(
-                f"@saga function {name_in_messages(fn)} returned {shown(result)}", hint="return a StepRef, or nothing"
-            )
+            fact = f"@saga function {name_in_messages(fn)} returned {shown(result)}"
+            raise no_ref(fact, result, "return a StepRef, or nothing")
         if result is None and not fits(type(None), hints_of(fn).get("return", Any)):
             raise SagaDefinitionError(
                 f"@saga function {name_in_messages(fn)} returned nothing, but its annotation says that it does",

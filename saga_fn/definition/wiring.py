@@ -18,6 +18,7 @@ from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
+from saga_fn.definition.forgotten_steps import no_ref
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.saga_options import SagaOptions
 from saga_fn.definition.steps.base import AnyStep
@@ -239,9 +240,10 @@ class Wiring(WaitingBuilder[D]):
 
     def _check_ref(self, user: str, ref: object) -> None:
         if not isinstance(ref, StepRef):
-            raise SagaDefinitionError(
+            raise no_ref(
                 f"{shown(user)} depends on {shown(ref)}, which is not a StepRef",
-                hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
+                ref,
+                "pass what add_step (or the call of a step) gave; several of them as a tuple",
             )
         known = cast("StepRef[object]", ref)  # isinstance cannot see the type argument
         if known.builder is not self:

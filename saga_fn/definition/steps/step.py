@@ -12,6 +12,7 @@ from typing_extensions import Unpack, override
 
 from saga_fn.arguments import is_whole
 from saga_fn.core.fan_out import ITEM_LIMIT
+from saga_fn.definition.forgotten_steps import no_ref
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.condition import check_condition, holds
 from saga_fn.definition.steps.context import StepContext
@@ -223,9 +224,10 @@ class Step(StepBase[I, O]):
         """
         for ref in refs:
             if not isinstance(ref, StepRef):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
-                raise SagaDefinitionError(
+                raise no_ref(
                     f"{self!r} was called with {a_type_of(ref)}, which is not a StepRef",
-                    hint=f"inside a @saga pass refs, one by one; to call the step alone: await {self._parts.name}.execute(value)",
+                    ref,
+                    f"inside a @saga pass refs, one by one; to call the step alone: await {self._parts.name}.execute(value)",
                 )
         builder = current_builder(f"{self!r} was called")
         # The overloads above have checked what the builder takes untyped.

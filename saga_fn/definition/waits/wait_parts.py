@@ -13,6 +13,7 @@ from saga_fn.arguments import micros_of
 from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import Micros
 from saga_fn.core.plan import StepKind
+from saga_fn.definition.forgotten_steps import no_ref
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
@@ -256,9 +257,10 @@ def _sleep_parts(
             StepKind.SLEEP, step_id, nothing, limit=micros_of("the duration of a sleep", duration, least=0)
         )
     if not isinstance(until, StepRef):
-        raise SagaDefinitionError(
+        raise no_ref(
             f"until must be a StepRef, not {shown(until)}",
-            hint="pass the one that the moment is in, as in until=order, using=lambda o: o.due; the initial data is one",
+            until,
+            "pass the one that the moment is in, as in until=order, using=lambda o: o.due; the initial data is one",
         )
     return WaitParts(StepKind.SLEEP, step_id, nothing, compute=using or _itself, refs=(until,))
 

@@ -1,0 +1,66 @@
+"""An async function that is no step, and was called as one: Python makes a coroutine of the call, and nothing of it is in the saga."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import CoroutineType
+from typing import Any, Final, TypeAlias
+
+from saga_fn.errors import SagaDefinitionError, shown
+
+_Made: TypeAlias = "CoroutineType[Any, Any, Any]"  # Any: it never runs
+_OF_STEPS: Final = ("Step.execute", "Step.compensate")
+"""The methods of a step that call its functions alone."""
+_NEVER_AWAITED: Final = "coroutine .* was never awaited"
+
+
+def no_ref(fact: str, given: object, hint: str) -> SagaDefinitionError:
+    """The refusal of what stands in the place of a StepRef, with the function that a coroutine came from."""
+    if not inspect.iscoroutine(given):
+        return SagaDefinitionError(fact, hint=hint)
+    given.close()  # it never runs, and this says so
+    return SagaDefinitionError(f"{fact}: {_said_of(given)}", hint=_mend_of(given))
+
+
+@contextmanager
+def each_call_is_a_step(function: str) -> Generator[None]:
+    """Raise SagaDefinitionError at the end if a coroutine was made meanwhile, and forgotten.
+
+    Such a coroutine has nobody any more who could await it, so Python warns of it as soon as nothing holds it. That warning is
+    the one word about it. Warnings of other threads are passed on as they come.
+
+    Args:
+        function: The name of the function that is called meanwhile.
+    """
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
+        try:
+            yield
+        finally:
+            seen = list(told)
+    forgotten: list[_Made] = []
+    for each in seen:
+        if inspect.iscoroutine(each.source):
+            forgotten.append(each.source)
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno, each.file, each.line)
+    if forgotten:
+        raise SagaDefinitionError(f"@saga function {function}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
+
+
+def _said_of(made: _Made) -> str:
+    return f"{_name_of(made)} is an async function, and its call is no step of the saga"
+
+
+def _mend_of(made: _Made) -> str:
+    if made.__qualname__ in _OF_STEPS:
+        return "call the step itself: charge(order)"
+    name = made.__name__
+    return f"make it a step: @step above `async def {name if name.isidentifier() else 'charge'}`"
+
+
+def _name_of(made: _Made) -> str:
+    return f"{made.__qualname__}()" if made.__qualname__ in _OF_STEPS else shown(made.__name__)

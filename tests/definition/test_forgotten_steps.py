@@ -1,0 +1,137 @@
+# type: ignore  # noqa: PGH003 - every case is a mistake that the checkers refuse; here it is made at run time
+"""A call of an async function that is no step is never left out of a saga in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from saga_fn import Event, SagaBuilder, SagaDefinitionError, StepRef, saga, sleep, step
+from tests.definition.refusal import Cases, each_of, refused
+from tests.definition.shop import Order, price
+
+
+async def hold(order: Order) -> int:
+    return 1
+
+
+class Warehouse:
+    async def hold(self, order: Order) -> int:
+        return 1
+
+
+paid = Event("paid", int)
+warehouse = Warehouse()
+FACT = "'hold' is an async function, and its call is no step of the saga"
+MEND = "make it a step: @step above `async def hold`"
+
+
+def traced(lines: Callable[[StepRef[Order]], object], **options) -> Callable[[], object]:
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        return lines(order)
+
+    return lambda: saga("shop", **options)(shop)
+
+
+def left_out(order: StepRef[Order]) -> StepRef[float]:
+    hold(order)
+    return price(order)
+
+
+def named_and_left_out(order: StepRef[Order]) -> StepRef[float]:
+    held = hold(order)
+    assert held is not None
+    return price(order)
+
+
+def of_an_object(order: StepRef[Order]) -> StepRef[float]:
+    warehouse.hold(order)
+    return price(order)
+
+
+def alone(order: StepRef[Order]) -> StepRef[float]:
+    price.execute(order)
+    return price(order)
+
+
+def built(order: object) -> object:
+    builder = SagaBuilder(Order)
+    return builder.add_step(price, depends_on=hold(order))
+
+
+FORGOTTEN: Cases = [
+    ("left out", traced(left_out), "shop: " + FACT, MEND),
+    ("named, and left out", traced(named_and_left_out), FACT, MEND),
+    ("a method", traced(of_an_object), FACT, MEND),
+    ("a step that is executed alone", traced(alone), "Step.execute() is an async function", "call the step itself"),
+    ("returned", traced(hold), " returned <coroutine", MEND),
+    ("given to a step", traced(lambda order: price(hold(order))), "which is not a StepRef: " + FACT, MEND),
+    ("awaited before a step", traced(lambda order: price(order, after=hold(order)), order="graph"), FACT, MEND),
+    ("in a tuple of them", traced(lambda order: price(order, after=(hold(order),)), order="graph"), FACT, MEND),
+    ("slept until", traced(lambda order: sleep(until=hold(order))), "until must be a StepRef", MEND),
+    ("waited after", traced(lambda order: paid.wait(after=hold(order)), order="graph"), FACT, MEND),
+    ("waited about", traced(lambda order: paid.wait(hold(order), correlate=str)), FACT, MEND),
+    ("given to a builder's step", lambda: built(None), "depends_on must be a StepRef", MEND),
+    ("the output of a builder", lambda: SagaBuilder(Order).build(output=hold(None)), FACT, MEND),
+]
+
+
+@each_of(FORGOTTEN)
+@pytest.mark.parametrize("filters", ["error", "ignore", "default"])
+def test_it_is_refused_with_the_mend(make: Callable[[], object], fact: str, mend: str, filters: str) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter(filters)
+        refused(make, fact, mend)
+        gc.collect()
+    assert told == [], "the refusal has said it"
+
+
+def test_other_warnings_of_the_function_go_where_they_would() -> None:
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        warnings.warn("old words", DeprecationWarning, stacklevel=2)
+        return price(order)
+
+    with pytest.warns(DeprecationWarning, match="old words"):
+        assert saga("shop")(shop).name == "shop"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DeprecationWarning, match="old words"):
+            saga("shop")(shop)
+
+
+def test_an_error_of_the_function_comes_first() -> None:
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        hold(order)
+        return price(order, step_id="")
+
+    with pytest.raises(SagaDefinitionError, match="printable ASCII"):
+        saga("shop")(shop)
+
+
+async def test_a_coroutine_that_somebody_runs_is_no_forgotten_step() -> None:
+    begun: list[asyncio.Task[int]] = []
+
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        begun.append(asyncio.ensure_future(hold(Order("1"))))
+        return price(order)
+
+    assert saga("shop")(shop).name == "shop"
+    assert await begun[0] == 1
+
+
+def test_the_text_of_a_definition_lists_its_steps() -> None:
+    @step
+    async def reserve(order: Order) -> int:
+        return 1
+
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        reserve(order)
+        sleep(timedelta(days=1))
+        return price(order)
+
+    assert "steps=['reserve', 'sleep', 'price']" in repr(saga("shop")(shop))
