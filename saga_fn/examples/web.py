@@ -5,6 +5,8 @@ The endpoints say what they do; what can go wrong is answered in one place, by `
 
 from __future__ import annotations
 
+import saga_fn.examples.extra  # noqa: F401  # isort: skip
+
 import logging
 import os
 from collections.abc import AsyncGenerator

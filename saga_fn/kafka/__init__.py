@@ -7,10 +7,12 @@
     SagaOrchestrator(dsn, publishers={"orders.*": KafkaPublisher("localhost:9092")})
 """
 
+from saga_fn.extras import missing
+
 try:
     import aiokafka as _client
 except ImportError as _error:
-    raise ImportError(f"Kafka needs {_error.name}: pip install 'saga-fn[kafka]'", name=_error.name) from _error
+    raise missing("Kafka needs", "kafka", _error) from _error
 
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.kafka.consumer import KafkaConsumer
@@ -18,4 +20,4 @@ from saga_fn.kafka.publisher import KafkaPublisher
 
 __all__ = ["EventFor", "IncomingMessage", "KafkaConsumer", "KafkaPublisher"]
 
-del _client
+del missing, _client

@@ -7,10 +7,12 @@
     SagaOrchestrator(dsn, publishers={"orders.*": NatsPublisher("nats://localhost:4222")})
 """
 
+from saga_fn.extras import missing
+
 try:
     import nats as _client
 except ImportError as _error:
-    raise ImportError(f"NATS needs {_error.name}: pip install 'saga-fn[nats]'", name=_error.name) from _error
+    raise missing("NATS needs", "nats", _error) from _error
 
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.nats.consumer import NatsConsumer
@@ -18,4 +20,4 @@ from saga_fn.nats.publisher import NatsPublisher
 
 __all__ = ["EventFor", "IncomingMessage", "NatsConsumer", "NatsPublisher"]
 
-del _client
+del missing, _client

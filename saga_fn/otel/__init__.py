@@ -7,14 +7,16 @@
     SagaOrchestrator(dsn, instruments=[traces(), metrics()])
 """
 
+from saga_fn.extras import missing
+
 try:
     import opentelemetry.trace as _api
 except ImportError as _error:
-    raise ImportError(f"traces need {_error.name}: pip install 'saga-fn[otel]'", name=_error.name) from _error
+    raise missing("traces need", "otel", _error) from _error
 
 from saga_fn.otel.meters import metrics
 from saga_fn.otel.tracing import traces
 
 __all__ = ["metrics", "traces"]
 
-del _api
+del missing, _api

@@ -7,10 +7,12 @@
     SagaOrchestrator(dsn, publishers={"orders.*": RabbitPublisher("amqp://localhost/", exchange="orders")})
 """
 
+from saga_fn.extras import missing
+
 try:
     import aio_pika as _client
 except ImportError as _error:
-    raise ImportError(f"RabbitMQ needs {_error.name}: pip install 'saga-fn[rabbitmq]'", name=_error.name) from _error
+    raise missing("RabbitMQ needs", "rabbitmq", _error) from _error
 
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.rabbitmq.consumer import RabbitConsumer
@@ -18,4 +20,4 @@ from saga_fn.rabbitmq.publisher import RabbitPublisher
 
 __all__ = ["EventFor", "IncomingMessage", "RabbitConsumer", "RabbitPublisher"]
 
-del _client
+del missing, _client

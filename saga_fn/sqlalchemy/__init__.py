@@ -10,15 +10,15 @@
     await orchestrator.committed()
 """
 
+from saga_fn.extras import missing
+
 try:
     from sqlalchemy.ext import asyncio as _asyncio
 except ImportError as _error:
-    raise ImportError(
-        f"connection_of needs {_error.name}: pip install 'saga-fn[sqlalchemy]'", name=_error.name
-    ) from _error
+    raise missing("connection_of needs", "sqlalchemy", _error) from _error
 
 from saga_fn.sqlalchemy.connections import connection_of
 
 __all__ = ["connection_of"]
 
-del _asyncio
+del missing, _asyncio

@@ -7,13 +7,15 @@
     SagaOrchestrator(dsn, publishers={"orders.*": WebhookPublisher("https://partner.example/hooks", secret="whsec_...")})
 """
 
+from saga_fn.extras import missing
+
 try:
     import httpx as _client
 except ImportError as _error:
-    raise ImportError(f"webhooks need {_error.name}: pip install 'saga-fn[webhook]'", name=_error.name) from _error
+    raise missing("webhooks need", "webhook", _error) from _error
 
 from saga_fn.webhook.publisher import WebhookPublisher
 
 __all__ = ["WebhookPublisher"]
 
-del _client
+del missing, _client

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from saga_fn.demo import __main__ as program
+from saga_fn.demo import command as program
 from saga_fn.demo.audit import Finding, Rule
 from saga_fn.demo.cards import REPAIRED
 from saga_fn.demo.orders import SHIPPED_ORDERS, read_orders
@@ -104,7 +104,7 @@ def test_a_finding_makes_the_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setenv("SAGA_FN_DSN", "postgresql://never-used")
     monkeypatch.setattr(program, "run_demo", found)
-    assert program.main([]) == 1
+    assert program.run([]) == 1
 
 
 async def test_the_console_repairs_its_sagas_until_a_key_is_pressed(empty_dsn: str) -> None:

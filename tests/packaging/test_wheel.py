@@ -6,14 +6,19 @@ import sys
 import zipfile
 from email.message import Message
 from email.parser import HeaderParser
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import saga_fn
+from saga_fn.extras import mend_of
 from tests.support.consumer import Consumer
 
+SPEAK_HTTP = ["payment", "shop", "slow_bank", "web"]
+WITHOUT_EXTRAS = ["branches", "events", "failures", "time", "unknown_outcomes", "waiting_undo"]
+"""The examples, by whether they need the extra `demo`."""
 TEN_LINES = """\
 import asyncio
 from saga_fn import MemoryStore, SagaBuilder, SagaOrchestrator, step
@@ -111,7 +116,43 @@ def test_the_command_line_says_what_to_install(consumer: Consumer) -> None:
     said = consumer.run_program(
         "from saga_fn.cli.__main__ import main\nimport sys\nsys.stderr = sys.stdout\nprint(main())\n"
     )
-    assert said == "saga-fn: cyclopts is not installed. Mend: pip install 'saga-fn[cli]'\n2\n"
+    assert said == f"saga-fn: cyclopts is not installed. Mend: {mend_of('cli')}\n2\n"
+
+
+def test_the_demo_says_what_to_install(consumer: Consumer) -> None:
+    said = consumer.run_program(
+        "import runpy, sys\nsys.stderr = sys.stdout\n"
+        "try:\n    runpy.run_module('saga_fn.demo', run_name='__main__')\n"
+        "except SystemExit as end:\n    print(end.code)\n"
+    )
+    assert said == f"rich is not installed. Mend: {mend_of('demo')}\n2\n"
+
+
+@pytest.mark.parametrize("name", SPEAK_HTTP)
+def test_an_example_that_speaks_http_says_what_to_install(name: str, consumer: Consumer) -> None:
+    said = consumer.run_program(
+        f"try:\n    from saga_fn.examples import {name}\nexcept ImportError as error:\n    print(error)"
+    )
+    assert said == f"the examples that speak HTTP need fastapi: {mend_of('demo')}\n"
+
+
+@pytest.mark.parametrize("name", WITHOUT_EXTRAS)
+def test_every_other_example_needs_no_extra(name: str, consumer: Consumer) -> None:
+    assert (
+        consumer.run_program(f"from saga_fn.examples import {name}\nprint({name}.__name__)")
+        == f"saga_fn.examples.{name}\n"
+    )
+
+
+def test_each_example_is_tried_without_its_extra(files: set[str]) -> None:
+    examples = {PurePosixPath(file).stem for file in files if file.startswith("saga_fn/examples/")}
+    assert examples == {"__init__", "extra", *SPEAK_HTTP, *WITHOUT_EXTRAS}
+
+
+def test_one_place_says_how_an_extra_is_installed() -> None:
+    package = Path(saga_fn.__file__).parent
+    told = {path.name for path in package.rglob("*.py") if "pip install" in path.read_text(encoding="utf-8")}
+    assert told == {"extras.py"}
 
 
 def test_the_embedded_server_says_what_to_install(consumer: Consumer) -> None:
@@ -122,4 +163,4 @@ def test_the_embedded_server_says_what_to_install(consumer: Consumer) -> None:
         "except EmbeddedServerError as error:\n"
         "    print(error)\n"
     )
-    assert "saga-fn[embedded]" in said
+    assert mend_of("embedded") in said
