@@ -6,10 +6,10 @@
 -- what is due since then is claimed (see find_due_shards). `previous_owner` names the owner whose lease had run out.
 -- Locks: the rows it claims, and a few times as many beside at most. Rows that another session has locked are skipped.
 -- Plan: one probe of saga_due a definition, for its first row. Then, for no more definitions than rows are wanted, one
--- range of it without a lock, which tells how many of each are among the oldest, and one with. Rows of definitions that
--- this process does not know are never walked over.
+-- range of it without a lock, which tells how many of each are among the oldest, and one with. Both begin at the first
+-- row: entries of sagas that ended are walked once. Rows of definitions that this process does not know never are.
 WITH first AS MATERIALIZED ( -- the oldest rows are of the definitions whose first rows are the oldest
-    SELECT w.name, w.version, w.room
+    SELECT w.name, w.version, w.room, f.due_at
     FROM unnest(:names::text[], :versions::integer[], :rooms::integer[]) AS w (name, version, room)
     CROSS JOIN LATERAL (
         SELECT s.due_at
@@ -39,7 +39,7 @@ oldest AS MATERIALIZED (
             FROM saga_fn.saga AS s
             WHERE
                 s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
-                AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
+                AND s.due_at >= w.due_at
                 AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
             ORDER BY s.due_at
             LIMIT w.room
@@ -58,7 +58,7 @@ due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan agai
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
-            AND s.due_at >= coalesce(:since::timestamptz, '-infinity'::timestamptz)
+            AND s.due_at >= w.due_at
             AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
         ORDER BY s.due_at
         LIMIT least(w.room, coalesce(o.room, 1)) -- one at least: the oldest may all be locked, and of one definition

@@ -5,8 +5,9 @@
 -- name), which no process seen lately works on; those that `failed` and were not acknowledged; `still` ones, which a
 -- process owns, and of which nothing has become durable for `still_for`. A lease is short: of the first `most` sagas
 -- that are to be due, those that have an owner are judged. Counts stop at `most`; `sagas` are some of them. Names are
--- found by jumping from one to the next in an index, so that the cost grows with the number of names. Processes are
--- asked as in read_definitions.
+-- found by jumping from one to the next in an index, so that the cost grows with the number of names. Those with a time
+-- are found from the last one back: while a transaction is open, entries of sagas that ended stand before those of
+-- today. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
@@ -35,7 +36,7 @@ timed (shard, name, version) AS (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
         WHERE s.shard = w.shard AND s.due_at IS NOT NULL
-        ORDER BY s.name, s.version
+        ORDER BY s.name DESC, s.version DESC, s.due_at DESC
         LIMIT 1
     ) AS f
     UNION ALL
@@ -44,8 +45,8 @@ timed (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = t.shard AND (s.name, s.version) > (t.name, t.version) AND s.due_at IS NOT NULL
-        ORDER BY s.name, s.version
+        WHERE s.shard = t.shard AND (s.name, s.version) < (t.name, t.version) AND s.due_at IS NOT NULL
+        ORDER BY s.name DESC, s.version DESC, s.due_at DESC
         LIMIT 1
     ) AS f
 ),

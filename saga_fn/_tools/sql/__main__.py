@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from saga_fn._tools.sql.generate import ROOT, stale_modules, write
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser(name, help=help_, description=help_).add_argument(
             "--dsn",
             default=os.environ.get("SAGA_FN_TEST_DSN"),
-            help="a server on which a scratch database may be created (default: $SAGA_FN_TEST_DSN)",
+            help="a server on which a scratch database may be created (default: $SAGA_FN_TEST_DSN, or one that is started)",
         )
     options = parser.parse_args(arguments)
     command: str = options.command
@@ -36,10 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match command:
             case "generate":
-                if dsn is None:
-                    parser.error("types come from a live PostgreSQL: give --dsn or set SAGA_FN_TEST_DSN")
-                for module in write(dsn):
-                    print(f"{module.relative_to(ROOT)}: written")
+                with nullcontext(dsn) if dsn is not None else _embedded() as server:
+                    for module in write(server):
+                        print(f"{module.relative_to(ROOT)}: written")
                 return 0
             case "check":
                 lines = [f"{module.relative_to(ROOT)}: out of date" for module in stale_modules(dsn)]
@@ -51,6 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return 1 if lines else 0
+
+
+@contextmanager
+def _embedded() -> Iterator[str]:
+    """The DSN of a server that is started for it; imported here, for who only checks or lints need not have it installed."""
+    from saga_fn.embedded import EmbeddedPostgres
+
+    with EmbeddedPostgres() as server:
+        yield server.dsn
 
 
 if __name__ == "__main__":
