@@ -8,9 +8,9 @@ import msgspec
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key
+from saga_fn.core.ids import LONG_AGO
 from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
-from saga_fn.engine.look_from import LONG_AGO
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.records import recorded

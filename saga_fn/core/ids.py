@@ -15,6 +15,9 @@ Moment = NewType("Moment", int)
 Micros = NewType("Micros", int)
 """A length of time, in whole microseconds."""
 
+LONG_AGO: Final = Moment(0)
+"""Since when something has been of which nothing says since when."""
+
 AT_ONCE: Final = Micros(0)
 """No time."""
 

@@ -18,7 +18,7 @@ import msgspec
 
 from saga_fn import steady
 from saga_fn.core.effects import Action
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import LONG_AGO, Moment
 from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
@@ -40,7 +40,7 @@ from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import TakenAway
 from saga_fn.engine.hold.taking_up import TakingUp
 from saga_fn.engine.hold.wakeups import WakeupNotifier
-from saga_fn.engine.look_from import LONG_AGO, is_old
+from saga_fn.engine.look_from import is_old
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import StopCutsShort, StopLeaves, StopOverdue
 from saga_fn.engine.observe.of_sagas import SagaLost, SagaReleased
@@ -53,7 +53,6 @@ from saga_fn.stats import SagaStats
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
-    DUE_FOR_LONG,
     EventToSend,
     Fate,
     Recipient,
@@ -169,8 +168,8 @@ class SagaEngine:
         self.on_slot_freed: Callable[[], None] = _nothing
         self.slots: Callable[[str], int] = _no_slots
         """How many sagas more of a name this process may take on beside what is due."""
-        self.on_due: Callable[[Moment | None], None] = _due_some_time
-        """Told when a saga will be due, or since when it has been (None: now)."""
+        self.on_due: Callable[[Moment], None] = _due_some_time
+        """Told when a saga will be due, or since when it has been."""
         self.gate: Gate = Gate() if gate is None else gate
         """Every face asks it first."""
 
@@ -310,22 +309,23 @@ class SagaEngine:
         elif saga.due is not None:
             self.on_due(saga.due)
             if self.stopping:  # somebody else shall go on with it
-                self.wakeups.send(None)
+                self.wakeups.send(saga.due)
         else:
             self.ends.left(saga.id)
         self.on_slot_freed()
 
-    def notify_processes(self, saga_id: UUID | None, due: Moment | None = None) -> None:
+    def notify_processes(self, saga_id: UUID | None, since: Moment) -> None:
         """Tell the owner and the workers, here and elsewhere, that this saga has messages (None: that some saga is due).
 
-        `due`: since when it is (None: now). A hint that may be lost.
+        `since`: since when it may be due: before the statement that made it so. A hint that may be lost.
         """
         if saga_id is not None:
             self.recheck_inbox(saga_id)
             self.wakeups.send(saga_id)
-            return
-        self.on_due(due)
-        self.wakeups.send(DUE_FOR_LONG if due is not None and is_old(due, self.store.now()) else None)
+            if not is_old(since, self.store.now()):
+                return  # each process that hears of the messages looks for what is new
+        self.on_due(since)
+        self.wakeups.send(since)
 
     async def committed(self) -> None:
         """A caller says that it has committed: what this process has started or sent in its transactions begins now.
@@ -342,9 +342,10 @@ class SagaEngine:
     async def have_read(self, saga_id: UUID) -> None:
         """Have an inbox read that is full: its messages may be uncounted, for which no saga becomes due."""
         if self._roused.lets(saga_id):
+            since = self.store.now()
             await self.store.rouse(saga_id)
-            self.notify_processes(saga_id)
-            self.notify_processes(None)
+            self.notify_processes(saga_id, since)
+            self.notify_processes(None, since)
 
     def recheck_inbox(self, saga_id: UUID) -> None:
         """A saga has messages. If it is held here, its interpreter looks now."""
@@ -425,5 +426,5 @@ async def _told(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def _due_some_time(_: Moment | None) -> None:
+def _due_some_time(_: Moment) -> None:
     return None

@@ -17,7 +17,7 @@ from saga_fn.engine.views.hooks import HookCalls
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, StoreRefusedError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import DUE_FOR_LONG
+from saga_fn.store.records import Hint
 from saga_fn.tasks import spawn
 
 
@@ -164,10 +164,9 @@ class Life:
     def _slots_for_starts(self, name: str) -> int:
         return self.worker.slots_for_starts(name) if self.entered else 0
 
-    def _on_notify(self, saga_id: UUID | None) -> None:
-        if saga_id == DUE_FOR_LONG:
-            self.worker.look_at_all()
-            return
-        self.worker.wake()
-        if saga_id is not None:
-            self.engine.recheck_inbox(saga_id)
+    def _on_notify(self, hint: Hint) -> None:
+        if isinstance(hint, UUID):
+            self.worker.wake()  # it may be due by its messages
+            self.engine.recheck_inbox(hint)
+        else:
+            self.worker.wake_at(hint)

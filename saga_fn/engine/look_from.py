@@ -1,31 +1,34 @@
-"""From which moment on a look for due sagas asks: for all that is due once a second, and between for what is new.
+"""From which moment on a look for due sagas asks: for all that is due now and then, and between for what is new.
 
 While any transaction is open, the server keeps an entry in the index for each saga that has ended since that one began.
-A look at all that is due walks them. One that begins a second ago walks few of them, however long it is open.
+A look at all that is due walks them. One from a moment ago on walks few of them, however long that transaction is open.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
 from saga_fn import steady
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import LONG_AGO, Moment
 
 AT_ALL_EVERY: Final = 1.0
-"""Seconds. A worker that was woken looks again sooner than that, in longer and longer intervals."""
-LONG_AGO: Final = Moment(0)
-"""Since when a saga may have been due of which nobody knows since when."""
-_OVERLAP: Final = 1_000_000
-"""Microseconds before a look at all from which on the next ones ask: for rows that were being written at that time."""
+"""Seconds between two looks at all. A worker that was woken looks again sooner than that, in longer and longer intervals."""
+AT_ALL_AT_LEAST_EVERY: Final = 10.0
+"""Seconds between two looks at all that take long."""
+_PART: Final = 0.01
+"""So much of a worker's time goes to looks at all, unless that would be more seldom than the seconds above."""
+_OVERLAP: Final = 250_000
+"""Microseconds before a look from which on the next one asks: for rows that were being written at that time."""
 
 
-def is_old(due: Moment, now: Moment) -> bool:
-    """Whether a look of another process for what is new may pass by a saga that has been due since then.
+def is_old(since: Moment, now: Moment) -> bool:
+    """Whether a look that is made now and asks for what is new may pass by a saga that has been due since then.
 
-    It begins a second before that process looked at all. Half of that is for the way that the word takes.
+    Half of what it goes back is for the way that the word of it takes.
     """
-    return due < now - _OVERLAP // 2
+    return since < now - _OVERLAP // 2
 
 
 @final
@@ -34,37 +37,42 @@ class LookFrom:
 
     def __init__(self, clock: Callable[[], Moment]) -> None:
         self._clock = clock
-        self._until = 0.0
-        """Until when (monotonic time) a look may ask for what is new."""
         self._since = LONG_AGO
-        """From when on it then asks."""
-        self._began: tuple[float, Moment] | None = None
-        """When the look at all that is going on began, and from when on those after it may ask."""
+        """From when on the next look asks."""
+        self._at_all_at = 0.0
+        """When (monotonic time) the next look at all is."""
+        self._took: deque[float] = deque(maxlen=3)
+        """Seconds that the last looks at all took. The shortest counts: one may be slow for another reason."""
+        self._going_on: Moment | None = None
+        """From when on one is to ask that comes after the look that is going on; None: from when on that one asked."""
+        self._is_at_all = False
+        self._began = 0.0
+        """When (monotonic time) it began."""
 
     def begin(self, *, every_shard: bool = True) -> Moment | None:
         """Begin one, which asks for what is due since the moment that it gives; None: for all that is due.
 
-        One that does not ask every shard asks those for all.
+        After one that does not ask every shard, the next one asks from the same moment on.
         """
-        self._began = None
-        if not every_shard:
-            return None
-        now = steady.now()
-        if now < self._until:
-            return self._since
-        self._began = (now, Moment(self._clock() - _OVERLAP))
-        return None
+        self._began = steady.now()
+        if every_shard and self._began >= self._at_all_at:
+            self._since = LONG_AGO
+        self._is_at_all = every_shard and self._since == LONG_AGO
+        self._going_on = Moment(self._clock() - _OVERLAP) if every_shard else None
+        return None if self._since == LONG_AGO else self._since
 
-    def end(self, *, has_left: bool) -> None:
-        """End it; `has_left`: of what it found something was left, for which there was no room."""
-        if has_left:
-            self._until = 0.0
-        elif self._began is not None:
-            began, since = self._began
-            self._until, self._since = began + AT_ALL_EVERY, since
-        self._began = None
+    def end(self, *, took: float, has_left: bool) -> None:
+        """End it. `took`: seconds until it was known what is due. `has_left`: something was left, for which there was no room."""
+        if self._is_at_all:
+            self._took.append(took)
+            wait = min(AT_ALL_AT_LEAST_EVERY, max(AT_ALL_EVERY, min(self._took) / _PART))
+            self._at_all_at = self._began + wait
+        if self._going_on is not None and not has_left:
+            self._since = self._going_on
+        self._going_on, self._is_at_all = None, False
 
-    def include(self, due: Moment) -> None:
+    def include(self, since: Moment) -> None:
         """See to it that the next look finds a saga that has been due since then."""
-        if due < self._since or (self._began is not None and due < self._began[1]):
-            self._until, self._began = 0.0, None
+        self._since = min(self._since, since)
+        if self._going_on is not None:
+            self._going_on = min(self._going_on, since)

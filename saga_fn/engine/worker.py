@@ -12,10 +12,10 @@ from typing import Final
 
 from saga_fn import steady
 from saga_fn.backoff import Backoff
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import LONG_AGO, Moment
 from saga_fn.engine.claims import Claims
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.look_from import LONG_AGO, LookFrom
+from saga_fn.engine.look_from import LookFrom
 from saga_fn.engine.observe.of_process import (
     ClaimRound,
     ClaimRoundFailed,
@@ -133,14 +133,12 @@ class Worker:
 
     def look_at_all(self) -> None:
         """Look now, for all that is due, however long it has been."""
-        self._look_from.include(LONG_AGO)
-        self.wake()
+        self.wake_at(LONG_AGO)
 
-    def wake_at(self, moment: Moment | None) -> None:
-        """Look when this moment of database time has come, at which a saga becomes due or was due (None: now)."""
-        if moment is not None:
-            self._look_from.include(moment)
-        wait = 0.0 if moment is None else (moment - self._engine.store.now()) / 1_000_000
+    def wake_at(self, moment: Moment) -> None:
+        """Look when this moment of database time has come, at which a saga becomes due or was due."""
+        self._look_from.include(moment)
+        wait = (moment - self._engine.store.now()) / 1_000_000
         if wait <= 0:
             self.wake()
         elif self.running and wait < self._engine.options.poll_interval.total_seconds():  # else it is seen in time
@@ -281,18 +279,19 @@ class Worker:
         shards = self._behind
         every_shard = self._polls_now() or not shards
         since = self._look_from.begin(every_shard=every_shard)
+        began = steady.now()
         if every_shard:
             shards = list({*shards, *await self._due_shards(pairs, since)})
+        took = steady.now() - began
         self._behind = []
         claimed, has_left = 0, False
         async for taken in self._claims.round(shards, self._free, since):
             claimed += taken.claimed
             # Nothing of a shard that has something: another session had locked it, and may give it back as it was.
-            is_locked = since is None and not taken.claimed
-            has_left = has_left or taken.full or taken.limited or is_locked
+            has_left = has_left or taken.full or taken.limited or not taken.claimed
             if taken.full:
                 self._behind.append(taken.shard)
-        self._look_from.end(has_left=has_left)
+        self._look_from.end(took=took, has_left=has_left)
         if not claimed:
             engine.suspects.nothing_else()
         return claimed

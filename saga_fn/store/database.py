@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final, TypeVar, final
-from uuid import UUID
 from weakref import WeakSet
 
 import asyncpg
@@ -26,7 +25,7 @@ from saga_fn.store.errors import RowLockedError
 from saga_fn.store.listener import Listener
 from saga_fn.store.migrate import check_schema, migrate, refuse_read_only
 from saga_fn.store.pool_check import check_codecs, leave_place, take_place
-from saga_fn.store.records import moment_of
+from saga_fn.store.records import Hint, moment_of
 from saga_fn.tasks import Errands
 from saga_fn.timeouts import Timeouts
 
@@ -101,7 +100,7 @@ class Database:
         self._judged: WeakSet[object] = WeakSet()
         """Connections of the caller's that know the array types, and whose codecs are the driver's own."""
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen.
 
         Raises StoreError for a pool that cannot do, StoreRefusedError for a server that takes no writes.

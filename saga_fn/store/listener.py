@@ -11,10 +11,12 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from saga_fn.backoff import Backoff
+from saga_fn.core.ids import LONG_AGO, Moment
 from saga_fn.errors import StoreError, StoreRefusedError
 from saga_fn.store.connection import Connection
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import Hint
 
 _log = logging.getLogger("saga_fn")
 _ECHO: Final = "echo "
@@ -24,6 +26,8 @@ _LOOK_EVERY: Final = 0.5
 """Seconds between two looks whether the pool is closing."""
 _DEAF_PAUSE: Final = 30.0
 """Seconds after which a listener that heard nothing tries again."""
+_MOST_DIGITS: Final = 17
+"""Of a moment: those of the year 5138."""
 
 
 @final
@@ -40,7 +44,7 @@ class Listener:
         *,
         connect: Callable[[], AbstractAsyncContextManager[Connection]],
         call: Callable[[str], Awaitable[None]],
-        told: Callable[[UUID | None], None],
+        told: Callable[[Hint], None],
         is_closing: Callable[[], bool],
     ) -> None:
         """Make one.
@@ -49,7 +53,7 @@ class Listener:
             channel: The channel's name.
             connect: Gives the connection to listen by, for as long as it is wanted.
             call: Sends a payload on the channel by another connection.
-            told: Called at each hint, with the saga that it names, if any.
+            told: Called at each hint, with the saga that it names, or the moment since when something may be due.
             is_closing: Whether the connection is wanted back.
         """
         self._channel = channel
@@ -85,14 +89,14 @@ class Listener:
             if text == own:
                 echoed.set()
             elif not text.startswith(_ECHO):
-                self._told(_named(text))
+                self._told(_read(text))
 
         def ended(_connection: object) -> None:
             gone.set()
             echoed.set()  # nothing is to be waited for any more
 
         async with self._connect() as connection, _listening(connection, self._channel, heard, ended):
-            self._told(None)
+            self._told(LONG_AGO)  # of what it has not heard before
             await self._call(own)
             if not await self._hears(echoed):
                 return False
@@ -143,9 +147,11 @@ async def _listening(
                     await connection.remove_listener(channel, heard)
 
 
-def _named(payload: str) -> UUID | None:
-    """The saga a notification names; any session may notify, so anything may come."""
+def _read(payload: str) -> Hint:
+    """The hint of a notification; any session may notify, so anything may come, and then something may be due for long."""
+    if payload.isascii() and payload.isdecimal() and len(payload) <= _MOST_DIGITS:
+        return Moment(int(payload))
     try:
         return UUID(payload)
     except ValueError:
-        return None
+        return LONG_AGO

@@ -52,6 +52,7 @@ from saga_fn.store.records import (
     Entry,
     EventToSend,
     Fate,
+    Hint,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -139,7 +140,7 @@ class MemoryStore:
         self.operations: MemoryOperations = MemoryOperations(self.now, self._trace)
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
-        self._listeners: list[Callable[[UUID | None], None]] = []
+        self._listeners: list[Callable[[Hint], None]] = []
         self.transactions: Transactions | None = None
         """None: there is no database whose rows a step could write. A test's World puts something in its place."""
 
@@ -162,7 +163,7 @@ class MemoryStore:
         self._ahead += max(0, moment - self.now())
         return True
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
         """Nothing to connect: only remembers whom to wake."""
         if listen is not None:
             self._listeners.append(listen)
@@ -692,11 +693,11 @@ class MemoryStore:
         """Never: there is no other process to hear of."""
         return None
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
+    async def hint(self, hints: Sequence[Hint], *, connection: CallerConnection | None = None) -> None:
         """Wake the listeners."""
         for listener in self._listeners:
-            for saga in sagas:
-                listener(saga)
+            for hint in hints:
+                listener(hint)
 
 
 def _due_of(new: NewSaga, at: datetime, lease: timedelta) -> datetime | None:

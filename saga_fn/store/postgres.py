@@ -63,6 +63,7 @@ from saga_fn.store.records import (
     Entry,
     EventToSend,
     Fate,
+    Hint,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -172,7 +173,7 @@ class PostgresStore:
         """False: the time is the database's."""
         return False
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen."""
         await self._database.open(migrate=migrate, listen=listen)
 
@@ -854,9 +855,9 @@ class PostgresStore:
         async with self._database.control() as connection:
             return await lacking_of(connection, schema=self._database.schema)
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
+    async def hint(self, hints: Sequence[Hint], *, connection: CallerConnection | None = None) -> None:
         """Notify listening processes."""
-        await self._database.notify(*("" if saga is None else str(saga) for saga in sagas), connection=connection)
+        await self._database.notify(*map(str, hints), connection=connection)
 
     @property
     def deaf(self) -> str | None:

@@ -101,9 +101,9 @@ class Process:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.call_exception_handler({"message": "work of a World has failed", "exception": error})
 
-    def hear_of(self, saga_id: UUID | None) -> None:
+    def hear_of(self, saga_id: UUID) -> None:
         """A saga has messages, as NOTIFY tells it."""
-        if saga_id is not None and not self.is_dead:
+        if not self.is_dead:
             self.loop.call_soon(self.orchestrator.engine.recheck_inbox, saga_id)
 
     def _hear(self, fact: Fact) -> None:

@@ -20,7 +20,7 @@ from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.outgoing import OutgoingMessage, Published, PublishOutcome
 from saga_fn.snapshot import SagaSnapshot
 from saga_fn.store.memory import MemoryStore
-from saga_fn.store.records import SagaRecord, time_of
+from saga_fn.store.records import Hint, SagaRecord, time_of
 from saga_fn.testing.calling import Calling
 from saga_fn.testing.calls import WorldError
 from saga_fn.testing.clockwork import CALLED, Clockwork, Outside, at_once
@@ -190,10 +190,11 @@ class Scene:
             _ = process.orchestrator.register(name, stand_in, version=version)
         return process
 
-    def _heard(self, saga_id: UUID | None) -> None:
+    def _heard(self, hint: Hint) -> None:
         """Some saga is due, or has messages, as NOTIFY tells it."""
-        for process in self.clock.processes:
-            process.hear_of(saga_id)
+        if isinstance(hint, UUID):
+            for process in self.clock.processes:
+                process.hear_of(hint)
         self._tried = None
         self.clock.wake()
 

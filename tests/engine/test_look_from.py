@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -14,12 +13,12 @@ from typing_extensions import override
 
 from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
 from saga_fn import steady as steady_clock
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import LONG_AGO, Moment
 from saga_fn.engine import look_from
-from saga_fn.engine.look_from import AT_ALL_EVERY, LONG_AGO, LookFrom
+from saga_fn.engine.look_from import AT_ALL_AT_LEAST_EVERY, AT_ALL_EVERY, LookFrom
 from saga_fn.store import Store
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import ClaimedSaga
+from saga_fn.store.records import ClaimedSaga, Hint
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.until import SOON, until
 from tests.typing.right.store import CountingStore
@@ -27,6 +26,7 @@ from tests.typing.right.store import CountingStore
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NEVER = timedelta(hours=1)
 SECOND = 1_000_000
+OVERLAP = look_from._OVERLAP  # pyright: ignore[reportPrivateUsage]  # how far a look goes back
 
 
 class Clocks:
@@ -50,10 +50,10 @@ def looks(clocks: Clocks) -> LookFrom:
     return LookFrom(clocks.now)
 
 
-def at_all(looks: LookFrom) -> bool:
+def at_all(looks: LookFrom, *, took: float = 0.0) -> bool:
     """Whether the next look asks for all; it takes all that it finds."""
     since = looks.begin()
-    looks.end(has_left=False)
+    looks.end(took=took, has_left=False)
     return since is None
 
 
@@ -61,15 +61,15 @@ def test_the_first_look_asks_for_all_that_is_due(looks: LookFrom) -> None:
     assert looks.begin() is None
 
 
-def test_those_after_it_ask_from_a_second_before_it_on(looks: LookFrom, clocks: Clocks) -> None:
-    began = clocks.now()
-    looks.begin()
-    clocks.seconds += 0.25
-    looks.end(has_left=False)
+def test_each_after_it_asks_from_a_little_before_the_last_one_on(looks: LookFrom, clocks: Clocks) -> None:
+    assert at_all(looks)
     for _ in range(3):
-        assert looks.begin() == began - SECOND
-        looks.end(has_left=False)
+        began = clocks.now()
         clocks.seconds += 0.2
+        assert looks.begin() == began - OVERLAP
+        clocks.seconds += 0.1  # while it lasts
+        looks.end(took=0.1, has_left=False)
+        clocks.seconds -= 0.1
 
 
 def test_a_second_after_it_began_the_next_asks_for_all(looks: LookFrom, clocks: Clocks) -> None:
@@ -80,38 +80,93 @@ def test_a_second_after_it_began_the_next_asks_for_all(looks: LookFrom, clocks: 
     assert at_all(looks)
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["by the look at all", "by one for what is new"])
-def test_where_something_was_left_the_next_asks_for_all(looks: LookFrom, *, first: bool) -> None:
-    assert first or at_all(looks)
-    looks.begin()
-    looks.end(has_left=True)
+@pytest.mark.parametrize("took, wait", [(0.0, 1.0), (0.01, 1.0), (0.03, 3.0), (0.1, 10.0), (0.5, 10.0)])
+def test_those_at_all_take_a_hundredth_of_the_time_or_come_each_ten_seconds(
+    looks: LookFrom, clocks: Clocks, took: float, wait: float
+) -> None:
+    assert at_all(looks, took=took)
+    clocks.seconds += wait - 0.01
+    assert not at_all(looks)
+    clocks.seconds += 0.02
     assert at_all(looks)
 
 
-def test_a_look_that_failed_is_none(looks: LookFrom) -> None:
+def test_one_of_three_that_was_quick_tells_that_it_is_not_what_they_walk_that_takes_long(
+    looks: LookFrom, clocks: Clocks
+) -> None:
+    for took in (0.5, 0.0, 0.5, 0.5):
+        assert at_all(looks, took=took)
+        clocks.seconds += AT_ALL_EVERY if took == 0.0 else AT_ALL_AT_LEAST_EVERY
+    # Of the last three none was quick.
+    assert at_all(looks, took=0.5)
+    clocks.seconds += AT_ALL_EVERY
+    assert not at_all(looks)
+
+
+@pytest.mark.parametrize("is_every", [True, False], ids=["every shard", "some shards"])
+def test_where_one_at_all_left_something_the_next_asks_for_all(looks: LookFrom, *, is_every: bool) -> None:
     looks.begin()
-    assert looks.begin() is None
+    looks.end(took=0.0, has_left=True)
+    assert looks.begin(every_shard=is_every) is None
 
 
-def test_nor_does_one_count_for_it_that_comes_after_it_and_asks_some_shards_only(looks: LookFrom) -> None:
+def test_where_one_for_what_is_new_left_something_the_next_asks_from_the_same_moment_on(
+    looks: LookFrom, clocks: Clocks
+) -> None:
+    assert at_all(looks)
+    clocks.seconds += 0.3
+    since = looks.begin()
+    assert since is not None
+    looks.end(took=0.0, has_left=True)
+    clocks.seconds += 0.3
+    assert looks.begin() == since
+
+
+def test_a_look_that_failed_is_none(looks: LookFrom, clocks: Clocks) -> None:
+    looks.begin()
+    assert at_all(looks), "it was to ask for all"
+    clocks.seconds += 0.3
+    since = looks.begin()
+    clocks.seconds += 0.3
+    assert looks.begin() == since
+
+
+def test_nor_is_one_that_asks_some_shards_only(looks: LookFrom, clocks: Clocks) -> None:
     looks.begin()
     assert looks.begin(every_shard=False) is None
-    looks.end(has_left=False)
+    looks.end(took=0.0, has_left=False)
     assert at_all(looks)
+    clocks.seconds += 0.3
+    since = looks.begin(every_shard=False)
+    assert since is not None
+    looks.end(took=0.0, has_left=False)
+    assert looks.begin() == since
 
 
-def test_a_saga_that_became_due_before_it_is_asked_for(looks: LookFrom, clocks: Clocks) -> None:
+def test_a_saga_that_became_due_before_is_asked_for(looks: LookFrom, clocks: Clocks) -> None:
     assert at_all(looks)
-    looks.include(Moment(clocks.now() - SECOND // 2))
-    assert not at_all(looks), "that is among what is new"
-    looks.include(Moment(clocks.now() - 2 * SECOND))
+    due = Moment(clocks.now() - 2 * SECOND)
+    looks.include(due)
+    assert looks.begin() == due
+    looks.include(Moment(due - SECOND))  # told while a look is made that may have passed it by
+    looks.end(took=0.0, has_left=False)
+    assert looks.begin() == due - SECOND
+    looks.end(took=0.0, has_left=False)
+    since = looks.begin()
+    assert since is not None, "it was found"
+    assert since > due
+
+
+def test_one_that_will_be_due_changes_nothing(looks: LookFrom, clocks: Clocks) -> None:
     assert at_all(looks)
+    looks.include(Moment(clocks.now() + SECOND))
+    assert looks.begin() == clocks.now() - OVERLAP
 
 
 def test_a_look_at_all_that_may_have_come_too_early_for_one_is_made_again(looks: LookFrom) -> None:
     looks.begin()
     looks.include(LONG_AGO)
-    looks.end(has_left=False)
+    looks.end(took=0.0, has_left=False)
     assert at_all(looks)
 
 
@@ -125,11 +180,11 @@ class Telling(CountingStore):
         """The first word is its own, as soon as it listens."""
 
     @override
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
-        def heard(saga_id: UUID | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
+        def heard(hint: Hint) -> None:
             self.heard += 1
             assert listen is not None
-            listen(saga_id)
+            listen(hint)
 
         await super().open(migrate=migrate, listen=heard)
 
@@ -152,6 +207,7 @@ async def connection(any_dsn: str) -> AsyncIterator[Connection]:
 def no_second_look_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look asks for what became due after the last look at all, and none at all comes by itself."""
     monkeypatch.setattr(look_from, "AT_ALL_EVERY", 3600.0)
+    monkeypatch.setattr(look_from, "AT_ALL_AT_LEAST_EVERY", 3600.0)
     monkeypatch.setattr(look_from, "_OVERLAP", 0)
 
 
@@ -286,5 +342,5 @@ async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_
         run = await starting.register("shop", make_saga(Shop())).start(Order("1"))
         await has_looked_at_all(orchestrator, store)
         hidden = False
-        orchestrator.engine.on_due(None)
+        orchestrator.engine.on_due(store.now())
         await run.result(SOON)

@@ -117,7 +117,7 @@ async def test_a_saga_whose_messages_cannot_be_read_is_parked(make: Make, monkey
 
         monkeypatch.setattr(store, "messages", messages)
         await store.send(run.id, InboxMessage(uuid4(), "retry_step", b"{}"))
-        shop.engine.notify_processes(None)
+        shop.engine.notify_processes(None, store.now())
         async with asyncio.timeout(20):
             while run.id in shop.engine.held or (await run.snapshot()).parked is None:
                 await asyncio.sleep(0.02)

@@ -7,12 +7,12 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, final
-from uuid import UUID
 
 import attrs
 
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.memory import MemoryStore
+from saga_fn.store.records import Hint
 from saga_fn.testing.virtual_loop import VirtualLoop
 from tests.simulation.machine import Machine, Node
 
@@ -58,7 +58,7 @@ class Network:
         self._served = served
         self.store = store
         self.weather = CALM
-        self.listeners: dict[Node, Callable[[UUID | None], None]] = {}
+        self.listeners: dict[Node, Callable[[Hint], None]] = {}
         self.requests = 0
 
     def ask(
@@ -139,18 +139,18 @@ class Network:
         else:
             answer.set_result(given)
 
-    def hint(self, sagas: Sequence[UUID | None]) -> None:
+    def hint(self, hints: Sequence[Hint]) -> None:
         """Tell those who listen, each after a while, or never."""
         for node, listener in list(self.listeners.items()):
             if self._dice.random() < 0.1 or node.unreachable:
                 continue
-            for saga in sagas:
-                self._machine.after(0.01 * self._dice.random(), partial(_tell, node, listener, saga))
+            for hint in hints:
+                self._machine.after(0.01 * self._dice.random(), partial(_tell, node, listener, hint))
 
 
-def _tell(node: Node, listener: Callable[[UUID | None], None], saga: UUID | None) -> None:
+def _tell(node: Node, listener: Callable[[Hint], None], hint: Hint) -> None:
     if node.alive:
-        node.loop.call_soon(listener, saga)
+        node.loop.call_soon(listener, hint)
 
 
 class _Part:
@@ -187,7 +187,7 @@ class Link(_Part):
         for name in _PARTS:
             setattr(self, name, _Part(network, node, f"{name}.", getattr(network.store, name)))
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
         """Listen."""
         if listen is not None:
             self._network.listeners[self._node] = listen
@@ -196,9 +196,9 @@ class Link(_Part):
         """Listen no more."""
         self._network.listeners.pop(self._node, None)
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: object = None) -> None:
+    async def hint(self, hints: Sequence[Hint], *, connection: object = None) -> None:
         """Tell other processes, perhaps."""
-        self._network.hint(sagas)
+        self._network.hint(hints)
 
 
 __all__ = ["CALM", "Link", "Network", "VirtualLoop", "Weather"]

@@ -14,7 +14,7 @@ from saga_fn.codec import AnyType
 from saga_fn.codec.carrier import carrier_in
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import output_given
-from saga_fn.core.ids import Digest, Moment, StepId, owner_of
+from saga_fn.core.ids import LONG_AGO, Digest, Moment, StepId, owner_of
 from saga_fn.core.inputs import (
     NO_DIGEST,
     NO_OUTPUT,
@@ -33,7 +33,6 @@ from saga_fn.engine.registry import Registered
 from saga_fn.store.records import Entry, Recorded, time_of
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_LONG_AGO = Moment(0)
 
 
 class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's leads back to it
@@ -85,7 +84,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
     """The initial data, once they are decoded, if no code can change them in place."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
-    changed: Moment = _LONG_AGO
+    changed: Moment = LONG_AGO
     """When the state was last written, by the store's clock."""
     due: Moment | None = None
     """When the saga, given up by this process, is to be claimed again."""

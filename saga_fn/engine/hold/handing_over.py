@@ -35,11 +35,14 @@ class HandingOver:
         self,
         store: Store,
         observers: Observers,
-        announce: Callable[[UUID | None], None],
+        announce: Callable[[UUID | None, Moment], None],
         have_read: Callable[[UUID], Awaitable[None]],
         lease: timedelta,
     ) -> None:
-        """`announce` is called with a saga that was given an event, and with None; `have_read` with one whose inbox is full."""
+        """`announce` is called with a saga that was given an event, and with None, and with a moment before it was.
+
+        `have_read` is called with a saga whose inbox is full.
+        """
         self._store = store
         self._observers = observers
         self._announce = announce
@@ -90,7 +93,7 @@ class HandingOver:
 
     async def _to_saga(self, saga_id: UUID, events: Sequence[SentEvent], done: _Done) -> None:
         store = self._store
-        told = False
+        told, since = False, store.now()
         try:
             for event in events:
                 if _is_void(event, store.now()):
@@ -110,8 +113,8 @@ class HandingOver:
                         return
         finally:
             if told:
-                self._announce(saga_id)
-                self._announce(None)
+                self._announce(saga_id, since)
+                self._announce(None, since)
 
     async def _to_key(self, key: tuple[str, str], events: Sequence[SentEvent], done: _Done) -> None:
         kept, shard = self._store.kept_events, shard_of_key(key[1], self._store.shards)
@@ -137,10 +140,11 @@ class HandingOver:
                 case MessageStatus.FULL | MessageStatus.NO_ACTIVE_SAGA:
                     full = True
                     break
+        since = self._store.now()
         saga_id = await kept.hand_over(shard, key)
         if saga_id is not None:
-            self._announce(saga_id)
-            self._announce(None)
+            self._announce(saga_id, since)
+            self._announce(None, since)
         elif full and (active := await self._store.active(shard, *key)) is not None:
             await self._have_read(active)
         for event in stored:

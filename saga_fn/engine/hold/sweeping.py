@@ -14,6 +14,7 @@ from uuid import UUID
 from saga_fn import steady
 from saga_fn.core.acts import came_of
 from saga_fn.core.event_matching import Answer
+from saga_fn.core.ids import Moment
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import KeyNotHandedOver
 from saga_fn.engine.registry import Registry
@@ -39,7 +40,8 @@ _LONGEST: Final = 0.5
 class Sweep:
     """The sweeps of one process; each goes on where the one before it stopped.
 
-    `announce` is called with the id of a saga that was given an event, `have_read` with one whose inbox may be full.
+    `announce` is called with the id of a saga that was given an event, and with a moment before it was. `have_read` is called
+    with one whose inbox may be full.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Sweep:
         store: Store,
         registry: Registry,
         observers: Observers,
-        announce: Callable[[UUID], None],
+        announce: Callable[[UUID, Moment], None],
         have_read: Callable[[UUID], Awaitable[None]],
         keep_operations: timedelta | None,
     ) -> None:
@@ -129,7 +131,7 @@ class Sweep:
 
     async def _hand_over(self, key: tuple[str, str]) -> None:
         """Give the saga that is active under the key what was kept for it; what the store refuses costs this key, and no other."""
-        shard = shard_of_key(key[1], self._store.shards)
+        shard, since = shard_of_key(key[1], self._store.shards), self._store.now()
         try:
             saga_id = await self._store.kept_events.hand_over(shard, key)
         except RowRejectedError as error:
@@ -139,7 +141,7 @@ class Sweep:
                 self._observers.tell(KeyNotHandedOver(key[0], error))
             return
         if saga_id is not None:
-            self._announce(saga_id)
+            self._announce(saga_id, since)
             return
         saga_id = await self._store.active(shard, *key)
         if saga_id is not None:  # its inbox may be full

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 from uuid import UUID
 
+from saga_fn.core.ids import Moment
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
+from saga_fn.store.records import Hint
 from saga_fn.tasks import Errands
 
 _PAUSE = 0.05
@@ -19,13 +21,17 @@ class WakeupNotifier:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pending: set[UUID | None] = set()
+        self._pending: set[UUID] = set()
+        self._due_since: Moment | None = None
         self._sending = Errands()
         self._closing = asyncio.Event()
 
-    def send(self, saga_id: UUID | None) -> None:
-        """Tell the others that something is due, or that this saga has messages."""
-        self._pending.add(saga_id)
+    def send(self, hint: Hint) -> None:
+        """Tell the others that this saga has messages, or since when something may be due; of that, the earliest leaves."""
+        if isinstance(hint, UUID):
+            self._pending.add(hint)
+        else:
+            self._due_since = hint if self._due_since is None else min(hint, self._due_since)
         if not self._sending.running:
             self._closing = asyncio.Event()
             self._sending.add(self._send_what_there_is(self._closing))
@@ -36,15 +42,17 @@ class WakeupNotifier:
         await self._sending.stop(patience / 2, first=patience / 2)
 
     async def _send_what_there_is(self, closing: asyncio.Event) -> None:
-        while self._pending:
+        while self._pending or self._due_since is not None:
             await self._send()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(closing.wait(), _PAUSE)
 
     async def _send(self) -> None:
-        pending, self._pending = self._pending, set()
-        if pending:
-            try:
-                await self._store.hint(list(pending))
-            except StoreError:
-                return  # everybody looks by themselves, too
+        hints: list[Hint] = [*self._pending]
+        if self._due_since is not None:
+            hints.append(self._due_since)
+        self._pending, self._due_since = set(), None
+        try:
+            await self._store.hint(hints)
+        except StoreError:
+            return  # each worker looks by itself, too

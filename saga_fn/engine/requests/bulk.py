@@ -21,11 +21,10 @@ from saga_fn.backoff import Backoff
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import LONG_AGO, Moment, StepId
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.look_from import LONG_AGO
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.operate import apply, ask_of
 from saga_fn.engine.requests.records import NOT_ANSWERED, refusal_in

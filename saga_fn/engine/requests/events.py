@@ -17,6 +17,7 @@ from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
+from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.answers import Expected
 from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.engine import SagaEngine
@@ -78,10 +79,11 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
         return Delivery.EXPIRED
     with engine.committer.answers.expected(saga_id, event.id) as expected:
         while True:
+            since = engine.store.now()
             sent = await _sent(engine, saga_id, event, fits)
             match sent.status:
                 case SendStatus.STORED:
-                    return await follow(engine, saga_id, event, expected, sent)
+                    return await follow(engine, saga_id, event, expected, since, sent)
                 case SendStatus.DUPLICATE:
                     return Delivery.DUPLICATE
                 case SendStatus.ENDED:
@@ -170,6 +172,7 @@ async def send_to_key(
         return told
     shard = shard_of_key(aggregation_id, store.shards)
     kept = store.kept_events
+    since = store.now()
     match await kept.keep(shard, key, event.message(), event.name, expires=event.expires, for_next=for_next):
         case MessageStatus.DUPLICATE:
             return Delivery.DUPLICATE
@@ -179,11 +182,11 @@ async def send_to_key(
             raise too_many_kept(key)
         case MessageStatus.STORED:
             if await kept.hand_over(shard, key) is not None:
-                engine.notify_processes(None)
+                engine.notify_processes(None, since)
             match await kept.recipient_of(shard, key, event.id):  # another sender may have handed it over
                 case UUID() as saga_id:
                     with engine.committer.answers.expected(saga_id, event.id) as expected:
-                        return await follow(engine, saga_id, event, expected)
+                        return await follow(engine, saga_id, event, expected, since)
                 case MessageStatus.DUPLICATE:  # the saga had got it by its own id
                     return Delivery.DUPLICATE
                 case MessageStatus():
@@ -207,10 +210,11 @@ async def _sent_to_active(engine: SagaEngine, key: tuple[str, str], event: Outsi
     fits = _fitting(engine, event) or engine.elsewhere.awaiting(event.name)
     with engine.committer.answers.expected(saga_id, event.id) as expected:
         while True:
+            since = engine.store.now()
             sent = await _sent(engine, saga_id, event, fits, to_key)
             match sent.status:
                 case SendStatus.STORED:
-                    return await follow(engine, saga_id, event, expected, sent)
+                    return await follow(engine, saga_id, event, expected, since, sent)
                 case SendStatus.DUPLICATE:  # the saga had got it by its own id
                     return Delivery.DUPLICATE
                 case SendStatus.UNFIT if (found := await _found_elsewhere(engine, event, sent)) is not None:
@@ -247,9 +251,17 @@ async def _read_for_owner(engine: SagaEngine, saga_id: UUID, fate: Fate) -> Coll
 
 
 async def follow(
-    engine: SagaEngine, saga_id: UUID, event: OutsideEvent, expected: Expected, sent: Sent | None = None
+    engine: SagaEngine,
+    saga_id: UUID,
+    event: OutsideEvent,
+    expected: Expected,
+    since: Moment,
+    sent: Sent | None = None,
 ) -> Delivery:
-    """See to it that the stored message is read, and tell what became of it. `sent`: how the saga stood when it was stored."""
+    """See to it that the stored message is read, and tell what became of it.
+
+    `since`: before it was stored. `sent`: how the saga stood then.
+    """
     began = steady.now()
     give_up, ask_at = began + _PATIENCE, began + _SOON
     told: Delivery | None = None
@@ -260,7 +272,7 @@ async def follow(
         if sent is not None and sent.free is not None:
             told = await _told_at_once(engine, sent.free, event, expected)
         if told is None:
-            engine.notify_processes(saga_id)
+            engine.notify_processes(saga_id, since)
     if told is not None:
         return told
     shard = shard_of(saga_id, engine.store.shards)

@@ -283,7 +283,7 @@ async def end_unusable(
             break
     await engine.store.record_rejection(saga_id, "aborted", "; ".join((error.fact, *_words_of(asked))))
     engine.lose(saga_id)
-    engine.notify_processes(None)
+    engine.notify_processes(None, row.now)
 
 
 async def acknowledge(engine: SagaEngine, saga_id: UUID, *, expect: int | None, asked: bytes | None) -> None:
@@ -341,7 +341,7 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
             item = Incoming(EventReceived(row.now), payload=payload)
             if await engine.store.send(saga_id, message_of(item)) is MessageStatus.NO_ACTIVE_SAGA:
                 return False
-            engine.notify_processes(saga_id)
+            engine.notify_processes(saga_id, row.now)
             return True
         if token not in (row.token, wait_token(saga_id, row.rev)):
             return False
@@ -375,9 +375,10 @@ async def read_row(engine: SagaEngine, saga_id: UUID, connection: CallerConnecti
 
 async def _by_message(engine: SagaEngine, message: InboxMessage, wait: AnswerWait) -> bool:
     """Leave a message and wait for its answer. False if the saga ended meanwhile: then look again."""
+    since = engine.store.now()
     if await engine.store.send(wait.saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
         return False
-    engine.notify_processes(wait.saga_id)
+    engine.notify_processes(wait.saga_id, since)
     engine.asked[wait] = message.id
     try:
         engine.on_asked()
@@ -407,7 +408,7 @@ async def _answered(engine: SagaEngine, message: InboxMessage, wait: AnswerWait)
             await read_inbox(engine, row)
             if await engine.store.read_answer(saga_id, message.id, to_verb=True) is None:  # not by this process, then
                 await engine.store.rouse(saga_id)
-                engine.notify_processes(None)
+                engine.notify_processes(None, row.now)
             continue
         await backoff.pause()
     return False

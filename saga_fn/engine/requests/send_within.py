@@ -57,5 +57,5 @@ async def send_within(
         case MessageStatus.STORED:
             engine.handing_over.awaited.add(event.id)
             if notify:
-                await engine.store.hint([None], connection=connection)
+                await engine.store.hint([engine.store.now()], connection=connection)
             return Delivery.UNCOMMITTED

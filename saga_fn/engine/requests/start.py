@@ -144,7 +144,8 @@ class Starter:
         """Tell other processes that there is work which this one does not do."""
         left = [each for each in started if each.created and each.live is None]
         if left:
-            self._engine.notify_processes(None, min((each.due for each in left if each.due is not None), default=None))
+            since = min((each.due for each in left if each.due is not None), default=self._engine.store.now())
+            self._engine.notify_processes(None, since)
 
     async def _settled(self, request: StartRequest, pending: PendingStart) -> StartedSaga:
         try:

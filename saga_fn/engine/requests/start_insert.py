@@ -69,8 +69,9 @@ async def hand_over(engine: SagaEngine, request: StartRequest) -> None:
     if aggregation_id is None or not request.registered.definition.plan.events:
         return
     store = engine.store
+    since = store.now()
     with contextlib.suppress(StoreError):
         saga_id = await store.kept_events.hand_over(shard_of_key(aggregation_id, store.shards), (name, aggregation_id))
         if saga_id is not None:
             engine.recheck_inbox(saga_id)
-            engine.on_due(None)
+            engine.on_due(since)

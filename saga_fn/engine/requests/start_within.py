@@ -21,7 +21,7 @@ from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, LOOKS, Starte
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
 from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.ids import shard_of
-from saga_fn.store.records import DUE_FOR_LONG, NewSaga
+from saga_fn.store.records import NewSaga
 
 _Start: TypeAlias = tuple[int, StartRequest, NewSaga]
 """Its place among the requests, what is wanted, and what is to be inserted."""
@@ -59,8 +59,9 @@ async def start_within(
         left = again
     results |= {place: busy(request, CHANGED_HANDS) for place, request, _ in left}
     started = [_unless_error(results[place]) for place in range(len(requests))]
-    if notify and any(each.created for each in started):
-        await engine.store.hint([DUE_FOR_LONG], connection=connection)  # since before the commit, however late that is
+    since = min((each.due for each in started if each.created and each.due is not None), default=None)
+    if notify and since is not None:
+        await engine.store.hint([since], connection=connection)  # however late it is committed
     return started
 
 
@@ -93,7 +94,7 @@ async def _result(
     _, request, new = start
     if new.id in created:
         engine.uncommitted.add(new.id)
-        return StartedSaga(new.id, created=True)
+        return StartedSaga(new.id, created=True, due=new.projection.due)
     try:
         return await existing(engine, request, new, connection)
     except (ActiveSagaAlreadyExistsError, StartConflictError) as error:

@@ -240,7 +240,7 @@ async def write(
         engine.observers.tell(AttributeUnknown(at.identity, attribute, step, type(error).__name__))
     if outgoing:
         engine.topics.written(at.identity.id, at.identity.name, at.identity.version, outgoing, outcome.earlier)
-    engine.notify_processes(None)
+    engine.notify_processes(None, at.now)
     if decided.turned_back is not None:
         event = decided.turned_back
         engine.observers.tell(SagaTurnedBack(at.identity, name_of(event), step_of(event)))

@@ -28,6 +28,7 @@ from saga_fn.store.records import (
     DueWork,
     EventToSend,
     Fate,
+    Hint,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -55,11 +56,12 @@ class Store(Protocol):
     Args:
         moment: A moment in microseconds since 1970.
         migrate: Whether the schema is brought up to date; else it is only checked.
-        listen: A function that is called at each notification, with the saga it names or None. None listens to none.
+        listen: A function that is called with each hint. None listens to none.
         shard: The shard of every saga in the call, a number from 0.
         saga_id: The saga's id.
         saga_ids: The ids of sagas.
-        sagas: The sagas to insert, or to notify of.
+        sagas: The sagas to insert.
+        hints: What to tell other processes.
         writes: The writes, at most one per saga.
         events: The events, at most one per saga.
         definitions: The names and versions of definitions.
@@ -160,8 +162,8 @@ class Store(Protocol):
         """Move the store's clock forward to that moment, for tests; False if its time is not its own to move."""
         ...
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
-        """Connect and check (or bring up to date) the schema; call `listen` at each hint, with the saga it names."""
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
+        """Connect and check (or bring up to date) the schema; call `listen` with each hint."""
         ...
 
     async def close(self) -> None:
@@ -392,10 +394,9 @@ class Store(Protocol):
         """Why this process hears of nothing that others tell it, if it was meant to; a person should look at it."""
         ...
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
-        """Tell listening processes that something is due (None), or that these sagas have messages.
+    async def hint(self, hints: Sequence[Hint], *, connection: CallerConnection | None = None) -> None:
+        """Tell listening processes: that a saga has messages by its id, and by a moment that something may be due since then.
 
-        `DUE_FOR_LONG` among them says that something may have been due for long.
         May be lost: they also look by themselves. With a connection they are told when its transaction is committed.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,8 +15,8 @@ from saga_fn.store.records.sagas import NO_PAUSE, ClaimedSaga, SeenSaga
 
 OF_SENT: Final = -1
 """Among due shards, and none: events that were sent in callers' transactions are due."""
-DUE_FOR_LONG: Final = UUID(int=0)
-"""Among the sagas of a hint, and none: that something may have been due for longer than a look for what is new goes back."""
+Hint: TypeAlias = UUID | Moment
+"""Told to other processes: that this saga has messages, or that something may be due since that moment."""
 FIRST_KEY: Final = ("", "")
 """Every name and business key comes after it."""
 

@@ -35,6 +35,7 @@ from saga_fn.store.records import (
     DueWork,
     EventToSend,
     Fate,
+    Hint,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -106,7 +107,7 @@ class CountingStore:
         self.calls["jump_to"] += 1
         return self._inner.jump_to(moment)
 
-    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+    async def open(self, *, migrate: bool, listen: Callable[[Hint], None] | None) -> None:
         self.calls["open"] += 1
         await self._inner.open(migrate=migrate, listen=listen)
 
@@ -293,9 +294,9 @@ class CountingStore:
     def deaf(self) -> str | None:
         return self._inner.deaf
 
-    async def hint(self, sagas: Sequence[UUID | None], *, connection: CallerConnection | None = None) -> None:
+    async def hint(self, hints: Sequence[Hint], *, connection: CallerConnection | None = None) -> None:
         self.calls["hint"] += 1
-        await self._inner.hint(sagas, connection=connection)
+        await self._inner.hint(hints, connection=connection)
 
 
 def on_a_store_of_ones_own() -> SagaOrchestrator:
