@@ -552,7 +552,8 @@ class SagaOrchestrator:
     async def committed(self) -> None:
         """Say that a transaction of yours is committed: what this process has started or sent in it by `connection=` begins at once.
 
-        Without it a look of a worker for all that is due finds it, within two seconds, or `poll_interval` where that is longer. It
+        Without it a look of a worker for all that is due finds it: within two seconds, or `poll_interval` where that is longer, or
+        22 s while a transaction that has been open for long makes such looks slow. It
         raises for no store that does not answer, because the commit is done. It costs nothing where nothing was started or sent so.
 
         Raises:

@@ -18,7 +18,7 @@ import msgspec
 
 from saga_fn import steady
 from saga_fn.core.effects import Action
-from saga_fn.core.ids import LONG_AGO, Moment
+from saga_fn.core.ids import Moment
 from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
@@ -45,9 +45,10 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import StopCutsShort, StopLeaves, StopOverdue
 from saga_fn.engine.observe.of_sagas import SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
-from saga_fn.engine.recent import Recent, Seldom, Shared
+from saga_fn.engine.recent import Seldom, Shared
 from saga_fn.engine.registry import Registry
 from saga_fn.engine.topics import Topics
+from saga_fn.engine.uncommitted import Uncommitted
 from saga_fn.errors import SagaError, StoreError, is_a
 from saga_fn.stats import SagaStats
 from saga_fn.store.ids import new_uuid
@@ -154,7 +155,7 @@ class SagaEngine:
         )
         """The topics that this process publishes to."""
         self.relay: Relay = Relay(store, self.topics, options.outgoing, self.observers)
-        self.uncommitted: Recent = Recent()
+        self.uncommitted: Uncommitted = Uncommitted()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.on_awaited: Callable[[UUID], None] | None = None
         """Told of the saga when a caller begins to wait for its end, from the next life on."""
@@ -332,8 +333,9 @@ class SagaEngine:
 
         A hint: whatever goes wrong here, the next look of a worker finds it.
         """
-        if self.uncommitted or self.handing_over.awaited:
-            self.notify_processes(None, LONG_AGO)  # they are due since their transactions began
+        since = self.uncommitted.committed(self.store.now())
+        if since is not None or self.handing_over.awaited:
+            self.notify_processes(None, self.store.now() if since is None else since)
             self.relay.look_soon()  # for what hooks of those starts have to say
         if self.handing_over.awaited:
             with contextlib.suppress(StoreError):  # as of a role that only sends: then a worker does it

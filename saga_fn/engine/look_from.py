@@ -15,9 +15,9 @@ from saga_fn.core.ids import LONG_AGO, Moment
 
 AT_ALL_EVERY: Final = 1.0
 """Seconds between two looks at all. A worker that was woken looks again sooner than that, in longer and longer intervals."""
-AT_ALL_AT_LEAST_EVERY: Final = 10.0
+AT_ALL_AT_LEAST_EVERY: Final = 20.0
 """Seconds between two looks at all that take long."""
-_PART: Final = 0.01
+_PART: Final = 0.005
 """So much of a worker's time goes to looks at all, unless that would be more seldom than the seconds above."""
 _OVERLAP: Final = 250_000
 """Microseconds before a look from which on the next one asks: for rows that were being written at that time."""

@@ -58,11 +58,13 @@ async def start_within(
                     results[start[0]] = result
         left = again
     results |= {place: busy(request, CHANGED_HANDS) for place, request, _ in left}
-    started = [_unless_error(results[place]) for place in range(len(requests))]
-    since = min((each.due for each in started if each.created and each.due is not None), default=None)
-    if notify and since is not None:
-        await engine.store.hint([since], connection=connection)  # however late it is committed
-    return started
+    new = [each for each in results.values() if isinstance(each, StartedSaga) and each.created]
+    if new:
+        since = min((each.due for each in new if each.due is not None), default=engine.store.now())
+        engine.uncommitted.add([each.id for each in new], connection, since)
+        if notify:
+            await engine.store.hint([since], connection=connection)  # however late it is committed
+    return [_unless_error(results[place]) for place in range(len(requests))]
 
 
 def _left_to_all(new: NewSaga) -> NewSaga:
@@ -93,7 +95,6 @@ async def _result(
     """The outcome of a start; None if the obstacle has ended meanwhile."""
     _, request, new = start
     if new.id in created:
-        engine.uncommitted.add(new.id)
         return StartedSaga(new.id, created=True, due=new.projection.due)
     try:
         return await existing(engine, request, new, connection)

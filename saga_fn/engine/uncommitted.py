@@ -1,0 +1,60 @@
+"""The sagas that this process has started in callers' transactions, as long as it has not heard of the commit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, TypeAlias, final
+from uuid import UUID
+
+from saga_fn.core.ids import Micros, Moment
+from saga_fn.engine.recent import Recent
+from saga_fn.store.connection import CallerConnection
+
+_MOST: Final = 1000
+_LATELY: Final = Micros(1_000_000)
+"""A connection that is in a transaction may be in another one than the saga was started in: its pool lends it again at once."""
+
+_Begun: TypeAlias = tuple[CallerConnection, Moment]
+
+
+@final
+class Uncommitted:
+    """The last thousand of them, and since when they are due."""
+
+    def __init__(self) -> None:
+        self._ids = Recent()
+        self._open: deque[_Begun] = deque(maxlen=_MOST)
+
+    def add(self, ids: Iterable[UUID], connection: CallerConnection, since: Moment) -> None:
+        """Remember what was started by this connection, and since when the first of them is due."""
+        for each in ids:
+            self._ids.add(each)
+        self._open.append((connection, since))
+
+    def __contains__(self, id: UUID) -> bool:
+        """Whether it is one of them, or was."""
+        return id in self._ids
+
+    def committed(self, now: Moment) -> Moment | None:
+        """Since when those may be due whose transactions are over, which are forgotten; None if there are none.
+
+        Those of a transaction that stays open are not among them: to look for these would go back as far each time.
+        """
+        still_open: list[_Begun] = []
+        since_when: list[Moment] = []
+        for connection, since in self._open:
+            is_within = _is_within(connection)
+            if is_within:
+                still_open.append((connection, since))
+            if not is_within or since > now - _LATELY:
+                since_when.append(since)
+        self._open = deque(still_open, maxlen=_MOST)
+        return min(since_when, default=None)
+
+
+def _is_within(connection: CallerConnection) -> bool:
+    try:
+        return connection.is_in_transaction()
+    except Exception:  # noqa: BLE001 - a pool's, after it went back; which class that is only the driver knows
+        return False
