@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _embedded() -> Iterator[str]:
+def _embedded() -> Generator[str]:
     """The DSN of a server that is started for it; imported here, for who only checks or lints need not have it installed."""
     from saga_fn.embedded import EmbeddedPostgres
 
