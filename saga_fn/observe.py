@@ -39,28 +39,14 @@ from saga_fn.engine.around import Around, AroundStart, StartCall, StepCall
 from saga_fn.engine.instrument import Instrument
 from saga_fn.engine.observe.fact import Line, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observer
-from saga_fn.engine.observe.of_process import (
-    BatchCommitted,
-    ClaimRound,
-    LateWriteRefused,
-    MessageDied,
-    MessagesTried,
-    SentEventDropped,
-    StatsRead,
-)
-from saga_fn.engine.observe.of_sagas import (
-    AttemptBegun,
-    AttemptFailed,
-    AttemptOver,
-    AttemptSucceeded,
-    ResultDropped,
-    SagaClaimed,
-    SagaEnded,
-    SagaLost,
-    SagaParked,
-    SagaReleased,
-    SagaStarted,
-)
+from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptFailed, AttemptOver, AttemptSucceeded
+from saga_fn.engine.observe.of_claims import ClaimRound
+from saga_fn.engine.observe.of_commits import BatchCommitted, LateWriteRefused
+from saga_fn.engine.observe.of_outgoing import MessageDied, MessagesTried
+from saga_fn.engine.observe.of_process import StatsRead
+from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaLost, SagaParked, SagaReleased, SagaStarted
+from saga_fn.engine.observe.of_troubles import ResultDropped
+from saga_fn.engine.observe.of_upkeep import SentEventDropped
 
 __all__ = [
     "Around",

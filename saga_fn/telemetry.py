@@ -17,26 +17,14 @@ import msgspec
 from saga_fn.core.ids import owner_of
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.observe.observers import Fact
-from saga_fn.engine.observe.of_process import (
-    BatchCommitted,
-    ClaimRoundFailed,
-    LateWriteRefused,
-    LoopBlocked,
-    MessagesTried,
-    SagasDeleted,
-    StatsRead,
-)
-from saga_fn.engine.observe.of_sagas import (
-    AttemptFailed,
-    AttemptOver,
-    AttemptSucceeded,
-    ResultDropped,
-    SagaClaimed,
-    SagaEnded,
-    SagaLost,
-    SagaParked,
-    SagaStarted,
-)
+from saga_fn.engine.observe.of_attempts import AttemptFailed, AttemptOver, AttemptSucceeded
+from saga_fn.engine.observe.of_claims import ClaimRoundFailed
+from saga_fn.engine.observe.of_commits import BatchCommitted, LateWriteRefused
+from saga_fn.engine.observe.of_outgoing import MessagesTried
+from saga_fn.engine.observe.of_process import LoopBlocked, StatsRead
+from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaLost, SagaParked, SagaStarted
+from saga_fn.engine.observe.of_troubles import ResultDropped
+from saga_fn.engine.observe.of_upkeep import SagasDeleted
 from saga_fn.stats import DefinitionStats
 
 

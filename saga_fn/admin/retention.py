@@ -12,7 +12,7 @@ from saga_fn.core.listing import Wanted
 from saga_fn.definition.retention import Retention
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.hold.deleting import Batch, Task, find, tasks_of
-from saga_fn.engine.observe.of_process import SagasDeleted
+from saga_fn.engine.observe.of_upkeep import SagasDeleted
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.records import recorded
 from saga_fn.engine.requests.stored_operation import Aim

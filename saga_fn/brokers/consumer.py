@@ -17,7 +17,7 @@ from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import IncomingMessage, Read
 from saga_fn.brokers.intake import Intake, OnDropped, Unreadable
 from saga_fn.brokers.sending import seconds_of, told
-from saga_fn.engine.observe.of_messages import ConsumerFailed, ConsumerLosesBroker, IncomingDead, IncomingWaits
+from saga_fn.engine.observe.of_incoming import ConsumerFailed, ConsumerLosesBroker, IncomingDead, IncomingWaits
 from saga_fn.errors import SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.printable import a_type_of, printable

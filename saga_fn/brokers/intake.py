@@ -13,7 +13,7 @@ import attrs
 from saga_fn.backoff import Backoff
 from saga_fn.brokers.incoming import AnyEventFor, EventFor, IncomingMessage, Read
 from saga_fn.engine.drive.step_error import program_end
-from saga_fn.engine.observe.of_messages import IncomingDropped, IncomingTaken, IncomingWaits
+from saga_fn.engine.observe.of_incoming import IncomingDropped, IncomingTaken, IncomingWaits
 from saga_fn.engine.requests.event_checks import FULL
 from saga_fn.engine.requests.outside_event import Delivery
 from saga_fn.errors import (

@@ -16,8 +16,8 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.hold.room import rooms as rooms_of
-from saga_fn.engine.observe.of_process import ClaimRound
-from saga_fn.engine.observe.of_sagas import SagaNotClaimable
+from saga_fn.engine.observe.of_claims import ClaimRound
+from saga_fn.engine.observe.of_troubles import SagaNotClaimable
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.errors import is_an_answer
 from saga_fn.store.records import OF_SENT, ClaimedSaga

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import UpkeepBegunAgain, UpkeepFailed
+from saga_fn.engine.observe.of_upkeep import UpkeepBegunAgain, UpkeepFailed
 from saga_fn.tasks import Work, call_later, cut_short, spawn
 
 _AGAIN_AFTER: Final = 0.1

@@ -16,16 +16,8 @@ from saga_fn.core.ids import LONG_AGO, Moment
 from saga_fn.engine.claims import Claims
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.look_from import LookFrom
-from saga_fn.engine.observe.of_process import (
-    ClaimRound,
-    ClaimRoundFailed,
-    OperationHeldUp,
-    RetentionStopped,
-    SlotsHeld,
-    SweepFailed,
-    WorkerCancelled,
-    WorksOn,
-)
+from saga_fn.engine.observe.of_claims import ClaimRound, ClaimRoundFailed, SlotsHeld, WorkerCancelled, WorksOn
+from saga_fn.engine.observe.of_upkeep import OperationHeldUp, RetentionStopped, SweepFailed
 from saga_fn.engine.requests.bulk import carry_on
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown

@@ -22,7 +22,7 @@ from pamqp.common import FieldTable, FieldValue
 from saga_fn import Delivery, MemoryStore, SagaError, SagaOrchestrator, StoreUnavailableError
 from saga_fn.backoff import Backoff
 from saga_fn.brokers import EventFor, IncomingMessage, consumer
-from saga_fn.engine.observe.of_messages import ConsumerLosesBroker, IncomingDead, IncomingTaken, IncomingWaits
+from saga_fn.engine.observe.of_incoming import ConsumerLosesBroker, IncomingDead, IncomingTaken, IncomingWaits
 from saga_fn.engine.requests.event_checks import too_many_kept, too_many_unread
 from saga_fn.kafka import KafkaConsumer
 from saga_fn.rabbitmq import RabbitConsumer

@@ -13,7 +13,7 @@ from saga_fn import Delivery, Event, MemoryStore, SagaOrchestrator, StepRef, sag
 from saga_fn.brokers import EventFor, IncomingMessage
 from saga_fn.brokers.incoming import AnyEventFor
 from saga_fn.brokers.intake import Intake, OnDropped, Unreadable
-from saga_fn.engine.observe.of_messages import IncomingWaits
+from saga_fn.engine.observe.of_incoming import IncomingWaits
 from tests.support.observed import Observed
 from tests.support.until import SOON
 

@@ -14,7 +14,7 @@ from saga_fn import AttentionKind, Outgoing, SagaOrchestrator, StepRef, saga, st
 from saga_fn.engine.hold import lane as lane_module
 from saga_fn.engine.hold import relay_sweep
 from saga_fn.engine.hold.lane import Lane
-from saga_fn.engine.observe.of_process import PublisherFailed, PublisherRecovered
+from saga_fn.engine.observe.of_outgoing import PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import FailedForNow, OutgoingMessage, OutgoingOptions, Published, PublishOutcome
 from saga_fn.store.records import HeldMessage, OutgoingRow
 from tests.support.broker import Broker

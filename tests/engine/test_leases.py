@@ -14,7 +14,7 @@ import pytest
 from saga_fn import Completed, Failed, MemoryStore, NoRetry, SagaAdmin, SagaBuilder, SagaOrchestrator, step
 from saga_fn.core.ids import Moment
 from saga_fn.engine.hold import leases
-from saga_fn.engine.observe.of_process import LeasesRanOut
+from saga_fn.engine.observe.of_claims import LeasesRanOut
 from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import ActiveToken, Committed

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from saga_fn import Completed, SagaOrchestrator, StoreUnavailableError
-from saga_fn.engine.observe.of_process import CommitsWait
-from saga_fn.engine.observe.of_sagas import AttemptBegun
+from saga_fn.engine.observe.of_attempts import AttemptBegun
+from saga_fn.engine.observe.of_commits import CommitsWait
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON

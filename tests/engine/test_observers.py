@@ -15,25 +15,12 @@ from saga_fn.core.outlook import Again, ForGood
 from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import FactBase
 from saga_fn.engine.observe.observers import Fact, Observers
-from saga_fn.engine.observe.of_process import (
-    BatchCommitted,
-    ClaimRound,
-    CommitsRecovered,
-    CommitsWait,
-    UpkeepBegunAgain,
-)
-from saga_fn.engine.observe.of_sagas import (
-    AttemptBegun,
-    AttemptFailed,
-    AttemptOver,
-    AttemptSucceeded,
-    EventRejected,
-    SagaClaimed,
-    SagaEnded,
-    SagaParked,
-    SagaReleased,
-    SagaStarted,
-)
+from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptFailed, AttemptOver, AttemptSucceeded
+from saga_fn.engine.observe.of_claims import ClaimRound
+from saga_fn.engine.observe.of_commits import BatchCommitted, CommitsRecovered, CommitsWait
+from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaParked, SagaReleased, SagaStarted
+from saga_fn.engine.observe.of_troubles import EventRejected
+from saga_fn.engine.observe.of_upkeep import UpkeepBegunAgain
 from saga_fn.errors import SagaStateError, StoreUnavailableError
 from tests.support.crash import born, dies
 from tests.support.observed import Observed

@@ -31,7 +31,7 @@ from saga_fn import (
 from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.drive import outgoing as drafts
 from saga_fn.engine.hold import lane, relay_publishing, relay_store, relay_sweep
-from saga_fn.engine.observe.of_process import PublisherFailed, PublisherRecovered
+from saga_fn.engine.observe.of_outgoing import PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
     OutgoingMessage,

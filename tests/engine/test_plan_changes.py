@@ -13,7 +13,8 @@ import pytest
 from saga_fn import Completed, SagaBuilder, SagaDefinition, step
 from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.engine.observe.of_sagas import ReadElsewhere, SagaParked, SagaSetAside
+from saga_fn.engine.observe.of_sagas import SagaParked
+from saga_fn.engine.observe.of_troubles import ReadElsewhere, SagaSetAside
 from saga_fn.store.records import Standing
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order, Shop

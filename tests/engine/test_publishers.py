@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from saga_fn import SagaAdmin, SagaError, SagaOrchestrator
 from saga_fn.engine.hold import lane, relay_sweep
-from saga_fn.engine.observe.of_process import MessageDied, PublisherFailed
+from saga_fn.engine.observe.of_outgoing import MessageDied, PublisherFailed
 from saga_fn.outgoing import (
     FailedForNow,
     OutgoingMessage,

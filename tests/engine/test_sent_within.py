@@ -28,8 +28,8 @@ from saga_fn import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from saga_fn.engine.observe.of_process import SentEventDropped
 from saga_fn.engine.observe.of_sagas import SagaClaimed
+from saga_fn.engine.observe.of_upkeep import SentEventDropped
 from saga_fn.store.migrate import grant
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.postgres_sent import PostgresSentEvents

@@ -22,8 +22,8 @@ from saga_fn import (
     TransactionalStep,
     step,
 )
-from saga_fn.engine.observe.of_process import LateWriteRefused
-from saga_fn.engine.observe.of_sagas import AttemptFailed
+from saga_fn.engine.observe.of_attempts import AttemptFailed
+from saga_fn.engine.observe.of_commits import LateWriteRefused
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order

@@ -23,7 +23,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.cli.spelling import IN_COMMANDS
-from saga_fn.engine.observe.of_process import MessageDied
+from saga_fn.engine.observe.of_outgoing import MessageDied
 from saga_fn.explanation import lines_of
 from saga_fn.outgoing import OutgoingOptions, RefusedForGood
 from tests.support.broker import Broker

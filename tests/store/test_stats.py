@@ -12,7 +12,7 @@ from saga_fn.core.state import ParkReason
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.outcome import Applied, Lost
 from saga_fn.engine.observe.observers import Fact, Observers
-from saga_fn.engine.observe.of_process import LateWriteRefused
+from saga_fn.engine.observe.of_commits import LateWriteRefused
 from saga_fn.engine.views.stats import MINUTES, read_stats, stats_of
 from saga_fn.snapshot import SagaCount
 from saga_fn.stats import DefinitionStats

@@ -18,14 +18,14 @@ from saga_fn.engine.commit.answers import Answers
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import (
+from saga_fn.engine.observe.of_commits import (
     BatchCommitted,
     CommitsRecovered,
     CommitsRefused,
     CommitsWait,
     LateWriteRefused,
 )
-from saga_fn.engine.observe.of_sagas import WriteSetAside
+from saga_fn.engine.observe.of_troubles import WriteSetAside
 from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError, is_an_answer

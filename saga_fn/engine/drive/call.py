@@ -21,7 +21,7 @@ from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import ReturnedLate
+from saga_fn.engine.observe.of_attempts import ReturnedLate
 from saga_fn.printable import name_of_type
 from saga_fn.store.records import time_of
 

@@ -16,7 +16,7 @@ from saga_fn.engine.drive.rejections import judge_all, record_late, record_refus
 from saga_fn.engine.drive.set_aside import concerns_one
 from saga_fn.engine.drive.stages import Ended, MessagesRead, NoteLate, NoteRefused
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import WaitsForStore
+from saga_fn.engine.observe.of_troubles import WaitsForStore
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import MOST_READ

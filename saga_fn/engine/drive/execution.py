@@ -32,7 +32,7 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.published import Collected
 from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver
+from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptOver
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.printable import a_type_of
 

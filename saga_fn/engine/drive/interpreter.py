@@ -86,7 +86,7 @@ from saga_fn.engine.drive.stages import (
 from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.drive.transactional import Transactional
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused
+from saga_fn.engine.observe.of_troubles import LeftByProgram, LeftToLease, RowRefused
 from saga_fn.errors import StoredDataError
 from saga_fn.store.protocol import Store
 

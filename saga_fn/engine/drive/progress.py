@@ -12,14 +12,9 @@ from saga_fn.core.outlook import outlook
 from saga_fn.core.projection import calls_a_person, ended_as
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import (
-    AttemptFailed,
-    AttemptSucceeded,
-    AttributeUnknown,
-    SagaEnded,
-    SagaParked,
-    SagaTurnedBack,
-)
+from saga_fn.engine.observe.of_attempts import AttemptFailed, AttemptSucceeded
+from saga_fn.engine.observe.of_sagas import SagaEnded, SagaParked, SagaTurnedBack
+from saga_fn.engine.observe.of_troubles import AttributeUnknown
 
 if TYPE_CHECKING:
     from saga_fn.engine.drive.event_batch import EventBatch

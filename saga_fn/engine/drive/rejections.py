@@ -16,7 +16,7 @@ from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, Flaw, judge
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import (
+from saga_fn.engine.observe.of_troubles import (
     EventRejected,
     MessageNotAnswered,
     MessagesUnreadable,

@@ -15,7 +15,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, ended_as
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import SagaNotSetAside, SagaSetAside
+from saga_fn.engine.observe.of_troubles import SagaNotSetAside, SagaSetAside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.printable import name_of_type
 from saga_fn.store.errors import RowRejectedError

@@ -32,7 +32,7 @@ from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.within import Settle, Within
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import LateWriteRefused
+from saga_fn.engine.observe.of_commits import LateWriteRefused
 from saga_fn.engine.topics import SOME_EARLIER
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import (

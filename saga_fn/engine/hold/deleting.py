@@ -23,7 +23,7 @@ from saga_fn.definition.retention import Archive, Retention
 from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.hold.exporting import Exporter
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import RetentionFailed, SagasDeleted
+from saga_fn.engine.observe.of_upkeep import RetentionFailed, SagasDeleted
 from saga_fn.engine.registry import Registered, Registry
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.printable import name_of_type

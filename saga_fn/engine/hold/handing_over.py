@@ -14,7 +14,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import SentEventDropped
+from saga_fn.engine.observe.of_upkeep import SentEventDropped
 from saga_fn.engine.recent import Recent
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store

@@ -8,7 +8,7 @@ from typing import final
 from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import NameLeftOut
+from saga_fn.engine.observe.of_claims import NameLeftOut
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoreError
 from saga_fn.store.connection import CallerConnection

@@ -19,8 +19,9 @@ from uuid import UUID
 from saga_fn import steady
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import LeasesRanOut, LoopBlocked, RenewalFailed
-from saga_fn.engine.observe.of_sagas import LeaseNotRenewed
+from saga_fn.engine.observe.of_claims import LeasesRanOut, RenewalFailed
+from saga_fn.engine.observe.of_process import LoopBlocked
+from saga_fn.engine.observe.of_troubles import LeaseNotRenewed
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import is_an_answer

@@ -15,7 +15,7 @@ from saga_fn import steady
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import NamePaused, NameResumed
+from saga_fn.engine.observe.of_claims import NamePaused, NameResumed
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store

@@ -22,7 +22,7 @@ from saga_fn.engine.hold.relay_retry import RetryOfMessages
 from saga_fn.engine.hold.relay_store import RelayStore
 from saga_fn.engine.hold.relay_sweep import Sweep
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import MessageDied, MessagesTried, PublisherFailed, PublisherRecovered
+from saga_fn.engine.observe.of_outgoing import MessageDied, MessagesTried, PublisherFailed, PublisherRecovered
 from saga_fn.engine.topics import Topics
 from saga_fn.outgoing import (
     FailedForNow,

@@ -11,7 +11,7 @@ from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.engine.hold.at_once import AtOnce
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import RelayHeldUp
+from saga_fn.engine.observe.of_outgoing import RelayHeldUp
 from saga_fn.engine.topics import Topics
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.outgoing import OutgoingOptions

@@ -16,7 +16,7 @@ from saga_fn.engine.hold.lane import Lane
 from saga_fn.engine.hold.lanes import Lanes
 from saga_fn.engine.hold.relay_store import RelayStore
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import PublisherFailed, RelayHeldUp
+from saga_fn.engine.observe.of_outgoing import PublisherFailed, RelayHeldUp
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.records import HeldMessage

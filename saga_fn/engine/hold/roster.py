@@ -20,7 +20,7 @@ from saga_fn.core.events import PlanChanged
 from saga_fn.core.ids import Moment
 from saga_fn.core.transition import transition
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import NotOffRoster, NotOnRoster, VersionUnowned, WorksOn
+from saga_fn.engine.observe.of_claims import NotOffRoster, NotOnRoster, VersionUnowned, WorksOn
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.ids import shard_of

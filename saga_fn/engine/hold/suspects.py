@@ -21,7 +21,7 @@ import msgspec
 from saga_fn import steady
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import SuspectsWait
+from saga_fn.engine.observe.of_claims import SuspectsWait
 
 TWICE: Final = 2
 """Takeovers without progress that make a suspect."""

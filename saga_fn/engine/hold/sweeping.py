@@ -16,7 +16,7 @@ from saga_fn.core.acts import came_of
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.ids import Moment
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import KeyNotHandedOver
+from saga_fn.engine.observe.of_upkeep import KeyNotHandedOver
 from saga_fn.engine.registry import Registry
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key

@@ -28,7 +28,8 @@ from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import ReadElsewhere, SagaClaimed
+from saga_fn.engine.observe.of_sagas import SagaClaimed
+from saga_fn.engine.observe.of_troubles import ReadElsewhere
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoredDataError, StoreError

@@ -101,3 +101,9 @@ def about(saga: SagaIdentity, step: StepId | None = None, attempt: int | None = 
 def only_id(saga_id: UUID) -> dict[str, object]:
     """The `extra` of a record about a saga of which no more is known."""
     return {"saga_id": str(saga_id)}
+
+
+class SagaFactBase(FactBase, frozen=True):
+    """The base of facts about one saga."""
+
+    saga: SagaIdentity

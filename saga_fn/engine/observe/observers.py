@@ -13,8 +13,15 @@ import msgspec
 
 from saga_fn import steady
 from saga_fn.engine.observe.fact import LOG, PROCESS, Line
+from saga_fn.engine.observe.of_attempts import AttemptFact, AttemptFailed
+from saga_fn.engine.observe.of_claims import ClaimFact
+from saga_fn.engine.observe.of_commits import CommitFact
+from saga_fn.engine.observe.of_incoming import IncomingFact
+from saga_fn.engine.observe.of_outgoing import OutgoingFact
 from saga_fn.engine.observe.of_process import ProcessFact
-from saga_fn.engine.observe.of_sagas import AttemptFailed, SagaFact
+from saga_fn.engine.observe.of_sagas import SagaFact
+from saga_fn.engine.observe.of_troubles import TroubleFact
+from saga_fn.engine.observe.of_upkeep import UpkeepFact
 from saga_fn.engine.observe.repeats import SECONDS, Repeats
 from saga_fn.engine.observe.traces import in_lines, without_messages
 from saga_fn.errors import SagaError, shown
@@ -22,7 +29,17 @@ from saga_fn.printable import name_of_type
 from saga_fn.tasks import call_later
 
 _LOGGERS: Final = {name: logging.getLogger(name) for name in (LOG, PROCESS)}
-Fact: TypeAlias = SagaFact | ProcessFact
+Fact: TypeAlias = (
+    SagaFact
+    | AttemptFact
+    | TroubleFact
+    | CommitFact
+    | ClaimFact
+    | OutgoingFact
+    | IncomingFact
+    | UpkeepFact
+    | ProcessFact
+)
 Observer: TypeAlias = Callable[[Fact], object]
 """It is called in the event loop, in the middle of the engine's work: it takes what it wants, and returns at once."""
 

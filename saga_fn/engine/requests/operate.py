@@ -28,7 +28,8 @@ from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
+from saga_fn.engine.observe.of_sagas import TakenUpAgain
+from saga_fn.engine.observe.of_troubles import EventRejected
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.records import NOT_ANSWERED, done_once, recorded

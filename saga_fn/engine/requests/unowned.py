@@ -35,7 +35,8 @@ from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
-from saga_fn.engine.observe.of_sagas import AttributeUnknown, SagaEnded, SagaTurnedBack
+from saga_fn.engine.observe.of_sagas import SagaEnded, SagaTurnedBack
+from saga_fn.engine.observe.of_troubles import AttributeUnknown
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
