@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 from saga_fn import steady
-from saga_fn.core.effects import Transition
+from saga_fn.core.effects import Action, Transition
 from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.batching import Batcher, by_halves, telling_all
 from saga_fn.engine.drive.owned_saga import OwnedSaga
@@ -47,12 +48,12 @@ class PendingStart:
     __slots__ = ("actions", "id", "live", "new", "settled", "size")
 
     def __init__(self, new: NewSaga, live: OwnedSaga | None, moved: Transition) -> None:
-        self.id = new.id
-        self.new = new
-        self.live = live
-        self.actions = moved.actions
+        self.id: UUID = new.id
+        self.new: NewSaga = new
+        self.live: OwnedSaga | None = live
+        self.actions: tuple[Action, ...] = moved.actions
         self.settled: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
-        self.size = len(new.payload)
+        self.size: int = len(new.payload)
 
     def settle(self, fate: Fate) -> None:
         """Tell the caller, who may have gone."""
