@@ -420,7 +420,7 @@ class SagaParkedError(SagaError):
             mend = "retry_step attempts the step again; cancel turns back, but not past a pivot"
         super().__init__(
             f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
-            hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until somebody has done so",
+            hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until an operator has done so",
         )
 
 

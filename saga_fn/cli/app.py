@@ -24,7 +24,7 @@ _NO_SETTINGS: Final = Settings()
 _ABOUT: Final = """Look at sagas, repair them, and run the processes that work on them.
 
 Exit codes: 0 it was done; 1 it was refused, or something was found; 2 it could not begin; 3 a fault; 4 the owner has not
-answered yet; 130 Ctrl-C; 141 nobody takes the answer; 143 SIGTERM."""
+answered yet; 130 Ctrl-C; 141 the answer is not taken; 143 SIGTERM."""
 _FIRST_STEPS: Final = """First steps:
   $ export SAGA_FN_DSN=postgresql://user@host/database
   $ saga-fn doctor

@@ -21,6 +21,6 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED = 130
     """Ctrl-C ended it."""
     NOT_TAKEN = 141
-    """Nobody takes the answer: the reader of the pipe has gone, or the disk is full. All that was to be done is done."""
+    """The answer is not taken: the reader of the pipe has gone, or the disk is full. All that was to be done is done."""
     TERMINATED = 143
     """SIGTERM ended it."""

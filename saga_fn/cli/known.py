@@ -1,4 +1,4 @@
-"""Names and steps that nobody knows: a list that finds nothing because of one is nearly always misspelt."""
+"""Names and steps that are not known: a list that finds nothing because of one is nearly always misspelt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def knows_name(place: Place, name: str) -> bool:
 
 
 async def misspelt(place: Place, wanted: SagaFilter) -> str | None:
-    """Why the filter finds no saga, if it names a saga or a step that nobody knows.
+    """Why the filter finds no saga, if it names a saga or a step that is not known.
 
     The steps that are known are those of the definitions of `--app`, and of the newest saga of the name.
     """

@@ -27,7 +27,7 @@ _NARROWEST, _WIDE, _WIDEST = 40, 100, 400
 
 
 class NotTakenError(Exception):
-    """Nobody takes what is written: the reader of the pipe has gone, or the disk is full."""
+    """The output is not taken: the reader of the pipe has gone, or the disk is full."""
 
 
 class _Terminal(Console):

@@ -107,7 +107,7 @@ def orchestrator_of(app: str) -> SagaOrchestrator:
     if not isinstance(found, SagaOrchestrator) and callable(found):
         found = _made_by(cast("Callable[[], object]", found), app)
         if inspect.iscoroutine(found):
-            found.close()  # else Python warns that nobody has awaited it
+            found.close()  # else Python warns that it was never awaited
     if not isinstance(found, SagaOrchestrator):
         raise BadInputError(f"{shown(app)} is {a_type_of(found)}, no SagaOrchestrator", hint=_known_in(module_name))
     return found

@@ -83,7 +83,7 @@ async def pause(
     _one_of(name, every)
     async with session.acting(by) as place:
         is_known = name is None or await knows_name(place, name)
-        if yes and not is_known and not may_be_new:  # nobody reads a warning of a script
+        if yes and not is_known and not may_be_new:  # no operator reads a warning of a script
             raise BadInputError(
                 f"no saga is named {shown(name)}, and no process works on one",
                 hint="spell it as it is registered, or add --may-be-new",

@@ -40,7 +40,7 @@ class Session:
             return True
         if not self.output.can_ask:
             raise BadInputError(
-                "nobody can be asked here, and --yes was not given", hint="look at the preview, then add --yes"
+                "no person can be asked here, and --yes was not given", hint="look at the preview, then add --yes"
             )
         return self.output.agrees(question)
 

@@ -57,7 +57,7 @@ class Traits(msgspec.Struct, frozen=True):
     has_defaults: bool = False
     """A field of its values may be missing from what is read."""
     unchangeable: bool = False
-    """Nobody can change a value in place, so that one object may be given to several."""
+    """No code can change a value in place, so that one object may be given to several."""
 
     @classmethod
     def of(cls, tp: object) -> Traits:

@@ -19,7 +19,7 @@ def boxes(pauses: Iterable[Pause], *rest: Node) -> Node:
             h.p[
                 f"{_whose(pause)} paused since ",
                 html.time(pause.since),
-                f" by {html.text(pause.actor or 'nobody named')}",
+                f" by {html.text(pause.actor or 'an unnamed operator')}",
                 f": {html.text(pause.reason)}" if pause.reason else None,
                 rest,
             ]

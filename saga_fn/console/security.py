@@ -100,7 +100,7 @@ class Forms:
             raise HTTPException(403, "This request does not come from a page of the console.")
         browser = browser_of(request)
         if browser is None or not hmac.compare_digest(self.token(browser, operator).encode(), given.encode()):
-            raise HTTPException(403, "This form is too old, or belongs to somebody else. Open its page again.")
+            raise HTTPException(403, "This form is too old, or belongs to another browser. Open its page again.")
 
     def _is_from_here(self, headers: Headers) -> bool:
         """Whether the browser says so. One that says nothing of where a form comes from is none that we know."""
@@ -145,7 +145,7 @@ async def form_of(request: Request) -> dict[str, str]:
     except TimeoutError:
         raise HTTPException(408, "The form did not come.") from None
     except ClientDisconnect:
-        raise HTTPException(400, "The browser has gone.") from None  # nobody reads it
+        raise HTTPException(400, "The browser has gone.") from None  # the browser does not read it
 
 
 async def _body_of(request: Request) -> bytearray:

@@ -304,7 +304,7 @@ class SagaParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14)
 class HandedBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
     """The owner stops: what it was running is cut short, and the saga is anyone's.
 
-    `begun` names the steps of which an execution had begun. None: nobody knows, and each may have.
+    `begun` names the steps of which an execution had begun. None: that is not known, and each may have.
     """
 
     at: Moment

@@ -173,13 +173,13 @@ def _lock(file: int) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= give_up:
-                raise TimeoutError(errno.ETIMEDOUT, f"somebody else has kept it locked for {_PATIENCE:g} s") from None
+                raise TimeoutError(errno.ETIMEDOUT, f"another process has kept it locked for {_PATIENCE:g} s") from None
             time.sleep(backoff.next())
         else:
             return
 
 
 def _ends_within_a_line(file: int) -> bool:
-    """Whether the file's last line has no end. It may be whole, or torn; whoever wrote it, it is not ours to take away."""
+    """Whether the file's last line has no end. It may be whole, or torn; another program may have written it: it stays."""
     size = os.fstat(file).st_size
     return size > 0 and os.pread(file, 1, size - 1) != b"\n"

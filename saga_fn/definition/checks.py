@@ -143,7 +143,7 @@ def _words(flaw: PlanFlaw) -> tuple[str, str]:
             )
         case BesidePivot(step, pivot):
             return (
-                f"step {shown(step)} may run beside the pivot {shown(pivot)}, so nobody knows whether it is to be undone",
+                f"step {shown(step)} may run beside the pivot {shown(pivot)}, so it is not known whether it is to be undone",
                 "order it before or after the pivot with after= (or depends_on)",
             )
         case WaitsForEver(step):

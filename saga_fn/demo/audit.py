@@ -30,7 +30,7 @@ class Rule(Enum):
     SHIPPED_AND_NOT_PAID = "nothing is shipped without reservation and payment"
     WRONG_AMOUNT = "every charge is the order's total, every refund the charge"
     UNDONE_WRONGLY = "nothing is undone twice, or without having been done"
-    UNKNOWN_ORDER = "nothing is booked for an order that nobody placed"
+    UNKNOWN_ORDER = "nothing is booked for an order that no customer placed"
     UNFINISHED = "every saga has ended, with nothing left over"
     UNTRUE_END = "the books agree with the end of every saga"
 

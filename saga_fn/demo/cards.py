@@ -15,7 +15,7 @@ class Card(msgspec.Struct, frozen=True):
 
 
 class AddressMissingError(Exception):
-    """Nobody has said where the customer lives."""
+    """No caller has said where the customer lives."""
 
 
 async def write_card(card: Card) -> Card:

@@ -94,7 +94,7 @@ class Shipping:
         self._http = http
 
     async def ship(self, inp: ShipRequest, ctx: StepContext) -> Result[Shipment, str]:
-        """Hand the parcel to the carrier. Nobody gets it back from there."""
+        """Hand the parcel to the carrier. The shop does not get it back from there."""
         return await _ask(self._http, "/shipping/shipments", inp, ctx, Shipment)
 
     async def find(self, _: ShipRequest, ctx: StepContext) -> Done[Shipment] | NotDone:

@@ -36,7 +36,7 @@ def run(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     if chosen.kill and chosen.workers == 1:
-        parser.error("with one worker nobody is left when it is killed; use --workers 2 or --no-kill")
+        parser.error("with one worker none is left when it is killed; use --workers 2 or --no-kill")
     try:
         orders = read_orders(chosen.orders)[: chosen.limit]
     except OrdersFileError as error:

@@ -1,4 +1,4 @@
-"""The last act, if somebody looks on: the console over the sagas of the demo, until a key is pressed."""
+"""The last act, if a person looks on: the console over the sagas of the demo, until a key is pressed."""
 
 from __future__ import annotations
 

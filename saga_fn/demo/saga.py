@@ -35,8 +35,8 @@ DECISION_TIMEOUT = timedelta(seconds=4)
 def make_fulfil_order(http: httpx.AsyncClient) -> SagaDefinition[Order, Shipment]:
     """Ask the risk office, reserve, wait for its decision, charge, ship; what was done is undone, last first, on a refusal.
 
-    The decision is an event: it may come before the saga waits for it, twice, or never. While it waits the saga is in
-    nobody's hands.
+    The decision is an event: it may come before the saga waits for it, twice, or never. While it waits no process
+    has the saga in its hands.
 
     Asking, reserving and charging are simply repeated when they were not answered. The carrier keeps a parcel that it has:
     shipping is the pivot, and whether it has happened is found out before anything else is done.

@@ -309,7 +309,7 @@ class SagaEngine:
             self.ends.announce(saga)
         elif saga.due is not None:
             self.on_due(saga.due)
-            if self.stopping:  # somebody else shall go on with it
+            if self.stopping:  # another process shall go on with it
                 self.wakeups.send(saga.due)
         else:
             self.ends.left(saga.id)
@@ -376,7 +376,7 @@ class SagaEngine:
         except TimeoutError as error:
             self.observers.tell(StopOverdue(error))
         finally:
-            self.stopping = False  # whoever is not entered may work all the same
+            self.stopping = False  # a process that is not entered may work all the same
             self.observers.end_life()
 
     async def _stop(self) -> None:

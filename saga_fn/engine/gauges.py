@@ -38,7 +38,7 @@ class Gauges:
         if reading is not None:
             await reading.stop(0.5)
         last, self._last = self._last, None
-        if last is not None:  # whoever adds the slots of several orchestrators up must not count these any more
+        if last is not None:  # a sum of the slots of several orchestrators must not count these any more
             self._engine.observers.tell(StatsRead(last, 0, 0, self._engine.owner))
 
     async def _messages(self) -> OutgoingCounts:

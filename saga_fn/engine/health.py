@@ -210,7 +210,7 @@ def _attention(each: Noticed) -> Attention:
         case Notice.UNOWNED:
             kind, text = AttentionKind.UNOWNED, f"{what}: due, but no process works on this version"
         case Notice.FAILED:
-            kind, text = AttentionKind.FAILED, f"{what}: ended FAILED, and nobody has acknowledged it"
+            kind, text = AttentionKind.FAILED, f"{what}: ended FAILED, and no operator has acknowledged it"
         case Notice.PAUSED:
             kind, text = AttentionKind.PAUSED, f"{what}: paused one by one, and unchanged for an hour or longer"
         case Notice.STILL:
@@ -301,4 +301,6 @@ def _journal_months(newest: int) -> Attention:
 
 
 def _overdue(since: datetime) -> Attention:
-    return Attention(AttentionKind.OVERDUE, f"sagas are due since {since:%Y-%m-%d %H:%M:%S} UTC and nobody begins them")
+    return Attention(
+        AttentionKind.OVERDUE, f"sagas are due since {since:%Y-%m-%d %H:%M:%S} UTC and no worker begins them"
+    )

@@ -91,7 +91,7 @@ class Life:
         self.starter.begin_life()
 
     async def leave(self) -> None:
-        """Stop to work and close the store, whoever cancels it in the middle; it does nothing unless it was entered."""
+        """Stop to work and close the store, though a caller cancels it in the middle; it does nothing unless it was entered."""
         leaving = self._leaving
         if not self.entered and (leaving is None or leaving.done()):
             return

@@ -60,7 +60,7 @@ async def charge(order: Order, ctx: StepContext) -> str:
 
 @saga("order")
 def order_saga(order: StepRef[Order]) -> StepRef[str]:
-    approval.wait(timeout=timedelta(days=3))  # in the store; if nobody approves, the saga is rolled back
+    approval.wait(timeout=timedelta(days=3))  # in the store; without an approval the saga is rolled back
     return charge(order)
 
 
@@ -94,7 +94,7 @@ async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
         receipt = await orders.attach(saga_id).result(timeout=wait)
     except TimeoutError:
         return {"status": "in progress"}
-    except SagaCompensatedError:  # nobody approved it: nothing was taken
+    except SagaCompensatedError:  # no approval came: nothing was taken
         return {"status": "cancelled"}
     except (SagaParkedError, SagaFailedError):  # the money may be taken
         return {"status": "a person looks after it"}

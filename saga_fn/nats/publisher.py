@@ -74,7 +74,7 @@ class NatsPublisher:
 
         async def send(message: OutgoingMessage) -> PublishOutcome:
             headers = _headers(message)
-            # The server counts the headers too, and ends the connection of whoever sends more.
+            # The server counts the headers too, and ends the connection of a client that sends more.
             if (
                 len(message.body) + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items()) + 12
                 > client.max_payload

@@ -122,7 +122,7 @@ class _Tracing:
     def _headers(self) -> Mapping[str, str]:
         """The headers of the current context, as far as they can be stored."""
         headers: dict[str, str] = {}
-        with contextlib.suppress(Exception):  # of somebody else's propagator
+        with contextlib.suppress(Exception):  # of another library's propagator
             self._propagator.inject(headers)  # pyright: ignore[reportArgumentType]  # the API's own default
         for kept in (headers, {name: headers[name] for name in ("traceparent",) if name in headers}):
             with contextlib.suppress(PayloadError):
@@ -183,7 +183,7 @@ class _Tracing:
         return None
 
     def _parent(self, saga: SagaIdentity) -> Context:
-        """The context of the start. The headers may be anybody's: those that say nothing are none."""
+        """The context of the start. Any caller may have written the headers: those that say nothing are none."""
         with contextlib.suppress(Exception):
             return self._propagator.extract(saga.trace_carrier, Context())
         return Context()

@@ -115,7 +115,7 @@ class OwnConnections:
     async def connection(self) -> AsyncGenerator[Connection]:
         """One of the connections; one that broke is replaced by the next that asks."""
         async with self._slots:
-            while self._idle and self._idle[-1].is_closed():  # broke while nobody used it
+            while self._idle and self._idle[-1].is_closed():  # broke while it was not used
                 self._idle.pop()
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
@@ -156,7 +156,7 @@ class OwnConnections:
         connection = await connect(self._address)
         try:
             await learn_types(connection)
-        except BaseException:  # cut short in it, as by a stop: nobody else knows the connection
+        except BaseException:  # cut short in it, as by a stop: no other code knows the connection
             connection.terminate()
             raise
         return connection
@@ -296,7 +296,7 @@ def terminate(connection: object) -> None:
 
 def keep_alive(connection: object) -> None:
     """Have the kernel ask from time to time whether the other end is still there, where the connection is TCP."""
-    transport: Any = getattr(connection, "_transport", None)  # Any: asyncpg shows its transport to nobody
+    transport: Any = getattr(connection, "_transport", None)  # Any: asyncpg does not show its transport
     plug = None if transport is None else transport.get_extra_info("socket")
     if plug is None or plug.family not in (socket.AF_INET, socket.AF_INET6):
         return

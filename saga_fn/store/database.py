@@ -257,7 +257,7 @@ class Database:
                     raise
         except BaseException as error:
             over = task is not None and time_limit is not None and self._limits.end(task, time_limit)
-            # Cancelled by somebody else as well, it stays cancelled.
+            # Cancelled by other code as well, it stays cancelled.
             cut = over and isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
             if cut or isinstance(error, TimeoutError):
                 connections.distrust()

@@ -151,7 +151,7 @@ def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
         refused.is_of_a_value = state in _CHARACTERS
         return refused
     if state == "55P03":
-        return RowLockedError("somebody else keeps a row locked")
+        return RowLockedError("another session keeps a row locked")
     if state in _BUSY:
         return StoreBusyError(f"PostgreSQL gave the statement up: {named}")
     if isinstance(error, asyncpg.InvalidCachedStatementError):

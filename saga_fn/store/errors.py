@@ -24,7 +24,7 @@ class StoreBusyError(StoreError):
 
 
 class RowLockedError(StoreBusyError):
-    """Somebody else keeps a row of this batch locked: the same call is to be made past such rows."""
+    """Another session keeps a row of this batch locked: the same call is to be made past such rows."""
 
 
 class StatementFailedError(StoreUnavailableError):

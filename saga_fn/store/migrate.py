@@ -289,7 +289,7 @@ def _in_parts(migration: Migration) -> Migration:
 async def _apply(queries: Queries, connection: Connection, schema: str, migration: Migration) -> bool:
     async with transaction(connection):
         tag = await connection.execute(with_schema(migration.record, schema))
-        if tag == "INSERT 0 1":  # else somebody else has done it, perhaps while we waited
+        if tag == "INSERT 0 1":  # else another process has done it, perhaps while we waited
             for statement in migration.statements:
                 await connection.execute(with_schema(statement, schema))
             if any(map(is_partitioned, migration.statements)):
@@ -330,7 +330,7 @@ async def _apply_concurrently(queries: Queries, connection: Connection, schema: 
     for index in await queries.read_invalid_indexes(connection, schema=schema):
         if index.building:
             return False
-        await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")  # somebody died building it
+        await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")  # a process died building it
     for statement in migration.statements:
         await connection.execute(with_schema(statement, schema))
     if await queries.read_invalid_indexes(connection, schema=schema):

@@ -166,7 +166,7 @@ class PostgresStore:
 
     @property
     def attendants(self) -> None:
-        """Nobody knows who works on it: other processes can."""
+        """It is not known who works on it: other processes can."""
         return
 
     def jump_to(self, _: Moment, /) -> bool:
@@ -699,7 +699,7 @@ class PostgresStore:
         sent = await self._database.persist(lambda: self._send(saga_id, message))
         if sent.stored:
             return MessageStatus.STORED
-        if sent.known or sent.told:  # or somebody else has sent it at the same moment
+        if sent.known or sent.told:  # or another sender has sent it at the same moment
             return MessageStatus.DUPLICATE
         is_full = isinstance(sent, EventSentRow) and sent.is_full
         return MessageStatus.FULL if is_full else MessageStatus.NO_ACTIVE_SAGA

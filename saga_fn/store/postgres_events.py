@@ -123,7 +123,7 @@ class PostgresKeptEvents:
         if after is MessageStatus.ENDED and not await self._voided(shard, key, event_id):
             return await self.recipient_of(
                 shard, key, event_id
-            )  # somebody has taken the saga up again, and it has got the event
+            )  # an owner has taken the saga up again, and it has got the event
         return after
 
     async def _voided(self, shard: int, key: tuple[str, str], event_id: UUID) -> bool:

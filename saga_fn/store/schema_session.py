@@ -1,4 +1,4 @@
-"""A session that changes the tables of a schema: it holds up nobody for long, tries again, and says what to do if refused."""
+"""A session that changes the tables of a schema: it holds up no session for long, tries again, and says what to do if refused."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class PostgresTransaction:
             settings["transaction_timeout"] = limit
         begin = f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ').upper()}"
         async with asyncio.timeout(self._time_limit):
-            # By its last word the snapshot is taken: from then on the server lets nobody change the isolation.
+            # By its last word the snapshot is taken: from then on the server lets no statement change the isolation.
             sets = [f"SET LOCAL {each} = {to}" for each, to in settings.items()]
             committed = f"SET application_name = '{_COMMITTED}'"
             await self._own.execute("; ".join([begin, committed, *sets, "SELECT"]))

@@ -1,7 +1,7 @@
 """The prose of the source: docstrings, comments and messages are written as CONTRIBUTING.md asks.
 
 A sentence of a public docstring or of an error's message names its actor and has at most 25 words. No sentence of any
-docstring or comment begins with What, Whatever, Whoever or Of.
+docstring or comment begins with What, Whatever, Whoever or Of, and none says somebody, nobody or whoever of an actor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if file.name not in GENERA
 MOST_WORDS = 25
 BEGINNING = re.compile(r"^(What|Whatever|Whoever|Of)\b")
 HARD = re.compile(r"^(What|Whatever|Whoever|Of)\b|\b(somebody|anybody|nobody|whoever|whatever|is to be)\b")
+WITHOUT_ACTOR = re.compile(r"\b(somebody|anybody|nobody|whoever)\b", re.IGNORECASE)
 HEADING = re.compile(r"^(?:Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
 
 
@@ -79,6 +80,17 @@ def test_no_sentence_begins_with_what_is_said_of_it_later() -> None:
         for line, text in (*docstrings_of(ast.parse(file.read_text(encoding="utf-8"))), *comments_of(file))
         for each in sentences_of(text)
         if BEGINNING.search(each)
+    ] == []
+
+
+def test_docstrings_and_comments_name_the_actor() -> None:
+    """Owner, worker, caller, sender, operator, process, session: not somebody, nobody or whoever."""
+    assert [
+        f"{name_of(file)}:{line}: {each}"
+        for file in FILES
+        for line, text in (*docstrings_of(ast.parse(file.read_text(encoding="utf-8"))), *comments_of(file))
+        for each in sentences_of(text)
+        if WITHOUT_ACTOR.search(each)
     ] == []
 
 

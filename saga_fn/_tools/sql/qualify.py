@@ -35,7 +35,7 @@ _INSTEAD: Final = {
 
 
 class _Places(Visitor):
-    """Where a name has to be qualified, and which forms name an operator that nobody can qualify."""
+    """Where a name has to be qualified, and which forms name an operator that cannot be qualified."""
 
     def __init__(self) -> None:
         super().__init__()

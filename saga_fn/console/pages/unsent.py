@@ -101,7 +101,9 @@ async def decide_act(context: Context, form: Mapping[str, str]) -> Page | Respon
         done = await act(saga_id, found.id, reason=forms.reason_in(form))
     except PayloadError as error:
         return await _page(context, error, 400, form)
-    if not done:  # it was published, or decided on by somebody else, in this moment; or a process has it in its hands
+    if (
+        not done
+    ):  # it was published, or decided on by another operator, in this moment; or a process has it in its hands
         return await _page(context, forms.CHANGED, 409, form)
     return RedirectResponse(context.to("sagas", saga_id), status_code=303)
 
@@ -132,7 +134,7 @@ async def _page(
     back = h.a(href=context.to("sagas", saga_id))["Back to the saga"]
     after: list[Node] = [None if error is None else html.told(error)]
     if found is None:
-        gone = "It is published, or somebody has decided on it." if verb == "discard" else "It is not dead."
+        gone = "It is published, or an operator has decided on it." if verb == "discard" else "It is not dead."
         after.append(h.p[gone, " ", back])
     else:
         after += [

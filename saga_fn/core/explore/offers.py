@@ -130,7 +130,7 @@ def events_for(
             if event.step in left_out or not held.issuperset(event.stopped):
                 continue  # who says of what has stopped that it has stopped says nothing
         elif idle and type(event) is Resumed and event.takeover and not event.isolated:
-            continue  # to take over what nobody runs is to claim it
+            continue  # to take over what no process runs is to claim it
         yield plan, state, event
     for other in plans.values():
         yield other, state, PlanChanged(NOW, other.id)

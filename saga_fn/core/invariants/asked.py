@@ -28,7 +28,7 @@ class Trait(enum.Enum):
     MORE_OR_FEWER = enum.auto()
     """The saga has more steps than before, or fewer."""
     TIMED_OUT = enum.auto()
-    """Somebody's time has run out."""
+    """A time limit is over."""
     WAITS = enum.auto()
     """The plan waits for events, or the saga keeps some."""
     UNNAMED_EVENTS = enum.auto()

@@ -111,7 +111,7 @@ def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
 
 
 def i15_an_undo_is_left_over_only_where_that_is_declared(edge: Edge) -> bool:
-    """Where the last failure of a compensation is to be seen to by a person, nobody else leaves the step over."""
+    """Where the last failure of a compensation is to be seen to by a person, nothing else leaves the step over."""
     return type(edge.event) is AbortRequested or not any(
         type(now) is UndoFailed and type(was) is not UndoFailed and edge.plan.step(now.step).undo_parks
         for was, now in edge.changed

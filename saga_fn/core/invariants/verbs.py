@@ -193,7 +193,7 @@ def _is_in_the_world(edge: Edge, was: StepState) -> bool:
 
 
 def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge) -> bool:
-    """Where nothing of a saga runs, nobody may own it: a verb or an event by itself starts no compensation and no probe.
+    """Where nothing of a saga runs, no process may own it: a verb or an event by itself starts no compensation and no probe.
 
     A step starts only with an input, which an owner alone computes.
     """

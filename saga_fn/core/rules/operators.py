@@ -155,7 +155,7 @@ def _again(fold: Fold, step: StepState) -> StepState:
     if fold.goal is Goal.ROLLBACK and to_ask(step, fold.plan):
         return step  # nothing is tried again on the way back
     if isinstance(step, Unfinished) and _is_settled_otherwise(fold, step):
-        return Unknown(step.step, fresh(step.attempts))  # not repeated blindly, whoever wishes it
+        return Unknown(step.step, fresh(step.attempts))  # not repeated blindly, whether or not an operator wishes it
     match step:
         case Parked(attempts=attempts, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
             # The other input is accepted now; a new generation keeps the old idempotency key out of it.

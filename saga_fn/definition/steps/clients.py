@@ -20,7 +20,7 @@ class Arrival(enum.Enum):
     """Whether what a step has asked for may have been done."""
 
     OPEN = "open"
-    """The request may have arrived, and nobody knows what became of it."""
+    """The request may have arrived, and what became of it is not known."""
     NEVER = "never"
     """It has certainly not left."""
     ANSWERED = "answered"

@@ -150,7 +150,7 @@ _KNOWN: Final[dict[type[BaseException], Kept | TypeValidationError]] = {}
 def check_kept(cls: type[BaseException]) -> None:
     """Raise TypeValidationError for a class of exceptions that could never be kept whole.
 
-    Nobody can mend that of a client's, or of one that only has a client's constructor: of those the message is kept.
+    A user cannot mend that of a client's, or of one that only has a client's constructor: of those the message is kept.
     """
     known = _known(cls)
     if isinstance(known, TypeValidationError) and not is_clients(_maker(cls)):

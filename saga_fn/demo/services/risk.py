@@ -1,7 +1,7 @@
 """The risk office: says of every order whether it may be carried out, in its own time, by an event to the order's saga.
 
 It is a stranger to the sagas: it knows the event, the saga's name and the order's number, and neither the definition nor
-whether the saga is waiting yet, is in somebody's hands, or has ended.
+whether the saga is waiting yet, is in a person's hands, or has ended.
 """
 
 from __future__ import annotations

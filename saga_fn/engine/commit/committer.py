@@ -1,6 +1,6 @@
 """Group commit: the way of every saga's next state into the store.
 
-Each write is judged by itself. One that the database refuses, or that has lost its saga, costs nobody else in its batch
+Each write is judged by itself. One that the database refuses, or that has lost its saga, costs no other in its batch
 anything, and nothing is ever assumed of a commit whose answer was lost.
 """
 

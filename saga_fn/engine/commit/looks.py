@@ -62,7 +62,7 @@ class Looks(Generic[Q, A]):
     async def _answer(self, shard: int, batch: Sequence[_Look[Q, A]]) -> None:
         found = await self._ask(shard, [look.asked for look in batch])
         for look, answer in zip(batch, found, strict=True):
-            if not look.found.done():  # whoever asked may have gone
+            if not look.found.done():  # its caller may have gone
                 look.found.set_result(answer)
 
 

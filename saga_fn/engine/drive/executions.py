@@ -25,7 +25,7 @@ class Executions:
         self.beginning: bool = False
         """Whether a task is being made at this moment. Its code may run until its first wait before it is there."""
         self._running: dict[StepId, tuple[asyncio.Task[None], Execution]] = {}
-        """Each was begun, and is here until it is cut short or over: an end before that is somebody else's doing."""
+        """Each was begun, and is here until it is cut short or over: an end before that is the doing of other code."""
         self._stopping: set[asyncio.Task[None]] | None = None
         """They were cut short and may still be cleaning up: nothing is undone beside it."""
 
@@ -45,7 +45,7 @@ class Executions:
         return tuple(step for step, (task, _) in self._running.items() if not task.done() and _has_begun(task))
 
     def unheard(self) -> Sequence[Execution]:
-        """Those that somebody else has cancelled before their first turn; such a task could not tell.
+        """Those that other code has cancelled before their first turn; such a task could not tell.
 
         Lets go of the tasks that have told their end: a saga with a long list has hundreds of them.
         """

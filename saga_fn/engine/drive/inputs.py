@@ -129,7 +129,7 @@ def _bind_each(saga: OwnedSaga, state: SagaState, step: StepId, binding: Compile
     if by_hand:
         return _bind_given(saga, step, digest, by_hand, binding)
     if (known := saga.lists.get(binding.step_id)) is None:
-        # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
+        # Another process fanned it out: what that saw then is seen again, whatever has come from outside since.
         before = list_before(state, binding.step_id, digest)
         if before is None:  # all items are done, this one by the word of a person
             raise PayloadError("the list of a step that has fanned out is not kept once all its items are done")

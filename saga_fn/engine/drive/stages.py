@@ -70,7 +70,7 @@ class Messages(enum.Enum):
     MORE = enum.auto()
     """There are more than are read at once: the rest is read when those are answered."""
     SAID = enum.auto()
-    """Somebody says that there are some: they are read before anything is decided."""
+    """A hint says that there are some: they are read before anything is decided."""
 
 
 class Agenda(msgspec.Struct, frozen=True, gc=False):

@@ -244,7 +244,7 @@ class Transactional(msgspec.Struct, frozen=True):
                 break
             await asyncio.sleep(
                 random.uniform(0.001, 0.02)
-            )  # it was changed, and changed back: by nobody that is known
+            )  # it was changed, and changed back: it is not known by what
         raise StoreBusyError("the saga's row has changed since the step's transaction began")
 
     async def _fate(self, write: SagaWrite, settle: Settle, cut: asyncio.CancelledError | None = None) -> Outcome:

@@ -51,7 +51,7 @@ class Ends:
         on_wait: Callable[[UUID], None] | None = None,
         limits: WaitLimits | None = None,
     ) -> None:
-        """`on_wait` is told when somebody begins to wait: in a test nothing would go on else.
+        """`on_wait` is told when a caller begins to wait: in a test nothing would go on else.
 
         `limits` None: waits go by this process's clock.
         """
@@ -69,11 +69,11 @@ class Ends:
         self._tell(saga.id, saga)
 
     def left(self, saga_id: UUID) -> None:
-        """Nobody works on the saga here any more, and no time is set for it: it may be parked."""
+        """This process does not work on the saga any more, and no time is set for it: it may be parked."""
         self._tell_of_park(saga_id)
 
     def is_parked(self, saga_id: UUID) -> bool:
-        """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
+        """Whether the last look found the saga parked, for which a caller waits, or has just ceased to."""
         return saga_id in self._parked
 
     def now(self) -> float:
@@ -82,11 +82,11 @@ class Ends:
 
     @property
     def awaited(self) -> tuple[UUID, ...]:
-        """The sagas that somebody waits for at this moment."""
+        """The sagas that callers wait for at this moment."""
         return tuple(self._waiting)
 
     def heard(self, saga_id: UUID, error: BaseException | None = None) -> None:
-        """Have whoever waits for the saga read it now; or, where it will never end, hear that by this error."""
+        """Have the callers that wait for the saga read it now; or, where it will never end, hear that by this error."""
         for told in list(self._waiting.get(saga_id, ())):
             if not told.done():
                 told.set_result(None) if error is None else told.set_exception(error)
@@ -161,7 +161,7 @@ class Ends:
         try:
             live = await self._store.active_tokens(shard, ids)
         except StoreError:
-            live = {}  # whoever waits reads for itself, and hears what is wrong
+            live = {}  # each caller reads for itself, and hears what is wrong
         for saga_id in ids:
             found = live.get(saga_id)
             if found is None:

@@ -106,7 +106,7 @@ class HandingOver:
                     case MessageStatus.NO_ACTIVE_SAGA | MessageStatus.ENDED:
                         got = await store.read_answer(
                             saga_id, event.message.id
-                        )  # by whoever died before it removed the row
+                        )  # by a process that died before it removed the row
                         done[event.id] = _ENDED if got is None else None
                     case MessageStatus.FULL:
                         await self._have_read(saga_id)

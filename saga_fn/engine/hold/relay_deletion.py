@@ -35,7 +35,7 @@ class Deletions:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to delete, and nobody who does."""
+        """Whether there is anything to delete, and no task that does."""
         return bool(self._published) and (self.task is None or self.task.done())
 
     @property

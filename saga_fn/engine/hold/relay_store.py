@@ -86,7 +86,7 @@ class RelayStore:
         return taken
 
     async def give_back(self, left: set[UUID]) -> None:
-        """Leave the messages of these sagas to whoever has room for them. Those that could not be left stay in the set.
+        """Leave the messages of these sagas to a process that has room for them. Those that could not be left stay in the set.
 
         Raises StoreError. Messages that another transaction has locked hold up no more than those of their own statement.
         """
@@ -106,12 +106,12 @@ class RelayStore:
     # Their fates.
 
     async def confirm(self, published: Sequence[Place]) -> None:
-        """Delete messages that are published; what cannot be deleted is published again by whoever takes it next."""
+        """Delete messages that are published; what cannot be deleted is published again by the process that takes it next."""
         for shard, places in self._by(published, lambda place: place[0]).items():
             await self._until_written(partial(self._store.outgoing.confirm, shard, places))
 
     async def fail(self, failed: Sequence[FailedMessage]) -> None:
-        """Record failed attempts; what cannot be written is tried again by whoever takes it next."""
+        """Record failed attempts; what cannot be written is tried again by the process that takes it next."""
         outgoing = self._store.outgoing
         for shard, each in self._by(failed, lambda message: message.saga_id).items():
             await self._until_written(partial(outgoing.fail, shard, each, token=self.token, blocks=self._blocks))

@@ -27,7 +27,7 @@ _SELDOM: float = 60.0
 """Seconds between two looks of a process with no publisher and no hook: verbs of a process that does not know a definition write
 calls for all hooks that it might have, and only who knows it can let those go."""
 _SOON: Final = 0.25
-"""Seconds until a saga is looked at again whose earlier messages somebody else holds."""
+"""Seconds until a saga is looked at again whose earlier messages another process holds."""
 _LOOKS: Final = 20
 """After so many such looks the saga is left to the sweep."""
 _MOST_WATCHED: Final = 1000
@@ -52,7 +52,7 @@ class Holder(Protocol):
         ...
 
     def work(self, lane: Lane) -> None:
-        """Go on with what waits in the lane, if nobody does."""
+        """Go on with what waits in the lane, if no task does."""
         ...
 
 
@@ -108,7 +108,7 @@ class Sweep:
             self._left[saga_id] = None
 
     def watch(self, saga_id: UUID) -> None:
-        """Take the saga's next message as soon as it is the first: somebody else holds an earlier one."""
+        """Take the saga's next message as soon as it is the first: another process holds an earlier one."""
         if len(self._watched) < _MOST_WATCHED:
             self._watched[saga_id] = 0
             self.wake_in(_SOON)

@@ -155,7 +155,7 @@ class Observers:
 
 
 def _not_awaited(answer: object) -> None:
-    """Raise SagaError for the coroutine of an observer that has to be awaited; nobody does."""
+    """Raise SagaError for the coroutine of an observer that has to be awaited; no task does."""
     if inspect.iscoroutine(answer):
         answer.close()  # else Python would say at some other moment that it was never awaited
         raise SagaError("an observer that has to be awaited", hint="an observer is a plain function")

@@ -1,7 +1,7 @@
 """Sending an event to a saga: stored first, matched second.
 
-The event is a message in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
-sends it, so that the inbox itself refuses a repetition. The saga's owner reads it before it gives the saga up, starts
+The event is a message in the saga's inbox before anything else happens to it; its id follows from the sender's `event_id`,
+so that the inbox itself refuses a repetition. The saga's owner reads it before it gives the saga up, starts
 a step of it or ends it. If it has no owner, the sender reads the inbox in the owner's stead, if it knows the definition; if
 it dies before it has, the saga is due, and the next owner reads.
 """
@@ -99,7 +99,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
                 case SendStatus.FULL:
                     await engine.have_read(saga_id)
                     raise too_many_unread(saga_id)
-                case SendStatus.LOCKED:  # for longer than anybody waited for it
+                case SendStatus.LOCKED:  # for longer than any statement waited for it
                     raise StoreUnavailableError(
                         f"another session keeps the row of saga {saga_id} locked: the event was not stored",
                         hint="look for a transaction that is open for long in pg_stat_activity, and send the event again",
@@ -294,7 +294,7 @@ async def follow(
                 return Delivery.BUFFERED
             if left is None and steady.now() > ask_at:
                 ask_at = give_up
-                if await _is_read_by_nobody(engine, fate):
+                if await _has_no_reader(engine, fate):
                     break
         if (answer := await expected.wait(backoff.next())) is not None:
             return await _told(engine, saga_id, event, answer)
@@ -334,7 +334,7 @@ async def _told(engine: SagaEngine, saga_id: UUID, event: OutsideEvent, answer: 
     return _delivery(saga_id, event, answer)
 
 
-async def _is_read_by_nobody(engine: SagaEngine, fate: Fate) -> bool:
+async def _has_no_reader(engine: SagaEngine, fate: Fate) -> bool:
     """Whether no process is known that will read the messages of a saga without an owner: then its sender waits for nothing."""
     if not fate.wakes_on_message:
         return True

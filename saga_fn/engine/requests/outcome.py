@@ -32,7 +32,7 @@ LONGEST_POLL: Final = 1.0
 _FIRST_LOOK: Final = 1.0
 """Seconds."""
 _UNATTENDED: Final = 1.0
-"""Seconds that somebody has to begin to work on a saga in a MemoryStore, when somebody awaits it."""
+"""Seconds within which an orchestrator has to begin to work on a saga in a MemoryStore, when a caller awaits it."""
 _LAST_LOOK: Final = 0.3
 """Seconds before the end of a wait at which the saga is read once more; for a short wait `_LAST_PART` of its time."""
 _LAST_PART: Final = 0.25
@@ -109,7 +109,7 @@ def _first_look(seconds: float | None) -> float:
 async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> OwnedSaga | None:
     """Wait for the end, until that moment of the clock of such waits; then raises TimeoutError.
 
-    Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
+    Raises SagaStateError if nothing works on the saga: no other process can go on with what is in memory.
     """
     while engine.store.attendants is not None and not has_workers(engine.store):
         left = give_up - engine.ends.now()

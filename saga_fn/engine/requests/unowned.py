@@ -106,7 +106,7 @@ async def change(
     """
     at = await _as_read(engine, row, by_force=by_force)
     decided = decide(at, [make(at)])
-    if row.owner is None or decided.refused:  # nothing is taken from anybody for what would be refused
+    if row.owner is None or decided.refused:  # nothing is taken from an owner for what would be refused
         return (
             decided.refused[0][1]
             if decided.refused

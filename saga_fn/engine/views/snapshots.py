@@ -214,7 +214,7 @@ def record_of(live: OwnedSaga) -> SagaRecord:
         plan=live.plan.id,
         status=shown.status,
         waits=shown.waits,
-        state=b"",  # nobody reads it here: `live` has it
+        state=b"",  # it is not read here: `live` has it
         rev=live.state.rev,
         token=None,
         owner=None,

@@ -15,7 +15,7 @@ EXPIRED_AT_ONCE: Final = 500
 MOST_UNREAD: Final = 1000
 """A saga's inbox takes no further event while so many of its messages are unread."""
 MOST_READ: Final = 2 * MOST_UNREAD
-"""Nobody reads more messages at once than this: more than a saga can have left unread for want of room."""
+"""A process reads no more messages at once: more than a saga can have left unread for want of room."""
 HANDED_OVER_AT_ONCE: Final = 100
 """One statement hands over no more events for a business key than this; the next sweep goes on."""
 UNDELIVERED_AT_ONCE: Final = 100
@@ -31,9 +31,9 @@ MOST_LOOKED_INTO: Final = 1000
 MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 MOST_COUNTED: Final = 1000
-"""Nobody counts further than this to tell how many sagas something is so of."""
+"""No look counts further than this to tell how many sagas something is so of."""
 MOST_IN_STATS: Final = 10_000
-"""Nobody counts further than this to tell how many sagas of a name, version and state there are."""
+"""No look counts further than this to tell how many sagas of a name, version and state there are."""
 MOST_ENDS: Final = 100_000
 """Nor more ends of a name, version and status than this."""
 MOST_GROUPS: Final = 20_000
