@@ -6,7 +6,7 @@ from __future__ import annotations
 def mend_of(*extras: str) -> str:
     """Tell how these extras are installed.
 
-    No package index has saga-fn yet, so its name alone would install nothing, or what somebody else puts there.
+    No package index has saga-fn yet, so its name alone would install nothing, or another project of that name.
 
     >>> print(mend_of("cli"))
     install saga-fn with its extra 'cli', from the checkout or wheel that it came from: pip install '/path/to/it[cli]'

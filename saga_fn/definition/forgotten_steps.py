@@ -29,7 +29,7 @@ def no_ref(fact: str, given: object, hint: str) -> SagaDefinitionError:
 def each_call_is_a_step(function: str) -> Generator[None]:
     """Raise SagaDefinitionError at the end if a coroutine was made meanwhile, and forgotten.
 
-    Such a coroutine has nobody any more who could await it, so Python warns of it as soon as nothing holds it. That warning is
+    No code can await such a coroutine any more, so Python warns of it as soon as nothing holds it. That warning is
     the one word about it. Warnings of other threads are passed on as they come.
 
     Args:

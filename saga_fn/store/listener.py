@@ -27,7 +27,7 @@ _LOOK_EVERY: Final = 0.5
 _DEAF_PAUSE: Final = 30.0
 """Seconds after which a listener that heard nothing tries again."""
 _MOST_DIGITS: Final = 17
-"""Of a moment: those of the year 5138."""
+"""The digits of a moment, at most: those of the year 5138."""
 
 
 @final

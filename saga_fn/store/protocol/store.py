@@ -61,7 +61,7 @@ class Store(Protocol):
         saga_id: The saga's id.
         saga_ids: The ids of sagas.
         sagas: The sagas to insert.
-        hints: What to tell other processes.
+        hints: The news that other processes are told.
         writes: The writes, at most one per saga.
         events: The events, at most one per saga.
         definitions: The names and versions of definitions.
