@@ -9,9 +9,9 @@ to create databases. Nothing but databases called `saga_fn_test_...` is touched 
 - `any_dsn`: the same as `dsn`; the test runs once for each version of PostgreSQL that is found
 - `server`, `pg15`: the servers themselves
 
-Beside them, `consumer`: a project of somebody else's that has installed the wheel.
+Beside them, `consumer`: a user's project that has installed the wheel.
 
-When a test with a database ends, nobody may be connected to it any more: a connection left open fails the test. And
+When a test with a database ends, no session may be connected to it any more: a connection left open fails the test. And
 every saga in it must be what its journal folds to, unless the test is marked `raw_rows`: it writes rows of its own.
 """
 

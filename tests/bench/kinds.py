@@ -141,7 +141,7 @@ async def started(load: Load, handle: Handle, data: object) -> None:
 
 
 async def suspended(load: Load, handle: Handle, *, keyed: bool) -> Runs:
-    """Sagas that wait, and that nobody owns."""
+    """Sagas that wait, and that no process owns."""
     key: Callable[[Data], str] | None = (lambda data: f"{load.sagas}-{data.number}") if keyed else None
     runs = await handle.start_many([Data(number) for number in range(load.sagas)], aggregation_id=key)
     for run in runs:

@@ -1,4 +1,4 @@
-"""What one saga alone costs, beside the bare statements that nobody could do without."""
+"""The cost of one saga alone, beside the bare statements that no saga could do without."""
 
 from __future__ import annotations
 

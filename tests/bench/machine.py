@@ -1,4 +1,4 @@
-"""The machine that the figures are from, and whether somebody else was using it."""
+"""The machine that the figures are from, and whether other programs were using it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUSY = 0.2
 
 
 def others() -> float:
-    """How many cores somebody else was using in the last half second."""
+    """How many cores other programs were using in the last half second."""
     before, begun = _worked(), time.perf_counter()
     time.sleep(0.5)
     return (_worked() - before) / os.sysconf("SC_CLK_TCK") / (time.perf_counter() - begun)

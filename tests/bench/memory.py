@@ -71,7 +71,7 @@ async def _objects(running: SagaOrchestrator) -> float:
 
 
 def _peak() -> float:
-    """In MB. Not `ru_maxrss`: that is inherited from whoever started this process."""
+    """In MB. Not `ru_maxrss`: that is inherited from the process that started this one."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 

@@ -1,4 +1,4 @@
-"""The cost of a transactional step, beside the user's own transaction with the bare statements that nobody could do without.
+"""The cost of a transactional step, beside the user's own transaction with the bare statements that no user could do without.
 
 Twice: with a bare UPDATE and INSERT of the library's own tables, in the columns that its commit writes; and of two tables that
 have no more than a key. Only the first has the constraints, the indexes and the width that a saga's rows have.

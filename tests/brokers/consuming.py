@@ -166,7 +166,7 @@ class RabbitPlace(Place):
 
     @override
     async def left(self) -> int:
-        """Those that are ready; what somebody has in hand is seen when it is gone."""
+        """Those that are ready; what a consumer has in hand is seen when it is gone."""
         queue = await self.channel.declare_queue(self.name, passive=True)
         return queue.declaration_result.message_count or 0
 

@@ -40,7 +40,7 @@ from tests.support.until import SOON
 
 
 class Typist(io.StringIO):
-    """A terminal at which somebody types this."""
+    """A terminal at which an operator types this."""
 
     @override
     def isatty(self) -> bool:
@@ -311,7 +311,7 @@ async def test_kept_events_are_listed_and_discarded(cli: Cli, seeded: Seeded) ->
     for wrong in ([], ["approval", "--all"]):
         assert (await cli("kept", "discard", "billing", "order-7", *wrong, "--yes", "--dsn", seeded.dsn)).code == 2
     discard = ("kept", "discard", "billing", "order-7", "approval", "--reason", "OPS-12", "--dsn", seeded.dsn)
-    assert (await cli(*discard)).code == 2, "nobody can be asked"
+    assert (await cli(*discard)).code == 2, "no person can be asked"
     assert (await cli(*discard, "--yes", "--json")).data == {"discarded": 2}
     assert (await cli(*discard, "--yes")).code == 1
     (act, *_) = (await cli("operations", "list", "--json", "--dsn", seeded.dsn)).data
@@ -344,7 +344,7 @@ async def test_messages_that_are_dead_are_listed_and_decided_about(cli: Cli, dsn
     first, _ = (await cli("outgoing", "list", str(run.id), "--json", "--dsn", dsn)).data
     assert (first["error"], first["attempts"], "payload" in first) == ("too large", 1, False)
     decide = ("outgoing", "discard", str(run.id), first["id"], "--reason", "OPS-12", "--dsn", dsn)
-    assert (await cli(*decide)).code == 2, "nobody can be asked"
+    assert (await cli(*decide)).code == 2, "no person can be asked"
     assert (await cli(*decide, "--yes", "--json")).data == {"discarded": 1}
     assert (await cli(*decide, "--yes")).code == 1
     assert (await cli("outgoing", "redrive", str(run.id), "--yes", "--json", "--dsn", dsn)).data == {"redriven": 1}

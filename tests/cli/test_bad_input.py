@@ -236,5 +236,5 @@ WORDS = st.sampled_from(
     rest=st.lists(WORDS | st.text(max_size=8), max_size=4),
 )
 def test_whatever_is_typed_is_told_in_one_line(command: tuple[str, ...], rest: list[str]) -> None:
-    """Nobody answers at that address: each command is refused before it, or by it."""
+    """No server answers at that address: each command is refused before it, or by it."""
     assert run([*command, *rest, "--dsn", NOWHERE]) in (0, 2)

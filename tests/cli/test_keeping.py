@@ -78,7 +78,7 @@ async def test_old_months_are_dropped(cli: Cli, empty_dsn: str) -> None:
         await execute(empty_dsn, *(statement for statement in statements_adding(era, "saga_fn")))
     told = await cli("drop-months", "--dry-run", "--json", "--dsn", empty_dsn)
     assert told.data == {"months": ["2020-01", "2020-02"], "dropped": False}
-    assert (await cli("drop-months", "--dsn", empty_dsn)).code == 2  # nobody can be asked
+    assert (await cli("drop-months", "--dsn", empty_dsn)).code == 2  # no person can be asked
     done = await cli("drop-months", "--yes", "--dsn", empty_dsn)
     assert (done.code, done.out) == (0, "Dropped: 2020-01, 2020-02.\n")
     assert (await cli("drop-months", "--yes", "--dsn", empty_dsn)).out == "0 months could be dropped.\n"
@@ -99,7 +99,7 @@ async def test_sagas_are_deleted_when_their_retention_is_over(cli: Cli, seeded: 
     assert (await cli(*quick, "--dry-run")).out == "1 sagas could be deleted.\n"
     archive = tmp_path / "archive.jsonl"
     asked = await cli(*quick, "--archive", archive)
-    assert asked.code == 2  # nobody can be asked
+    assert asked.code == 2  # no person can be asked
     told = await cli(*quick, "--archive", archive, "--yes", "--json")
     assert (told.code, told.data["sagas"]) == (0, 1)
     assert json.loads(archive.read_text("utf-8"))["id"] == str(seeded.ended)

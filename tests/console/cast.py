@@ -122,7 +122,7 @@ async def cast(store: MemoryStore | str) -> AsyncGenerator[Cast]:
 
 
 def everybody(_: Request) -> Operator:
-    """Anybody may do anything."""
+    """Every operator may do anything."""
     return Operator("ann <i>ann</i>", may=Permission)
 
 

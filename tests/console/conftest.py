@@ -19,7 +19,7 @@ async def sagas() -> AsyncGenerator[Cast]:
 
 @pytest.fixture
 async def browser(sagas: Cast) -> AsyncGenerator[Browser]:
-    """A browser of somebody who may do everything."""
+    """A browser of an operator who may do everything."""
     made = Browser(sagas.orchestrator)
     async with made.http:
         yield made

@@ -1,4 +1,4 @@
-"""Every verb by its form, and everything by which a form could be sent by somebody who may not."""
+"""Every verb by its form, and everything by which a form could be sent by a person who may not."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class OddError(Exception):
 
 
 class BankError(Exception):
-    """Nobody knows what it means."""
+    """It is not known what it means."""
 
 
 class StolenError(CardDeclinedError):

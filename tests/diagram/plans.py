@@ -1,4 +1,4 @@
-"""Plans, journals and sagas for pictures: any that there may be, with names that nobody should choose."""
+"""Plans, journals and sagas for pictures: any that there may be, with names that no user should choose."""
 
 from __future__ import annotations
 

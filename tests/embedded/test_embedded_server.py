@@ -307,7 +307,7 @@ async def test_changes_no_permission_of_a_folder_that_is_not_its_own(
 
 @AS_ROOT
 async def test_as_a_user_without_privileges() -> None:
-    """The same as anybody; only an interpreter that this user can run is needed."""
+    """The same as every user; only an interpreter that this user can run is needed."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}",

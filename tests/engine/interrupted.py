@@ -30,7 +30,7 @@ class Interrupted:
         return self._deed is None
 
     def as_store(self) -> Store:
-        """It, for whoever wants a store."""
+        """It, where a store is wanted."""
         return cast("Store", self)  # it answers to all that the store behind it does
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the store has by that name

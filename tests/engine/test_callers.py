@@ -1,4 +1,4 @@
-"""Callers: one saga for one key, and nobody waits for the steps that follow."""
+"""Callers: one saga for one key, and no caller waits for the steps that follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step that changes its input in place changes it for nobody else: not for other steps, repeats, probes or items."""
+"""A step that changes its input in place changes it for itself alone: not for other steps, repeats, probes or items."""
 
 from __future__ import annotations
 

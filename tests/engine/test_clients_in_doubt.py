@@ -134,7 +134,7 @@ async def test_a_step_that_never_knows_ends_in_doubt(make: Make, error: Exceptio
 
 
 async def test_a_step_that_never_knows_is_undone_where_that_can_be(make: Make) -> None:
-    """The compensation accepts a missing output: nobody has to say more."""
+    """The compensation accepts a missing output: no operator has to say more."""
     bank = Bank([OutcomeUnknown()] * 9)
     charge = step(bank.charge, compensate=bank.refund_perhaps, unknown_retry_policy=OFTEN)
     async with make() as orchestrator:

@@ -1,4 +1,4 @@
-"""Steps, compensations, input maps, retries and timers run in contexts of their own, whoever's request is there meanwhile."""
+"""Steps, compensations, input maps, retries and timers run in contexts of their own, whichever caller's request is there meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deploys: workers with an old and a new definition side by side, a deploy that is taken back, a version nobody runs."""
+"""Deploys: workers with an old and a new definition side by side, a deploy that is taken back, a version that no worker runs."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ async def test_an_end_without_a_failure_says_so_and_a_clean_one_that_nothing_is_
 
 
 async def test_an_end_names_what_was_done_before_a_rewind_which_undid_nothing(memory: MemoryStore) -> None:
-    """It was charged twice, and one charge was undone: whoever starts the saga again has to know of the other."""
+    """It was charged twice, and one charge was undone: a caller that starts the saga again has to know of the other."""
     undone: list[str] = []
 
     async def refund(order: Order, out: Done) -> None:

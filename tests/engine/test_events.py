@@ -419,7 +419,7 @@ async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_message
     async with make(concurrency=0) as operator:
         operator.register("messages", definition)
         message = InboxMessage(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImFubiJ9"}')
-        await operator.engine.store.send(run.id, message)  # in time, and nobody has read it
+        await operator.engine.store.send(run.id, message)  # in time, and no process has read it
         assert wait.until is not None
         while time_of(operator.engine.store.now()) <= wait.until:
             await asyncio.sleep(0.05)
@@ -545,7 +545,7 @@ def many_approved(shop: Shop, number: int) -> SagaDefinition[Order, Approval]:
 
 
 async def test_events_for_which_a_saga_has_no_room_are_taken_later(make: Make) -> None:
-    """Nobody runs it while they come: the last ones stay in its inbox, and no wait misses them."""
+    """No process runs it while they come: the last ones stay in its inbox, and no wait misses them."""
     starter, worker = make(concurrency=0), make()
     definition = many_approved(Shop(), 40)
     async with starter:

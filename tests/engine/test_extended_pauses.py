@@ -1,4 +1,4 @@
-"""The end of a pause of a name, or of everything, that moves timers and deadlines by its length: once, whoever dies meanwhile."""
+"""The end of a pause of a name, or of everything, that moves timers and deadlines by its length: once, though a process dies."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_a_moment_that_was_set_during_the_pause_is_moved_by_the_rest_of_it
         admin = SagaAdmin(orchestrator)
         run = await orchestrator.register("shop", definition).start(Order("1"))
         await begun.wait()
-        # Nobody is told of the pause before the attempt has failed: its owner looks for pauses twice in half a lease.
+        # No process is told of the pause before the attempt has failed: its owner looks for pauses twice in half a lease.
         await orchestrator.engine.store.pauses.add("shop", actor=None, reason=None)
         (pause,) = await admin.pauses()
         await asyncio.sleep(LENGTH.total_seconds())

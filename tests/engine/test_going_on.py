@@ -76,7 +76,7 @@ class Hanging:
 
 
 async def due_in(orchestrator: SagaOrchestrator, saga_id: UUID) -> timedelta:
-    """How long the saga waits until somebody takes it up."""
+    """How long the saga waits until a process takes it up."""
     row = await orchestrator.engine.store.read(saga_id)
     assert row is not None
     assert row.due_at is not None

@@ -53,7 +53,7 @@ async def test_what_nobody_works_on_shows_since_when_it_is_due(make: Make) -> No
         first = await handle.start(Order("1"))
         await handle.start(Order("2"))
         health = await orchestrator.health()
-        assert health.ok, "a process that only starts is well; the backlog is somebody's alarm"
+        assert health.ok, "a process that only starts is well; the backlog is the workers' alarm"
         assert health.oldest_due == (await first.snapshot()).deadline_at
 
 

@@ -382,7 +382,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
 
 
 async def test_an_event_for_a_key_waits_while_the_inbox_is_full_and_the_saga_is_made_to_read_it(make: Make) -> None:
-    """The messages in the inbox were counted by nobody, so that nothing but the sweep makes the saga due."""
+    """The messages in the inbox were not counted, so that nothing but the sweep makes the saga due."""
     async with make() as orchestrator:
         run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
         await suspended(run)

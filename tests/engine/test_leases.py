@@ -144,7 +144,7 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
         return Committed({}, store.now())  # and `live` finds it ours
 
     async def nothing(definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
-        return []  # nobody can claim it
+        return []  # no process can claim it
 
     monkeypatch.setattr(store, "renew", locked)
     monkeypatch.setattr(store, "due_shards", nothing)
@@ -167,7 +167,7 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
         await run.result(SOON)
         assert len(shop.keys) == 3
         kinds = [entry.kind for entry in (await SagaAdmin(orchestrator).get_saga(run.id)).step_history]
-        assert kinds == ["started", *["step_succeeded"] * 3], "nobody took it over"
+        assert kinds == ["started", *["step_succeeded"] * 3], "no process took it over"
 
 
 async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch
         return Committed({}, store.now())  # and `live` finds it ours
 
     async def nothing(definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
-        return []  # nobody can claim it
+        return []  # no process can claim it
 
     monkeypatch.setattr(store, "renew", locked)
     monkeypatch.setattr(store, "due_shards", nothing)
@@ -279,4 +279,4 @@ async def test_a_step_longer_than_the_lease_runs_once(make: Make) -> None:
         assert await run.result(SOON) == Done("1")
         assert counted.begun == ["1"]
         kinds = [entry.kind for entry in (await SagaAdmin(one).get_saga(run.id)).step_history]
-        assert kinds == ["started", "step_succeeded"], "nobody took it over"
+        assert kinds == ["started", "step_succeeded"], "no process took it over"

@@ -551,7 +551,7 @@ class Touchy(msgspec.Struct):
 async def test_what_is_no_error_in_a_function_of_the_definition_parks_the_saga(
     make: Make, error: BaseException, where: Callable[[BaseException, StepRef[Done]], object]
 ) -> None:
-    """It was raised by code that awaits nothing, so nobody has cut it short."""
+    """It was raised by code that awaits nothing, so nothing has cut it short."""
     shop = Shop()
 
     @saga("touchy")

@@ -84,4 +84,4 @@ async def test_a_writer_is_never_told_that_it_lost_a_saga_that_is_its_own(
         assert backend.lost == 1
         assert len(shop.keys) == 3, "each step was begun once"
         kinds = [entry.kind for entry in (await SagaAdmin(orchestrator).get_saga(run.id)).step_history]
-        assert kinds == ["started", *["step_succeeded"] * 3], "nobody took it over"
+        assert kinds == ["started", *["step_succeeded"] * 3], "no process took it over"

@@ -119,7 +119,7 @@ async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -
         await told.until(CommitsWait)
         assert "commits wait for the database" in (await orchestrator.health()).problems
         for answer in await asyncio.gather(*(handle.start(Order("late")) for _ in range(50)), return_exceptions=True):
-            assert isinstance(answer, StoreUnavailableError), "whoever starts hears of it, and nothing queues up"
+            assert isinstance(answer, StoreUnavailableError), "the caller hears of it, and nothing queues up"
         assert len(orchestrator.engine.held) == 20
         assert orchestrator.engine.starting == 0
         wire.down = False

@@ -1,4 +1,4 @@
-"""Events without a name: kept for the next step, whatever the saga does, and whoever dies."""
+"""Events without a name: kept for the next step, whatever the saga does, and whichever process dies."""
 
 from __future__ import annotations
 

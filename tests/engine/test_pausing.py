@@ -1,4 +1,4 @@
-"""An operator pauses one saga: nothing of it begins before it is resumed, whoever owns it, and its moments may be moved."""
+"""An operator pauses one saga: nothing of it begins before it is resumed, with or without an owner, and its moments may be moved."""
 
 from __future__ import annotations
 

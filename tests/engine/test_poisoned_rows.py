@@ -196,7 +196,7 @@ async def test_a_saga_whose_row_was_repaired_goes_on_when_it_is_resumed(make: Ma
         await garbage(Poison(orchestrator), bad, whole)
         assert await orchestrator.run_due() == 1
         assert (await orchestrator.get_snapshot(bad)).parked == "state_unreadable"
-        assert await orchestrator.run_due() == 0, "nobody claims it again"
+        assert await orchestrator.run_due() == 0, "no process claims it again"
         await Poison(orchestrator).state(bad, encode_state(whole))
         assert (await orchestrator.get_snapshot(bad)).parked == "row_rejected"
         assert await orchestrator.resume(bad)

@@ -72,7 +72,7 @@ def publish_and_say_something_else(ctx: StepContext) -> None:
 
 
 class Unreadable:
-    """A value that answers whoever asks for its type by an error of its own."""
+    """A value that raises an error of its own where its type is asked for."""
 
     @override
     def __getattribute__(self, _: str) -> Any:  # Any: it is none

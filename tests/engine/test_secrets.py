@@ -87,7 +87,7 @@ async def test_a_log_holds_no_payload(make: Make, caplog: pytest.LogCaptureFixtu
             told = record.getMessage() + repr(vars(record)) + (caplog.handler.format(record))
             assert SECRET not in told
         shown = await SagaAdmin(orchestrator).get_saga(run.id)
-        assert SECRET not in repr(shown), "whoever logs the whole snapshot logs no payload"
+        assert SECRET not in repr(shown), "a log of the whole snapshot has no payload"
         if snapshot.ended_at is not None:
             assert SECRET not in repr(await run.outcome(SOON))
         assert shown.context["initial_data"] == {"number": SECRET, "fails": fails}, "an operator sees what it is about"

@@ -47,7 +47,7 @@ def waits_for_approval() -> SagaDefinition[Order, Approval]:
 
 
 async def waiting(orchestrator: SagaOrchestrator, many: int = MANY, *, by_key: bool = False) -> list[SagaRun[Approval]]:
-    """So many sagas that wait for an approval, and that nobody owns."""
+    """So many sagas that wait for an approval, and that no process owns."""
     handle = orchestrator.register("approved", waits_for_approval())
     runs = await handle.start_many(
         [Order(str(number)) for number in range(many)], aggregation_id=_key if by_key else None
@@ -229,7 +229,7 @@ async def test_an_event_that_is_refused_costs_only_itself(make: Make) -> None:
         store = orchestrator.engine.store
         await orchestrator.to(twice.id, approval).send(Approval("bob"), event_id="m1")
         garbage = [OutsideEvent(uuid4(), "approval", b"7").message() for _ in range(MOST_UNREAD)]
-        orchestrator.engine.registry.limits["approved"] = 0  # nobody reads them
+        orchestrator.engine.registry.limits["approved"] = 0  # no process reads them
         for message in garbage:
             await store.send(full.id, message)
         orchestrator.engine.registry.limits.clear()

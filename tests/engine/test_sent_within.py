@@ -1,4 +1,4 @@
-"""An event that is sent inside a caller's transaction is part of it: it holds up nobody, and is sent when that is committed."""
+"""An event that is sent inside a caller's transaction is part of it: it holds up no sender, and is sent when that is committed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def on_their_way(connection: Connection) -> int:
 
 
 async def none_on_its_way(connection: Connection) -> None:
-    """Wait until each is handed over: whoever has it tells its saga first, and removes it then."""
+    """Wait until each is handed over: the process that has it tells its saga first, and removes it then."""
     async with asyncio.timeout(SOON):
         while await on_their_way(connection):
             await asyncio.sleep(0.01)
@@ -372,7 +372,9 @@ async def test_other_processes_are_told_of_the_commit_where_that_is_asked_for(
     async with running(any_dsn) as (worker, sagas), running(any_dsn, concurrency=0) as (caller, others):
         seen = Observed(worker)
         before, waiting = await sagas.start(Order("1")), await sagas.start(Order("1"))
-        await suspended(before)  # it gets the event that is told by nobody: a worker that just looks may end it by that
+        await suspended(
+            before
+        )  # it gets the event of which no process tells: a worker that just looks may end it by that
         await suspended(waiting)
 
         async def act(*, notify: bool) -> None:
@@ -454,7 +456,7 @@ async def test_a_memory_store_takes_part_in_no_transaction(any_dsn: str, connect
 
 
 class At:
-    """Does something once before or after the n-th call of one of the store's methods, whoever makes it."""
+    """Does something once before or after the n-th call of one of the store's methods, in whatever process."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, kind: type, name: str, then: Callable[[], Awaitable[None]]

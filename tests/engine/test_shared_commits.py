@@ -100,7 +100,7 @@ async def test_a_row_that_the_server_refuses_is_parked_alone(crowd: Crowd, stran
 async def test_a_row_whose_commit_fails_for_whatever_reason_is_parked_alone(
     crowd: Crowd, stranger: asyncpg.Connection, code: str
 ) -> None:
-    """By a trigger, as row-level security, a rule of somebody's own or a damaged page would do it."""
+    """By a trigger, as row-level security, a rule of the user's own or a damaged page would do it."""
     async with crowd.orchestrator as orchestrator:
         one = await crowd.gather()
         await stranger.execute(
@@ -151,7 +151,7 @@ async def test_a_row_whose_lease_the_server_does_not_renew_costs_no_other_its_le
 async def test_a_start_that_the_server_refuses_costs_no_other_start(
     dsn: str, stranger: asyncpg.Connection, code: str
 ) -> None:
-    """By somebody's own trigger, or by row-level security: those that shared its statement hear nothing of it."""
+    """By a trigger of the user's, or by row-level security: those that shared its statement hear nothing of it."""
     await stranger.execute(
         "CREATE FUNCTION saga_fn.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         f" RAISE EXCEPTION 'not this one' USING errcode = '{code}'; END $$;"
@@ -254,7 +254,7 @@ async def test_a_row_whose_payloads_cannot_be_read_is_parked_alone(
         for run in runs:
             assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
         if all_of_them:
-            assert isinstance(await handle.attach(one.id).outcome(SOON), Completed), "nobody is parked for that"
+            assert isinstance(await handle.attach(one.id).outcome(SOON), Completed), "no saga is parked for that"
         else:
             await suspended(handle.attach(one.id))
 
@@ -378,7 +378,7 @@ async def test_a_row_that_somebody_has_locked_holds_up_nobody_else(
         await transaction.start()
         await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE id = $1 FOR UPDATE", one.id)
         await asyncio.sleep(2.5 * LEASE.total_seconds())  # several leases: all of the others are renewed meanwhile
-        assert one.id in orchestrator.engine.held, "nobody else can claim a row that is locked"
+        assert one.id in orchestrator.engine.held, "no other process can claim a row that is locked"
         crowd.go_on()
         await crowd.assert_unharmed()
         assert (await one.snapshot()).status is SagaStatus.RUNNING

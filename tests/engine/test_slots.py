@@ -159,7 +159,7 @@ async def test_so_it_is_where_a_scheduler_works_on_what_is_due(make: Make) -> No
         runs = [*await limited.start_many(orders(7)), *await free.start_many(orders(7))]
         due = asyncio.create_task(clerk.run_due())
         await until(lambda: slow.now == 2 and fast.begun == 7)
-        assert slow.begun == 2, "the others of its name wait, and keep nobody else waiting"
+        assert slow.begun == 2, "the others of its name wait, and keep no other saga waiting"
         slow.go.set()
         assert await due == 14
         assert slow.most == 2

@@ -39,7 +39,7 @@ async def test_a_store_that_does_not_answer_any_more_is_not_asked_for_ever(monke
 async def test_a_process_that_stops_is_gone_for_others_though_the_store_takes_its_time(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For as long as it is not, sagas whose plan fits nobody are left to it, and senders wait for its answer."""
+    """For as long as it is not, sagas whose plan fits no worker are left to it, and senders wait for its answer."""
     monkeypatch.setattr(engine, "_LEAVING", SOON)
     async with make(concurrency=0) as other, make() as stops:
         processes = stops.engine.store.processes
@@ -94,6 +94,6 @@ async def test_a_step_that_is_committed_while_its_process_stops_is_not_begun_the
             asyncio.get_running_loop().call_later(0.5, answered.set)
     assert called == ["first"]
     async with make() as other:
-        # Nobody is asked whether it has run: its process knows that it has not.
+        # No probe asks whether it has run: its process knows that it has not.
         assert isinstance(await other.register("two", definition).attach(run.id).outcome(SOON), Completed)
     assert called == ["first", "second"]

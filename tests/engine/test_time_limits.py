@@ -262,7 +262,7 @@ async def test_a_claim_of_a_locked_row_gets_none(any_dsn: str) -> None:
 
 @pytest.mark.parametrize("verb", ["abort", "compensate_step", "notify", "abort of a leased", "abort of an unreadable"])
 async def test_a_verb_on_a_row_that_stays_locked_says_so_soon(any_dsn: str, verb: str) -> None:
-    """Its owner is gone, or is not asked: nobody would answer, and no message would stand."""
+    """Its owner is gone, or is not asked: no owner would answer, and no message would stand."""
     async with asyncio.timeout(SOON), SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
         run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         connection = await asyncpg.connect(any_dsn)

@@ -282,7 +282,7 @@ async def test_a_step_whose_own_commit_has_no_answer_while_the_server_is_away_is
     async with wired(dsn) as wire:
 
         async def comes_back(opened: PostgresTransaction) -> bool:
-            if is_late:  # and none of the time counts in which nobody can be asked
+            if is_late:  # and none of the time counts in which no server can be asked
                 monkeypatch.setattr(opened, "_time_limit", 0.05)
             asyncio.get_running_loop().call_later(0.5 if is_late else 0.2, setattr, wire, "down", False)
             try:

@@ -160,7 +160,7 @@ async def test_a_probe_that_cannot_find_out_leaves_it_to_a_person(make: Make, an
         assert seen.parked == reasons[len(answers)]
         assert seen.failure is not None
         assert seen.failure.type == "TimeoutError", "what failed is the step, not the one who was asked"
-        # Whoever wishes it tried again, it is not repeated blindly.
+        # Though an operator wishes it tried again, it is not repeated blindly.
         bank.answers = [Done(Paid("found"))]
         await admin.retry_step(run.id, "charge")
         assert await run.result(SOON) == Paid("ship")

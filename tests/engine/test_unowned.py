@@ -185,7 +185,7 @@ async def test_nothing_is_lost_of_what_a_silent_owner_commits_between_any_two_st
 async def test_a_verb_is_answered_though_the_owner_parks_the_saga_between_any_two_statements(
     make: Make, verb: str
 ) -> None:
-    """No message makes a saga due that waits for a person: whoever has left it there has it read."""
+    """No message makes a saga due that waits for a person: the sender that has left it there has it read."""
     async with make(concurrency=0) as orchestrator:
         for at in range(8):
             owner = await stage(orchestrator, lease=LONG)

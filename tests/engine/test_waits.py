@@ -73,7 +73,7 @@ async def test_a_step_that_is_retried_still_has_the_event_it_was_given(make: Mak
 
 @pytest.mark.predecessor(15)
 async def test_an_event_whose_reader_dies_is_read_by_the_next(make: Make) -> None:
-    """It lies in the inbox until the commit that folds it: there is no state in which nobody looks for it."""
+    """It lies in the inbox until the commit that folds it: there is no state in which no process looks for it."""
     shop = Shop(hold=asyncio.Event())
     first = await born(make())
     run = await first.register("asking", asking(shop)).start(Order("1"))

@@ -316,7 +316,7 @@ OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/_", "_tools/
 
 
 def test_values_are_shown_by_one_function() -> None:
-    """A repr is somebody's code: it may raise, or fill a page."""
+    """A repr is code of the user's: it may raise, or fill a page."""
     root = Path(saga_fn.__file__).parent
     found: list[str] = []
     for path in sorted(root.rglob("*.py")):

@@ -41,7 +41,7 @@ def bank(world: World) -> Books:
 
 
 def services(world: World) -> Books:
-    """The demo's: what they cannot take back is in nobody's books."""
+    """The demo's: what they cannot take back is in no books."""
     of = Participant(world)
     world.fake("review", returns=demo.Review("1"))
     of.does("reserve", lambda asked: demo.Reservation(f"of {asked.order_id}"))
@@ -214,7 +214,7 @@ EVERY = [
         services,
         read_orders(SHIPPED_ORDERS)[0],
         events=[(demo.decision, demo.Decision(approved=True, by="a rule"))],
-        only_fakes=False,  # require_approval asks nobody
+        only_fakes=False,  # require_approval asks no person
     ),
 ]
 

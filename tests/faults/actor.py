@@ -46,7 +46,7 @@ class Deadly:
             if self._left[0] == 0:
                 if self._point == "in":
                     sent = asyncio.create_task(found(*args, **named))
-                    await asyncio.sleep(0.002)  # it is on its way, and whether it has been written nobody can say
+                    await asyncio.sleep(0.002)  # it is on its way, and whether it has been written is not known
                     sent.cancel()
                 os.kill(os.getpid(), signal.SIGKILL)
             return await found(*args, **named)

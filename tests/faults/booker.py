@@ -63,7 +63,7 @@ def die_at_commit(point: str, count: int) -> None:
             die()
         committing = asyncio.create_task(commit(self))
         if point == "in":
-            await asyncio.sleep(0)  # it is on its way, and whether it is committed nobody can say
+            await asyncio.sleep(0)  # it is on its way, and whether it is committed is not known
             await asyncio.sleep(0.0002)
             die()
         await committing

@@ -29,7 +29,7 @@ STATEMENTS: Final = ("send", "keep", "hand_over", "remove")
 
 
 async def _killed_in(statement: Callable[[], Awaitable[object]]) -> None:
-    """Die while it is on its way: whether it is carried out nobody can say."""
+    """Die while it is on its way: whether it is carried out is not known."""
     sending = asyncio.ensure_future(statement())
     await asyncio.sleep(0)
     await asyncio.sleep(0.0002)

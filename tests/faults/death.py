@@ -34,7 +34,7 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         sending = asyncio.create_task(send_many(shard, events, owner=owner, lease=lease))
         if point == "in":
-            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
+            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written is not known
             os.kill(os.getpid(), signal.SIGKILL)
         await sending
         os.kill(os.getpid(), signal.SIGKILL)
@@ -57,7 +57,7 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         committing = asyncio.create_task(commit(shard, writes, skip_locked=skip_locked))
         if point == "in":
-            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
+            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written is not known
             os.kill(os.getpid(), signal.SIGKILL)
         await committing
         os.kill(os.getpid(), signal.SIGKILL)

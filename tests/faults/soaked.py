@@ -32,7 +32,7 @@ async def _undo(inp: int, out: int | None) -> None:
 
 def five_steps() -> SagaDefinition[int, int]:
     """Five steps; one saga of five turns back at the last."""
-    # Nobody else may keep sagas for less than an hour; here an hour has to pass in seconds.
+    # No user may keep sagas for less than an hour; here an hour has to pass in seconds.
     setattr(retention, "SHORTEST", KEPT)  # noqa: B010 - it is final for all but this program
     setattr(deleting, "LEAST_KEPT", KEPT)  # noqa: B010 - as above
     setattr(deleting, "_PAUSE", KEPT / 5)  # noqa: B010 - as above

@@ -206,7 +206,7 @@ async def test_two_processes_that_start_the_same_sagas_start_each_once(stage: St
     command = [sys.executable, "-m", "tests.faults.starter", dsn, "100"]
     starters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
     told = [json.loads((await asyncio.to_thread(starter.communicate))[0]) for starter in starters]
-    assert told[0]["by_key"] == told[1]["by_key"], "one saga a key, whoever asks"
+    assert told[0]["by_key"] == told[1]["by_key"], "one saga a key, whichever caller asks"
     assert [one + two for one, two in zip(told[0]["created"], told[1]["created"], strict=True)] == [1] * 100
     assert [one + two for one, two in zip(told[0]["active"], told[1]["active"], strict=True)] == [1] * 100
     assert await stage.pool.fetchval("SELECT count(*) FROM saga_fn.saga") == 200

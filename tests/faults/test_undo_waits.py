@@ -75,7 +75,7 @@ async def test_killed_at_the_commit_in_which_it_begins_to_wait(stage: Stage, poi
 async def test_the_sender_is_killed_between_the_storing_of_the_event_and_its_match(
     stage: Stage, stranger: SagaOrchestrator
 ) -> None:
-    """What it has left is found by the scan, though nobody was told of it."""
+    """What it has left is found by the scan, though no process was told of it."""
     run = await waiting(stage)
     message = OutsideEvent(id_of("refunded", "m1"), "refunded", b'{"number":7}').message()
     await stranger.engine.store.send(run.id, message)
@@ -91,7 +91,7 @@ async def test_the_sender_is_killed_between_the_storing_of_the_event_and_its_mat
 async def test_killed_between_the_storing_of_the_event_and_the_call_with_it(
     stage: Stage, stranger: SagaOrchestrator, point: str, where: str
 ) -> None:
-    """The last of these is the commit in which it is called again: called it is by whoever takes over."""
+    """The last of these is the commit in which it is called again: the process that takes over calls it."""
     run = await waiting(stage)
     sending = asyncio.create_task(stranger.to(run.id, refunded).send(Refund(7), event_id="m1"))
     await stage.one_dies_at(point, where)
@@ -124,7 +124,7 @@ async def test_killed_at_the_commit_of_a_compensation_that_has_waited(stage: Sta
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_as_the_wait_of_a_compensation_is_over(stage: Stage, point: str) -> None:
-    """Each wait that is over is one failed attempt, whoever dies: it is asked three times, and that is what is left over."""
+    """Each wait that is over is one failed attempt, whichever process dies: it is asked three times, and that is what is left over."""
     run = await stage.sagas.refunds.start(Job(fails="ship", patience=0.5))
     with stage.processes.killed():
         await suspended(run)

@@ -2,7 +2,7 @@
 
 With POINT it kills itself there, see `tests.faults.death`. To each SAGA, an id or the business key of a saga `waits`, it sends
 the event that it waits for, all at once. A saga `race` says on standard output when each of its steps
-is about to return, and the number of that step, so that somebody else can send it an event just then.
+is about to return, and the number of that step, so that another process can send it an event just then.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ DEFINITIONS = (waits, impatient, content, sleepy)
 async def main(dsn: str, point: str = "", where: str = ":", many: str = "1", *sagas: str) -> None:
     """Work until SIGTERM, or until that point."""
     event, _, step_id = where.partition(":")
-    # Somebody waits for the lease of one that dies. One that lives keeps what it works on, on a busy machine, too.
+    # A test waits for the lease of one that dies. One that lives keeps what it works on, on a busy machine, too.
     lease = timedelta(seconds=1 if point else 15)
     orchestrator = SagaOrchestrator(
         dsn, concurrency=256, lease=lease, poll_interval=timedelta(milliseconds=100), pool_size=2

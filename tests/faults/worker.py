@@ -24,7 +24,7 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
     directions = {"StepSucceeded": "execute", "ProbeAnswered": "probe"}
     name = name_of(step_id, directions.get(event, "compensate"))
     async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
-        lease = timedelta(seconds=15 if point else 1)  # of one without a point nobody knows when it dies
+        lease = timedelta(seconds=15 if point else 1)  # of one without a point it is not known when it dies
         orchestrator = SagaOrchestrator(
             dsn, concurrency=128, lease=lease, poll_interval=timedelta(milliseconds=100), pool_size=2
         )

@@ -398,7 +398,7 @@ async def test_a_start_that_is_refused_is_told_by_its_error(memory: MemoryStore)
 
 
 class Broken(SpanProcessor):
-    """A processor of somebody else's that fails at each span."""
+    """A user's processor that fails at each span."""
 
     @override
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:

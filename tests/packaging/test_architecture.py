@@ -1,4 +1,4 @@
-"""ARCHITECTURE's table of promises names each law, with its file, and no other; a promise without a law names its tests."""
+"""ARCHITECTURE's tables are true: of promises, each with its law or its tests; of files that are long, and hold one idea."""
 
 from __future__ import annotations
 
@@ -44,3 +44,20 @@ def test_a_promise_without_a_law_names_tests_that_are_there() -> None:
             source = (ROOT / file).read_text("utf-8")
             for function in re.findall(r"`(\w+)`", functions):
                 assert f"def {function}(" in source, (file, function)
+
+
+GENERATED = {"store/_queries.py"}
+MOST_LINES = 400
+
+
+def test_each_long_file_is_told_to_hold_one_idea() -> None:
+    section = TEXT.partition("## Long files")[2].partition("\n## ")[0]
+    told = {name for line in section.splitlines() for name in re.findall(r"`([\w/]+\.py)`", line.partition(" | ")[0])}
+    package = ROOT / "saga_fn"
+    long = {
+        name
+        for file in package.rglob("*.py")
+        if len(file.read_text("utf-8").splitlines()) > MOST_LINES
+        and (name := file.relative_to(package).as_posix()) not in GENERATED
+    }
+    assert long <= told

@@ -1,4 +1,4 @@
-"""The README of python-saga-orchestrator runs here; what is replaced below is all that somebody who comes from there has to touch."""
+"""The README of python-saga-orchestrator runs here; what is replaced below is all that a user who comes from there has to touch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ START_IT = START.replace("setup_saga(session_maker)", "setup_saga(pool)")
 
 
 class Reader:
-    """Somebody who types the blocks in, one after the other."""
+    """A user who types the blocks in, one after the other."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], models: str) -> None:
         self._module = types.ModuleType("quick_start")

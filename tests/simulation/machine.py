@@ -27,7 +27,7 @@ _FREE: Final = 0xFFFFFFFFFFFF0FFF3FFFFFFFFFFFFFFF
 
 
 _MOST_TURNS: Final = 20_000
-"""Turns in one moment after which nobody expects that moment to end."""
+"""Turns in one moment after which that moment is not expected to end."""
 
 
 class StuckError(Exception):
@@ -109,7 +109,7 @@ class Machine:
 
     @property
     def here(self) -> Node:
-        """The process that whoever asks runs in."""
+        """The process that the asking code runs in."""
         assert self.current is not None, "no process runs"
         return self.current
 
@@ -176,7 +176,7 @@ class Machine:
 
 
 def _let_go(machine: Machine) -> None:
-    """Free what the processes have left behind. Python ends their coroutines as it does, and nobody wants to hear of it."""
+    """Free what the processes have left behind. Python ends their coroutines as it does, and that is not to be heard of."""
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     with warnings.catch_warnings():

@@ -53,7 +53,7 @@ VERBS: Final = (
 
 @attrs.define
 class Asked:
-    """A verb that was called. `answer`: True for applied, False for refused, None where nobody can say."""
+    """A verb that was called. `answer`: True for applied, False for refused, None where that is not known."""
 
     saga: UUID
     verb: str
@@ -105,7 +105,7 @@ class People:
         self._judge = judge
         self.told = Told()
         self.known: list[tuple[UUID, int]] = []
-        """The sagas that anybody has started, each with the place of its definition."""
+        """The sagas that people have started, each with the place of its definition."""
 
     # Starts.
 
@@ -200,7 +200,7 @@ class People:
                 self.told.sent.append(Sent(saga_id, number, answer.value))
 
     async def _send_by_key(self, office: Office, dice: random.Random, number: int) -> None:
-        """Send an event to whoever is active under a business key, or will be."""
+        """Send an event to the saga that is active under a business key, or will be."""
         drawn = dice.choice(self._drawn)
         if not drawn.waits_for:
             return

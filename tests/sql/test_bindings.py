@@ -1,4 +1,4 @@
-"""The generated bindings and the code that calls them: nothing is selected that nobody reads, and twins do not differ."""
+"""The generated bindings and the code that calls them: nothing is selected that no code reads, and twins do not differ."""
 
 from __future__ import annotations
 

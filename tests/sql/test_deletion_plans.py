@@ -96,7 +96,7 @@ def test_a_saga_is_deleted_from_every_table_that_names_it() -> None:
     naming = {table for table, columns in tables if re.search(r"^ +saga_id ", columns, re.MULTILINE)}
     assert naming >= {"saga_journal", "saga_inbox"}
     # An operator's act is told of for longer than the saga that it was about. What was sent to a saga in a caller's
-    # transaction is dropped by whoever hands it over, who tells of it. A saga with a message out is not deleted.
+    # transaction is dropped by the process that hands it over, and tells of it. A saga with a message out is not deleted.
     assert naming - {"saga_operation", "saga_sent", "saga_outgoing"} == set(
         re.findall(r"DELETE FROM saga_fn\.(\w+)", (QUERIES / "delete_sagas.sql").read_text("utf-8"))
     ) - {"saga"}

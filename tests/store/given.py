@@ -39,7 +39,7 @@ def bound(step: StepId) -> tuple[Binding, ...]:
 
 @attrs.define
 class Hand:
-    """Somebody who writes a saga: knows its state, and under which token and revision it stands."""
+    """A process that writes a saga: knows its state, and under which token and revision it stands."""
 
     id: UUID
     token: UUID | None

@@ -95,7 +95,7 @@ async def test_neither_another_key_nor_another_name_gets_it(store: Store) -> Non
 
 
 async def test_what_was_left_behind_is_found(store: Store) -> None:
-    """Whoever was to hand it over has died."""
+    """The process that was to hand it over has died."""
     await keep(store)
     assert await store.kept_events.undelivered(0) == []
     hand = await begun(store)
@@ -208,7 +208,7 @@ async def test_undelivered_keys_are_found_in_order_and_some_at_a_time(store: Sto
 
 
 async def test_what_cannot_be_handed_over_takes_no_place_of_what_can(store: Store) -> None:
-    """More events than one statement hands over stand before it: nobody will get them."""
+    """More events than one statement hands over stand before it: no saga will get them."""
     for number in range(HANDED_OVER_AT_ONCE // MOST_KEPT + 1):
         hand = await begun(store)
         for each in range(MOST_KEPT):

@@ -1,4 +1,4 @@
-"""Messages wait for whoever owns the saga; notes stand beside its journal."""
+"""Messages wait for the owner of the saga; notes stand beside its journal."""
 
 from __future__ import annotations
 

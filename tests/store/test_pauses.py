@@ -40,7 +40,7 @@ async def test_nothing_that_is_paused_is_found(store: Store) -> None:
 
 
 async def test_a_saga_by_its_id_is_claimed_all_the_same(store: Store) -> None:
-    """A verb may have to take it from an owner that is gone; whoever drives it looks at the pauses itself."""
+    """A verb may have to take it from an owner that is gone; a process that drives it looks at the pauses itself."""
     hand = await start(store, owned=False)
     await store.pauses.add("shop", actor=None, reason=None)
     assert await store.claim(hand.id, owner=OWNER, lease=LONG) is not None

@@ -1,4 +1,4 @@
-"""Who works on what, and what nobody works on: the same in every store."""
+"""The sagas that processes work on, and those that none works on: the same in every store."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_processes_that_say_nothing_are_forgotten_some_at_a_time(store: St
         )
     me = works(SHOP_V1)
     await store.processes.note(me)
-    assert await store.processes.others(me.id, seen_within=LONG) == frozenset(), "nobody was seen in the future"
+    assert await store.processes.others(me.id, seen_within=LONG) == frozenset(), "no process was seen in the future"
     dropped = [await store.processes.forget_silent() for _ in range(3)]
     assert dropped == ([2 * FORGOTTEN_AT_ONCE, 2, 0] if isinstance(store, PostgresStore) else [0, 0, 0])
     assert await store.processes.others(NOBODY, seen_within=LONG) == {SHOP_V1}
@@ -130,14 +130,14 @@ async def test_what_is_due_and_known_to_no_process_is_unowned(store: Store) -> N
     await store.processes.note(works(("shop", 2, PLAN.id), ("other", 1, PLAN.id)))
     assert await store.processes.notices(seen_within=LONG) == [], "it has not been due for long"
     await store.processes.note(works(SHOP_V1))
-    assert await store.processes.notices(seen_within=OVER) != [], "nobody was seen within no time"
+    assert await store.processes.notices(seen_within=OVER) != [], "no process was seen within no time"
 
 
 async def test_what_is_due_and_left_behind_by_those_who_work_on_its_name_is_unowned_soon(store: Store) -> None:
     hand = await start(store, owned=False)
     found = [Noticed(Notice.UNOWNED, "shop", 1, 1, (hand.id,))]
     await store.processes.note(works(("other", 1, PLAN.id)))
-    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == [], "nobody works on its name"
+    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == [], "no process works on its name"
     await store.processes.note(works(("shop", 2, PLAN.id)))
     assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == found
     assert await store.processes.notices(seen_within=LONG, left_behind=LONG) == []

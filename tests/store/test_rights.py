@@ -351,7 +351,7 @@ _FORGERIES = (
     "INSERT INTO saga_fn.saga_verb (kind) VALUES ('cancel')",
     "INSERT INTO saga_fn.saga_pause (name) VALUES ('')",
     "UPDATE saga_fn.saga SET state = ''",
-    # A new row has not ended, is acknowledged by nobody, and was made now. Without `ended_at` no status can be an end.
+    # A new row has not ended, is not acknowledged, and was made now. Without `ended_at` no status can be an end.
     "INSERT INTO saga_fn.saga (ended_at) VALUES (now())",
     "INSERT INTO saga_fn.saga (acknowledged) VALUES (true)",
     "INSERT INTO saga_fn.saga (inbox_sent) VALUES (9)",
@@ -372,7 +372,7 @@ async def test_a_kind_that_applies_no_verbs_cannot_ask_for_one_by_a_row(any_dsn:
             for forgery in _FORGERIES:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await connection.execute(forgery)
-            # The outcome of a row that a worker carries out is for nobody to write.
+            # The outcome of a row that a worker carries out is for no other role to write.
             with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
                 await connection.execute("UPDATE saga_fn.saga_operation SET outcome = '' WHERE id = $1", begun.id)
         finally:

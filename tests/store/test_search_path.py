@@ -1,4 +1,4 @@
-"""Nothing of anybody's takes the place of a function, an operator or a type of PostgreSQL's own, wherever it is looked for."""
+"""Nothing of a user's takes the place of a function, an operator or a type of PostgreSQL's own, wherever it is looked for."""
 
 from __future__ import annotations
 

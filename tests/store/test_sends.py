@@ -44,7 +44,7 @@ def message(body: bytes = b"{}") -> InboxMessage:
 
 
 async def waiting(store: Store, waits: WaitReason = WaitReason.EVENT, *, key: str | None = None) -> NewSaga:
-    """A saga that nobody owns, and that waits for that."""
+    """A saga that no process owns, and that waits for that."""
     later = Moment(store.now() + 3_600_000_000)
     due = later if waits & (WaitReason.TIMER | WaitReason.RETRY) else None
     saga = msgspec.structs.replace(
@@ -94,7 +94,7 @@ async def test_a_saga_without_an_owner_comes_as_the_event_has_left_it(store: Sto
     owned = await start(store)
     await store.send(crowded.id, message())
     sent = await send(store, *(EventToSend(saga, message(), HERE) for saga in (free.id, crowded.id, owned.id)))
-    assert [each.free is None for each in sent] == [False, True, True], "not if others wait, or somebody owns it"
+    assert [each.free is None for each in sent] == [False, True, True], "not if others wait, or a process owns it"
     seen, row = sent[0].free, await store.read(free.id)
     assert seen is not None
     assert row is not None

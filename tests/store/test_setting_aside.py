@@ -1,4 +1,4 @@
-"""A row that cannot be read is taken out of work, or ended, by who knows how it stands, and by nobody else."""
+"""A row that cannot be read is taken out of work, or ended, by a process that knows how it stands, and by no other."""
 
 from __future__ import annotations
 

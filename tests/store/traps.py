@@ -54,7 +54,7 @@ NOTED = Event("noted", Note)
 
 
 async def lay_traps(dsn: str) -> None:
-    """Somebody's functions and operators, in a schema that is searched before PostgreSQL's own.
+    """Functions and operators of a stranger's, in a schema that is searched before PostgreSQL's own.
 
     Each moves a sequence, which no rollback takes back, and fails.
     """

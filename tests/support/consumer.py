@@ -1,4 +1,4 @@
-"""A project of somebody else's: the wheel, installed into an environment that has what it requires and nothing more.
+"""A project of a user's: the wheel, installed into an environment that has what it requires and nothing more.
 
 What it requires is copied from the environment of the tests, so that no test needs a network. Everything is made once a
 test run, by whichever xdist worker asks first.

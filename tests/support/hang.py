@@ -94,7 +94,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(trylast=True)
 def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
-    """Guard the teardown of one that has failed: pytest takes back every limit then, for somebody may debug it."""
+    """Guard the teardown of one that has failed: pytest takes back every limit then, for a person may debug it."""
     if isinstance(node, pytest.Item):
         _arm(node)
 
@@ -106,7 +106,7 @@ def pytest_enter_pdb(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Guard the end of the process: a thread that nobody has ended keeps it alive.
+    """Guard the end of the process: a thread that was not ended keeps it alive.
 
     A worker lives until the last of the others has no test left, and is ended then.
     """

@@ -35,5 +35,5 @@ async def disagreements(pool: asyncpg.Pool) -> list[str]:
 async def disagreements_in_memory(store: MemoryStore) -> list[str]:
     """The same, of a store in memory."""
     admin = SagaAdmin(SagaOrchestrator(store))
-    sagas = list(store._sagas)  # pyright: ignore[reportPrivateUsage]  # nobody else needs them all
+    sagas = list(store._sagas)  # pyright: ignore[reportPrivateUsage]  # no other code needs them all
     return [f"saga {saga_id}: {line}" for saga_id in sagas for line in await admin.verify(saga_id)]

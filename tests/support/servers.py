@@ -35,7 +35,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "max_connections": "300",
     "max_wal_size": "128MB",  # its files may lie in memory
-    "autovacuum": "off",  # plans are judged on tables that nobody has analysed; a test that wants statistics makes them
+    "autovacuum": "off",  # plans are judged on tables that were not analysed; a test that wants statistics makes them
 }
 
 MEMORY = Path("/dev/shm")

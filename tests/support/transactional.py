@@ -53,7 +53,7 @@ async def book(inp: Order, ctx: TransactionalContext) -> Done:
 
 
 async def no_transaction_is_left(rows: asyncpg.Connection[asyncpg.Record]) -> None:
-    """The server has noticed by itself that nobody is at the other end."""
+    """The server has noticed by itself that no client is at the other end."""
     async with asyncio.timeout(SOON):
         while await rows.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'saga_fn s%'"

@@ -24,7 +24,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def suspended(run: SagaRun[object]) -> None:
-    """Return as soon as the saga waits, and does so until somebody or something else acts.
+    """Return as soon as the saga waits, and does so until a person or something else acts.
 
     A retry that comes within the test's own patience is no such wait. Who takes it for one takes it, on some
     machines, for the wait of a person that comes after it. A test that means such a retry says `retrying`.

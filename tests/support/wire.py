@@ -92,7 +92,7 @@ class Wire:
         return server
 
     async def close(self) -> None:
-        """Hang up, and wait until nobody talks any more."""
+        """Hang up, and wait until no side talks any more."""
         self.cut()
         if self._talks:
             await asyncio.wait(self._talks)

@@ -3,7 +3,7 @@
 In `wrong/`, a comment `# refused: mypy's code | pyright's rule | words` stands above each line that has to be refused:
 by both checkers, with that error (`-`: only the other one), and with the words, if any, in both messages. What is in
 `right/` has to pass both. The consumer has what the wheel requires and nothing else; once without and once with
-somebody's stubs for asyncpg.
+a third party's stubs for asyncpg.
 """
 
 from __future__ import annotations

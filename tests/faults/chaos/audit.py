@@ -51,7 +51,7 @@ class Saga:
     events: Sequence[int] = ()
     """The numbers of the outside events in its journal."""
     unread: frozenset[int] = frozenset()
-    """Those of the messages that nobody has read yet."""
+    """Those of the messages that no process has read yet."""
     done_at: Mapping[tuple[str, str], Sequence[float]] = attrs.field(factory=dict[tuple[str, str], Sequence[float]])
     """When its journal says, by step and direction, that it was done."""
     messages: Sequence[UUID] = ()
@@ -71,7 +71,7 @@ class Saga:
 
 @attrs.frozen
 class Kept:
-    """An event for a business key, as it is stored: who has got it, if anybody has."""
+    """An event for a business key, as it is stored: the saga that has got it, if one has."""
 
     target: tuple[str, str]
     number: int
@@ -202,7 +202,7 @@ def _late_begins(facts: Facts) -> Iterator[str]:
     """Nothing is begun that is recorded as done.
 
     A process that stood still may have been between its look at the lease and the first line of one execution: one for each
-    time that it stood still is nobody's fault.
+    time that it stood still is no fault.
     """
     excused: Counter[int] = Counter()
     for begun in facts.begun:

@@ -50,7 +50,7 @@ class Office:
 
 @attrs.define
 class Person:
-    """Somebody who does one thing after another; what comes next follows from the dice."""
+    """A person who does one thing after another; what comes next follows from the dice."""
 
     dice: random.Random
     offices: Sequence[Office]
@@ -58,7 +58,7 @@ class Person:
     dsn: str
     """For transactions of their own."""
     known: list[tuple[UUID, str]]
-    """The sagas that anybody has started, by id and name; all people share it."""
+    """The sagas that people have started, by id and name; all people share it."""
     first: int
     """The first number of their own for sagas and events."""
     _numbers: int = 0
@@ -146,7 +146,7 @@ class Person:
                     connection.terminate()
         except DRIVER_ERRORS:
             self.told.refusals["the caller's own connection"] += 1
-        if not commits:  # nobody has ever asked for a commit, whatever came instead of the rollback
+        if not commits:  # no commit was ever asked for, whatever came instead of the rollback
             self.told.rolled_back |= {run.id for run in made}
         elif over:
             for run in made:
@@ -168,7 +168,7 @@ class Person:
                 self.told.sent.append(Sent(saga_id, number, answer.value))
 
     async def _send_by_key(self, office: Office) -> None:
-        """Send an event to whoever is active under a business key, or will be."""
+        """Send an event to the saga that is active under a business key, or will be."""
         name, subject = self.dice.choice(KEYED), self.dice.randrange(_KEYS)
         target = (name, f"key-{subject}")
         event, number = self.dice.choice(WAITS_FOR[name]), self._number()

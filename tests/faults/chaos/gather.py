@@ -26,7 +26,7 @@ from tests.faults.chaos.sagas import CALLED, ENTERED, Note
 from tests.faults.chaos.told import Told
 
 UNSETTLED: Final = "SELECT id FROM saga_fn.saga WHERE ended_at IS NULL AND NOT (owner IS NULL AND due_at IS NULL)"
-"""Sagas that go on by themselves: somebody works on them, or will when they are due."""
+"""Sagas that go on by themselves: a process works on them, or will when they are due."""
 
 UNSENT: Final = "SELECT count(*) FROM saga_fn.saga_outgoing"
 

@@ -19,7 +19,7 @@ class Sent:
 
 @attrs.frozen
 class Asked:
-    """A verb that was called. `answer`: True for applied, False for refused, None where nobody can say."""
+    """A verb that was called. `answer`: True for applied, False for refused, None where that is not known."""
 
     saga: UUID
     verb: str
@@ -47,7 +47,7 @@ class Told:
     keyed: defaultdict[tuple[str, str], list[tuple[UUID, bool]]] = attrs.field(factory=lambda: defaultdict(list))
     """By saga name and idempotency key: what the start answered, and whether it said that it created the saga."""
     ends: list[tuple[UUID, str]] = attrs.field(factory=list[tuple[UUID, str]])
-    """How sagas had ended, as somebody was told who awaited them."""
+    """How sagas had ended, as callers were told who awaited them."""
     sent: list[Sent] = attrs.field(factory=list[Sent])
     asked: list[Asked] = attrs.field(factory=list[Asked])
     stopped: list[Stopped] = attrs.field(factory=list[Stopped])

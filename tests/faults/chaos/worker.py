@@ -74,7 +74,7 @@ async def main(dsn: str, books: str, seed: int) -> int:
 
 
 async def _end_with(driver: int) -> None:
-    """End at once when the process is gone that has begun this one: nobody else would end it."""
+    """End at once when the process is gone that has begun this one: nothing else would end it."""
     while os.getppid() == driver:
         await asyncio.sleep(1)
     os._exit(1)

@@ -45,7 +45,7 @@ def happens(number: int, needs: Needs | None = None) -> Callable[[Happens], Happ
 
 @asynccontextmanager
 async def session(stand: Stand) -> AsyncGenerator[asyncpg.Connection]:
-    """A session of somebody else's on the same database."""
+    """A session of another user's on the same database."""
     connection = await asyncpg.connect(stand.dsn)
     try:
         yield connection
@@ -521,7 +521,7 @@ async def calls_are_cancelled(stand: Stand) -> None:
 
 @happens(42)
 async def events_come_badly(stand: Stand) -> None:
-    """The load sends each of its events twice; here are those that come for nobody, too large, or for another step."""
+    """The load sends each of its events twice; here are those that come for no saga, too large, or for another step."""
     one = next(iter(stand.events))
     for saga, number in ((one, 10**6), (next(iter(stand.accepted)), 10**6 + 1)):
         for _ in range(3):

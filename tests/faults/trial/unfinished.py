@@ -1,4 +1,4 @@
-"""All that is to be known of a trial that did not come to where it had to: for whoever looks for the cause."""
+"""All that is to be known of a trial that did not come to where it had to: for a person who looks for the cause."""
 
 from __future__ import annotations
 

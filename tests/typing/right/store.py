@@ -1,4 +1,4 @@
-"""A store of somebody else's, written with the package alone: it passes on what it is asked, and counts that."""
+"""A store of a user's, written with the package alone: it passes on what it is asked, and counts that."""
 
 from __future__ import annotations
 
