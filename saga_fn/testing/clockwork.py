@@ -63,7 +63,7 @@ class Outside:
 
     def _over(self, task: asyncio.Task[object] | None) -> None:
         if task is not None and not task.cancelled():
-            _ = task.exception()  # where its process is dead, nobody hears of it: asyncio would complain of that
+            _ = task.exception()  # where its process is dead, no task hears of it: asyncio would complain of that
         if not self._told.done():
             self._alarm.cancel()
             self._clock.out.discard(self)
@@ -170,7 +170,7 @@ class Clockwork:
         self.on_rest()
 
     def tell(self) -> None:
-        """Have whoever waits for something look again."""
+        """Have the tasks that wait for something look again."""
         self._news.set()
 
     async def news(self) -> None:

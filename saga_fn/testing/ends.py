@@ -26,7 +26,7 @@ from saga_fn.testing.calls import AnyStepName
 
 _MOST_STATES: Final = 1_000_000
 _SHOWN: Final = 40
-"""Ends in a table; a thousand of them help nobody."""
+"""Ends in a table; a thousand of them help no reader."""
 
 
 @final

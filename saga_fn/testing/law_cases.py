@@ -360,5 +360,5 @@ def written(value: object) -> str:
     """A value as its own repr writes it, for a program to paste; an ellipsis where that raises."""
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - it is somebody's code
+    except Exception:  # noqa: BLE001 - it is code of the user's
         return "..."

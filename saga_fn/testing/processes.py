@@ -33,7 +33,7 @@ def follow_virtual_time(who: object) -> None:
 
 
 def leave_virtual_time(who: object) -> None:
-    """Have it be the real one alone, if nobody else follows virtual time."""
+    """Have it be the real one alone, if no other World follows virtual time."""
     _followers.discard(who)
     if not _followers:
         steady.now = time.monotonic
@@ -73,7 +73,7 @@ class Process:
         self.is_dead: bool = False
         self.stands_still_for: UUID | None = None
         """The saga that another process is to take from this one meanwhile; None if it runs."""
-        self._working: set[asyncio.Task[Any]] = set()  # Any: numbers, which nobody asks for
+        self._working: set[asyncio.Task[Any]] = set()  # Any: numbers, which no code asks for
         self._waits_for: asyncio.Future[None] = self.loop.create_future()
 
     @property
@@ -129,5 +129,5 @@ class Process:
                 break
             self.loop.turn()
         for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]  # nobody awaits it
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]  # no task awaits it
         self.loop.close()

@@ -44,7 +44,7 @@ from saga_fn.testing.exports import (
 )
 
 _MOST_KEPT: Final = 1000
-"""Findings of a kind; more of them help nobody."""
+"""Findings of a kind; more of them help no reader."""
 _SHOWN: Final = 20
 
 

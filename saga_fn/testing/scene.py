@@ -65,7 +65,7 @@ class Scene:
         self._by_loop: dict[asyncio.AbstractEventLoop, Process] = {}
         self._failure: BaseException | None = None
         self.is_told: bool = False
-        """Whether somebody has heard of what has failed."""
+        """Whether the test has heard of what has failed."""
         self._tried: tuple[datetime, object] | None = None
         """The moment at which what is due was last claimed, and how it stood."""
         self._published: tuple[datetime, datetime] | None = None
@@ -244,7 +244,7 @@ class Scene:
         return process
 
     def _fail(self, error: BaseException) -> None:
-        """The test has failed: whoever drives the World hears of it."""
+        """The test has failed: the task that drives the World hears of it."""
         self._failure = self._failure or error
         self.clock.tell()
 
@@ -349,7 +349,7 @@ class Scene:
         return True
 
     def _awaited(self, saga_id: UUID) -> None:
-        """Somebody awaits the end of a saga: the test, or a step."""
+        """The test, or a step, awaits the end of a saga."""
         called = CALLED.get()
         if called is not None:
             called.awaits.add(saga_id)
@@ -362,7 +362,7 @@ class Scene:
         self.clock.wake()
 
     def _rests(self) -> None:
-        """Drive the World while somebody awaits the end of a saga, by `result` or `outcome`, or the answer to a verb."""
+        """Drive the World while a caller awaits the end of a saga, by `result` or `outcome`, or the answer to a verb."""
         if self._driving or (self._driver is not None and not self._driver.done()):
             return
         if self.front.engine.ends.awaited:
@@ -371,7 +371,7 @@ class Scene:
             self._driver = self.clock.loop.create_task(self._drive_for_an_answer())
 
     def _asked(self) -> None:
-        """Somebody waits for the answer to a verb, which the owner of a saga gives: where that is dead, the next one."""
+        """A caller waits for the answer to a verb, which the owner of a saga gives: where that is dead, the next one."""
         self.open()
         self.clock.wake()
 
@@ -398,14 +398,14 @@ class Scene:
                 await self._drive_to_the_end_of_patience(goal)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - whoever awaits an answer is to hear it, as of an end
+        except BaseException as error:  # noqa: BLE001 - the caller that awaits an answer is to hear it, as of an end
             self._fail_others(error)
             return
         if ends.awaited:
             self.clock.wake()
 
     async def _drive_to_the_end_of_patience(self, goal: Callable[[], bool | None]) -> None:
-        """Let the time pass for which a verb waits, where the saga's owner is dead and nobody may claim it: its name is paused.
+        """Let the time pass for which a verb waits, where the saga's owner is dead and no process may claim it: its name is paused.
 
         A verb takes care itself of a saga without an owner.
         """
@@ -419,7 +419,7 @@ class Scene:
             first.give_up()
 
     def _fail_others(self, error: BaseException) -> None:
-        """Tell whoever awaits an end, or an answer: nobody drives the World for them any more."""
+        """Tell the callers that await an end, or an answer: the World is not driven for them any more."""
         self._failure = self._failure or error
         for saga_id in self.front.engine.ends.awaited:
             self.front.engine.ends.heard(saga_id, error)
@@ -433,7 +433,7 @@ class Scene:
             over = await self._drive(lambda: True if self._driving or not ends.awaited else None, None, past_waits=True)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - whoever awaits an end is to hear it: pytest.fail() raises no Exception
+        except BaseException as error:  # noqa: BLE001 - who awaits an end is to hear it: pytest.fail() raises no Exception
             self._fail_others(error)
             return
         if over is None:
@@ -471,7 +471,7 @@ class Scene:
             )
             hint = "let a person decide, by world.admin"
         elif events:
-            why = f"it waits for {' or '.join(map(shown, events))}, which nobody sends"
+            why = f"it waits for {' or '.join(map(shown, events))}, which is not sent"
             hint = f"await world.send(run, {events[0]}, ...)"
         elif seen.paused_since is not None or self.store.pauses.holds(seen.saga_name):
             why = "it is paused, or its name is"

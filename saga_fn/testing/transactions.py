@@ -49,7 +49,7 @@ class _Open:
         """Nothing was done by it."""
 
     async def has_ended(self) -> bool:
-        """Never: nobody could end it."""
+        """Never: no code could end it."""
         return False
 
     async def check(self) -> None:

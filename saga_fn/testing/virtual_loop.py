@@ -356,7 +356,7 @@ class VirtualLoop(_Base):
 
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:  # Any: as asyncio has it
-        """Keep what nobody else has heard of, in `unhandled`.
+        """Keep what no other code has heard of, in `unhandled`.
 
         Args:
             context: The words of asyncio about it.

@@ -32,7 +32,7 @@ class VirtualLimits:
     def watch(self, what: _Told, seconds: float, /) -> None:
         """Tell the wait None in so many seconds, unless `end` comes first; without a delay if there are none."""
         self._until[what] = self.now() + seconds
-        if seconds <= 0:  # the World goes on for nobody who does not wait
+        if seconds <= 0:  # the World does not go on for a caller that does not wait
             _ = self.give_up()
 
     def end(self, what: _Told, seconds: float, /) -> bool:  # noqa: ARG002 - other limits find it by its length

@@ -1,6 +1,6 @@
 """Operators' verbs and outside events: decided by the core, applied by the process that may write the saga.
 
-Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a message,
+A saga without an owner: the verb is one compare-and-set of its own (`unowned.py`). With one, the verb is left as a message,
 and the owner answers. `abort` alone takes a saga from an owner whose lease is running, whose writes then match nothing.
 """
 
@@ -247,7 +247,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, wait:
         raise _refusal(row.id, done.answer, row.status)
     if done and by_force:
         engine.lose(row.id)
-    if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
+    if done and row.ended_at is not None:  # a caller that was told that it has failed is wrong from now on
         engine.observers.tell(TakenUpAgain(identity_of(row), name_of(item.event)))
     return done
 
@@ -404,7 +404,7 @@ async def _answered(engine: SagaEngine, message: InboxMessage, wait: AnswerWait)
                 return True  # between the two looks, and with that the saga has ended
             raise _refusal(saga_id, Refusal.FINISHED, row.status)
         if row.owner is None and not is_left:
-            # Its owner parked it before this message came: no message makes such a saga due, and nobody would answer.
+            # Its owner parked it before this message came: no message makes such a saga due, and no owner would answer.
             is_left = True
             await read_inbox(engine, row)
             if await engine.store.read_answer(saga_id, message.id, to_verb=True) is None:  # not by this process, then
