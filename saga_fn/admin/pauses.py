@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from saga_fn.admin.base import AdminBase
+from saga_fn.admin.known_names import is_known
 from saga_fn.arguments import check_is, check_key
 from saga_fn.core.ids import LONG_AGO
 from saga_fn.core.listing import Wanted
@@ -16,7 +17,7 @@ from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.records import recorded
 from saga_fn.engine.requests.stored_operation import Aim, ending_of
 from saga_fn.engine.views.pauses import pause_of
-from saga_fn.errors import PayloadError
+from saga_fn.errors import PayloadError, SagaNotRegisteredError
 from saga_fn.snapshot import OperationState, Pause
 from saga_fn.store.records import PauseRecord, Progress
 
@@ -29,7 +30,7 @@ _NOT_PAUSED: Final = "not_paused"
 class AdminPauses(AdminBase):
     """The pauses of `SagaAdmin`."""
 
-    async def pause(self, saga_name: str, *, reason: str | None = None) -> bool:
+    async def pause(self, saga_name: str, *, may_be_new: bool = False, reason: str | None = None) -> bool:
         """Let the sagas of a name begin nothing more: no step, no compensation, no probe. It holds until `resume`.
 
         A step that runs comes to its end, and its result is kept. Every process has seen the pause before half of its lease is over,
@@ -37,7 +38,9 @@ class AdminPauses(AdminBase):
         a paused saga, `cancel` turns it back, and its steps are undone after the pause.
 
         Args:
-            saga_name: The name of the sagas, 1 to 255 characters; of all versions. No saga of that name needs to be there.
+            saga_name: The name of the sagas, 1 to 255 characters; of all versions.
+            may_be_new: Whether the name may be one that nobody knows: this process has not registered it, no saga of it is stored,
+                and no process works on it. Default: False, such a name is refused, for it is nearly always misspelt.
             reason: Why, for `pauses`, for `list_operations`, and for the journals of the sagas that are worked on at that moment:
                 one line of 1 to 1,000 characters. Default: None.
 
@@ -45,11 +48,16 @@ class AdminPauses(AdminBase):
             True if they are paused by this call. False if they were paused by name already: that pause stays as it was.
 
         Raises:
+            SagaNotRegisteredError: Nobody knows the name, and `may_be_new` is False.
             PayloadError: An argument is not what it has to be.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._pause("pause", _named(saga_name), reason)
+        name = _named(saga_name)
+        check_is(may_be_new, bool, "may_be_new: a bool", error=PayloadError, hint="may_be_new=True")
+        if not may_be_new:
+            await self._require_known(name)
+        return await self._pause("pause", name, reason)
 
     async def pause_all(self, *, reason: str | None = None) -> bool:
         """Do as `pause`, for the sagas of every name. It holds until `resume_all`.
@@ -137,6 +145,17 @@ class AdminPauses(AdminBase):
         self._engine.gate.require_open()
         found = await self._engine.store.pauses.read()
         return tuple(map(pause_of, found))
+
+    async def _require_known(self, name: str) -> None:
+        self._engine.gate.require_open()
+        self._engine.gate.require_writes()
+        if not await is_known(self._engine, name):
+            raise SagaNotRegisteredError(
+                name,
+                registered=self._engine.registry.names,
+                hint="check the name: no saga of it is stored, and no process works on it; "
+                "before its first one: pause(name, may_be_new=True)",
+            )
 
     async def _pause(self, verb: str, name: str, reason: str | None) -> bool:
         asked = Asked.of(self._actor, reason)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from saga_fn.admin.base import AdminBase
+from saga_fn.admin.known_names import MOST_SHOWN
 from saga_fn.arguments import check_is, micros_of
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.outward import only_public_errors
@@ -13,8 +14,6 @@ from saga_fn.engine.views.stats import read_stats
 from saga_fn.errors import PayloadError
 from saga_fn.stats import SagaStats, WorkingProcess
 
-MOST_SHOWN: Final = 2000
-"""No more processes than this are told of."""
 _AT_ONCE: Final = timedelta(0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from saga_fn.admin.known_names import is_known
 from saga_fn.cli.place import Place
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.errors import shown
@@ -15,11 +16,7 @@ _MOST_NAMED: Final = 20
 
 async def knows_name(place: Place, name: str) -> bool:
     """Whether there is a saga of the name, a process that works on it, or a definition of it in `--app`."""
-    if any(name == each.name for each in place.known):
-        return True
-    if (await place.admin.list(SagaFilter(saga_name=name), limit=1)).rows:
-        return True
-    return any(name == each for process in await place.admin.processes() for each, _ in process.definitions)
+    return await is_known(place.orchestrator.engine, name)
 
 
 async def misspelt(place: Place, wanted: SagaFilter) -> str | None:

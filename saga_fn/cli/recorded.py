@@ -15,7 +15,7 @@ from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.known import UNKNOWN, knows_name
 from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
-from saga_fn.errors import shown
+from saga_fn.errors import SagaNotRegisteredError, shown
 from saga_fn.listing import SagaFilter
 from saga_fn.snapshot import SagaCount
 
@@ -83,11 +83,6 @@ async def pause(
     _one_of(name, every)
     async with session.acting(by) as place:
         is_known = name is None or await knows_name(place, name)
-        if yes and not is_known and not may_be_new:  # no operator reads a warning of a script
-            raise BadInputError(
-                f"no saga is named {shown(name)}, and no process works on one",
-                hint="spell it as it is registered, or add --may-be-new",
-            )
         note = "" if is_known else f" {UNKNOWN}"
         if not yes:
             active = await place.admin.count(SagaFilter(saga_name=name, active=True))
@@ -96,7 +91,16 @@ async def pause(
         if not session.agrees(f"Pause {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"paused": False}, ExitCode.FOUND)
         admin = place.admin
-        done = await admin.pause_all(reason=reason) if name is None else await admin.pause(name, reason=reason)
+        try:
+            if name is None:
+                done = await admin.pause_all(reason=reason)
+            else:  # with --yes no operator has read the note
+                done = await admin.pause(name, may_be_new=may_be_new or not yes, reason=reason)
+        except SagaNotRegisteredError as error:
+            raise BadInputError(
+                f"no saga is named {shown(name)}, and no process works on one",
+                hint="spell it as it is registered, or add --may-be-new",
+            ) from error
     if not done:
         return said(f"{_whose(name)}: paused already.", {"paused": False}, ExitCode.FOUND)
     return said(f"{_whose(name)}: paused.{note}", {"paused": True, "is_known": is_known})

@@ -13,7 +13,7 @@ The bank here is a small server in this process. Half of what it is asked for go
 
 from __future__ import annotations
 
-import saga_fn.examples.extra  # noqa: F401  # isort: skip
+import saga_fn.examples.extra  # noqa: F401  # pyright: ignore[reportUnusedImport]  # isort: skip
 
 import asyncio
 import dataclasses

@@ -3,7 +3,7 @@
 The extra `demo` has what it takes. `SAGA_FN_DSN` is the database, `BANK` the bank: `uvicorn saga_fn.examples.slow_bank:app`.
 """
 
-import saga_fn.examples.extra  # noqa: F401  # isort: skip
+import saga_fn.examples.extra  # noqa: F401  # pyright: ignore[reportUnusedImport]  # isort: skip
 
 import os
 from collections.abc import AsyncGenerator

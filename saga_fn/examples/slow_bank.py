@@ -1,6 +1,6 @@
 """The bank of `saga_fn.examples.shop`: `uvicorn saga_fn.examples.slow_bank:app --port 8001`. It takes money, and answers too late."""
 
-import saga_fn.examples.extra  # noqa: F401  # isort: skip
+import saga_fn.examples.extra  # noqa: F401  # pyright: ignore[reportUnusedImport]  # isort: skip
 
 import asyncio
 

@@ -5,7 +5,7 @@ The endpoints say what they do; what can go wrong is answered in one place, by `
 
 from __future__ import annotations
 
-import saga_fn.examples.extra  # noqa: F401  # isort: skip
+import saga_fn.examples.extra  # noqa: F401  # pyright: ignore[reportUnusedImport]  # isort: skip
 
 import logging
 import os

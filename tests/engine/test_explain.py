@@ -279,7 +279,7 @@ async def test_a_paused_saga_that_is_due_waits_for_the_pause_and_not_for_a_worke
     async with make() as orchestrator:
         admin = SagaAdmin(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop()))
-        await admin.pause("another")
+        await admin.pause("another", may_be_new=True)
         await admin.pause("shop")
         run = await handle.start(Order("1"))
         seen = await admin.explain(run.id)

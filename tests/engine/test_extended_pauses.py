@@ -279,7 +279,7 @@ async def test_the_rest_of_a_batch_is_not_moved_once_somebody_else_has_ended_the
 async def test_an_end_that_was_stopped_leaves_the_pause_and_goes_on_when_it_is_asked_for_again(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         admin, store = SagaAdmin(orchestrator), orchestrator.engine.store
-        await admin.pause("shop")
+        await admin.pause("shop", may_be_new=True)
         (pause,) = await store.pauses.read()
         begun = await store.operations.insert(ending_of(pause, "resume", Asked(), store.now()))
         await admin.stop_operation(begun.id)

@@ -227,7 +227,7 @@ async def test_a_saga_is_found_when_its_pause_is_over(memory: MemoryStore, where
         SagaOrchestrator(store, poll_interval=NEVER) as orchestrator,
     ):
         admin = SagaAdmin(orchestrator if where == "here" else another)
-        await admin.pause("shop")
+        await admin.pause("shop", may_be_new=True)
         orchestrator.register("shop", make_saga(shop))
         run = await another.register("shop", make_saga(Shop())).start(Order("1"))
         await has_looked_at_all(orchestrator, store)

@@ -18,6 +18,7 @@ from saga_fn import (
     SagaAdmin,
     SagaCount,
     SagaFilter,
+    SagaNotRegisteredError,
     SagaOrchestrator,
     SagaRun,
     SagaStatus,
@@ -46,8 +47,9 @@ async def test_a_start_of_a_paused_name_waits_for_the_end_of_the_pause(make: Mak
     shop, other = Shop(), Shop()
     async with make() as orchestrator:
         admin = SagaAdmin(orchestrator, actor="ann@shop")
+        handle = orchestrator.register("shop", make_saga(shop))
         assert await admin.pause("shop", reason="the bank is down")
-        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        run = await handle.start(Order("1"))
         not_paused = await orchestrator.register("other", make_saga(other)).start(Order("2"))
         assert isinstance(await not_paused.outcome(SOON), Completed)
         assert shop.done == []
@@ -56,6 +58,36 @@ async def test_a_start_of_a_paused_name_waits_for_the_end_of_the_pause(make: Mak
         assert await admin.resume("shop")
         assert isinstance(await run.outcome(SOON), Completed)
         assert await admin.pauses() == ()
+
+
+async def test_a_name_that_nobody_knows_is_refused_unless_it_may_be_new(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        with pytest.raises(
+            SagaNotRegisteredError, match=r"(?s)'nosuch'.*HINT: check the name: .* pause\(name, may_be_new=True\)"
+        ):
+            await admin.pause("nosuch", reason="misspelt")
+        assert await admin.pauses() == ()
+        assert await admin.list_operations() == ()
+        assert await admin.pause("nosuch", may_be_new=True)
+        assert [each.saga_name for each in await admin.pauses()] == ["nosuch"]
+
+
+async def test_a_name_is_known_where_another_process_works_on_it_or_a_saga_of_it_is_stored(make: Make) -> None:
+    async with make(concurrency=0) as looks:
+        admin = SagaAdmin(looks)
+        async with make() as works:
+            run = await works.register("stored", make_saga(Shop())).start(Order("1"))
+            works.register("worked on", make_saga(Shop()))
+            async with asyncio.timeout(SOON):
+                while {name for process in await admin.processes() for name, _ in process.definitions} != {
+                    "stored",
+                    "worked on",
+                }:
+                    await asyncio.sleep(0.01)
+            assert await admin.pause("worked on")
+            assert isinstance(await run.outcome(SOON), Completed)
+        assert await admin.pause("stored")
 
 
 async def test_a_preview_of_many_names_the_pauses_that_hold_them(make: Make) -> None:
@@ -105,7 +137,7 @@ async def test_a_process_says_once_that_what_it_works_on_is_paused_and_that_it_i
     admin = SagaAdmin(orchestrator, actor="ann@shop")
     for _ in range(2):
         await admin.pause("shop", reason="a secret")
-    await admin.pause("nobody")
+    await admin.pause("nobody", may_be_new=True)
     await admin.pause_all()
     await admin.resume("shop")
     await admin.pause("shop")
@@ -162,8 +194,8 @@ async def test_a_name_and_everything_are_paused_apart(make: Make) -> None:
     shop = Shop()
     async with make() as orchestrator:
         admin = SagaAdmin(orchestrator)
-        assert [await admin.pause_all(), await admin.pause("shop")] == [True, True]
-        assert [await admin.pause_all(), await admin.pause("shop", reason="again")] == [False, False]
+        assert [await admin.pause_all(), await admin.pause("shop", may_be_new=True)] == [True, True]
+        assert [await admin.pause_all(), await admin.pause("shop", may_be_new=True, reason="again")] == [False, False]
         assert [(each.saga_name, each.reason) for each in await admin.pauses()] == [(None, None), ("shop", None)]
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
         assert await admin.resume_all()
@@ -261,7 +293,7 @@ async def test_a_paused_name_does_not_keep_workers_busy(memory: MemoryStore) -> 
     """A due saga that is paused is no reason to look more often than there is nothing to do."""
     store = CountingStore(memory)
     async with SagaOrchestrator(store, poll_interval=timedelta(seconds=0.5)) as orchestrator:
-        await SagaAdmin(orchestrator).pause("shop")
+        await SagaAdmin(orchestrator).pause("shop", may_be_new=True)
         await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         await asyncio.sleep(0.6)
         before = store.calls["due_shards"] + store.calls["claim_due"]
@@ -282,8 +314,8 @@ async def test_a_name_that_is_none_is_refused(make: Make, name: object) -> None:
 async def test_each_pause_and_its_end_are_among_the_acts_of_operators(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         admin = SagaAdmin(orchestrator, actor="ann@shop")
-        await admin.pause("shop", reason="the bank is down")
-        await admin.pause("shop", reason="again")
+        await admin.pause("shop", may_be_new=True, reason="the bank is down")
+        await admin.pause("shop", may_be_new=True, reason="again")
         await admin.pause_all(reason="all is down")
         await admin.resume("shop", reason="the bank is back")
         await admin.resume_all(reason="all is well")
@@ -307,7 +339,7 @@ async def test_each_pause_and_its_end_are_among_the_acts_of_operators(make: Make
 async def test_a_wait_that_is_over_during_a_pause_says_so(make: Make) -> None:
     async with make() as orchestrator:
         admin = SagaAdmin(orchestrator)
-        await admin.pause("shop")
+        await admin.pause("shop", may_be_new=True)
         run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         late = await told_late(run, "paused")
         assert late.paused

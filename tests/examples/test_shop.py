@@ -102,7 +102,9 @@ def test_readme_shows_the_example_as_it_is() -> None:
     assert (
         (ROOT / "saga_fn" / "examples" / "shop.py")
         .read_text(encoding="utf-8")
-        .endswith(f'"""\n\nimport saga_fn.examples.extra  # noqa: F401  # isort: skip\n\n{shown}')
+        .endswith(
+            f'"""\n\nimport saga_fn.examples.extra  # noqa: F401  # pyright: ignore[reportUnusedImport]  # isort: skip\n\n{shown}'
+        )
     )
 
 

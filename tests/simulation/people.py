@@ -216,7 +216,7 @@ class People:
         """Pause a name, and resume it."""
         admin, name = SagaAdmin(office.orchestrator, actor="sim"), dice.choice(self._drawn).name
         reason = f"deed {number}"
-        if await self._call("pause", admin.pause(name, reason=reason)) is None:
+        if await self._call("pause", admin.pause(name, may_be_new=True, reason=reason)) is None:
             return
         await asyncio.sleep(4 * dice.random())
         await self._call("resume name", admin.resume(name, extend=dice.random() < 0.5, reason=reason))

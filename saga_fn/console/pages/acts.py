@@ -11,7 +11,16 @@ from htpy import Node
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from saga_fn import Operation, OperationState, Pause, PayloadError, SagaError, SagaFilter, WaitReason
+from saga_fn import (
+    Operation,
+    OperationState,
+    Pause,
+    PayloadError,
+    SagaError,
+    SagaFilter,
+    SagaNotRegisteredError,
+    WaitReason,
+)
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html, paused
@@ -39,9 +48,7 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
         reason = forms.reason_in(form)
         match form.get("act"):
             case "pause":
-                if name and form.get("sure") != name and name not in await _names(context):
-                    return await _page(context, None, 409, ask=_unknown(context, name, reason))
-                await admin.pause(name, reason=reason)
+                await admin.pause(name, may_be_new=form.get("sure") == name, reason=reason)
             case "pause_all":
                 if name:
                     raise HTTPException(400, "A name is given, and everything would be paused.")
@@ -52,6 +59,8 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
                 await _resumed(context, admin.resume_all(extend=extends, reason=reason))
             case _:
                 raise HTTPException(400, "There is no such act.")
+    except SagaNotRegisteredError:
+        return await _page(context, None, 409, ask=_unknown(context, name, forms.reason_in(form)))
     except PayloadError as error:
         return await _page(context, error, 400)
     return RedirectResponse(context.to("acts"), status_code=303)
@@ -69,7 +78,7 @@ def _unknown(context: Context, name: str, reason: str) -> Node:
         h.p[
             "Nothing is paused yet. No saga has the name ",
             h.code[html.text(name, 255)],
-            ", and no definition has it here.",
+            ", and no process works on it.",
         ],
         html.post(
             context,
