@@ -355,7 +355,7 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
     ),
     ParkReason.PLAN_CHANGED: (
         "the definition of its workers does not fit what it has done",
-        "deploy one that fits: the saga then goes on by itself",
+        "deploy one that fits, as by @step(step_id=...) for a step that was renamed: the saga then goes on by itself",
     ),
     ParkReason.CRASH_LOOP: (
         "its process died again and again while it ran alone there",

@@ -51,7 +51,7 @@ class Departed(msgspec.Struct, frozen=True):
     was: str = ""
     """As the journal has it, in the words of statuses."""
     now: str = ""
-    """As the other plan has it."""
+    """As the other plan has it; nothing where it has no such step."""
     rejection: Rejection | None = None
 
 
@@ -79,6 +79,9 @@ def follow(own: Plan, other: Plan, before: Point | None, event: Event) -> tuple[
         found += _compared(own, moved, other, None if before is None else before.state, event)
     misfit = None if moved.state.ended else _misfit(other, moved.state)
     if misfit is not None:
+        found = [
+            each for each in found if each.step is None or each.step in other
+        ]  # that it lacks the step is said now
         found.append(Departed(Departure.UNFIT, misfit.step, rejection=misfit))
     return Point(moved.state, fits=misfit is None), tuple(found)
 
@@ -105,7 +108,7 @@ def _differences(own: Plan, was: Transition, other: Plan, now: Transition, about
     for step in sorted({**before, **after}, key=lambda step: step != about):
         here, there = before.get(step, StepStatus.PENDING), after.get(step, StepStatus.PENDING)
         if here is not there:
-            yield Departed(Departure.OTHER_STEP, step, here, there)
+            yield Departed(Departure.OTHER_STEP, step, here, there if step in other else "")
             return
     for step in (*now.needs, *was.needs):
         if (step in was.needs) is not (step in now.needs):

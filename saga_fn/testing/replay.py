@@ -29,7 +29,7 @@ from saga_fn.core.event_kinds import (
 from saga_fn.core.events import Event, name_of
 from saga_fn.core.replaying import Departed, Departure, by_plan, folds_to, follow
 from saga_fn.definition import AnySaga
-from saga_fn.engine.drive.misfit import told_of_misfit
+from saga_fn.engine.drive.misfit import beside_the_old_one, mend_of_misfit, told_of_misfit
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
@@ -88,6 +88,8 @@ class ReplayFinding:
     """The version of its definition; None as above."""
     entry: int | None
     """The number of the journal entry, from 1; None if it is about the saga as a whole."""
+    until: int | None
+    """The last entry of which the same is so, entry after entry, for UNFIT; for other kinds `entry` itself."""
     event: str | None
     """The kind of the entry, such as "step_succeeded"; None as above."""
     step: str | None
@@ -97,7 +99,7 @@ class ReplayFinding:
     hint: str
     """The mend."""
     stands_there: bool
-    """Whether the saga has not ended, and this is its last entry: it meets this build as it stands.
+    """Whether the saga has not ended, and `until` is its last entry: it meets this build as it stands.
 
     False does not say that the saga goes on. An output that a later step or an undo reads first differs at an earlier entry, and
     parks the saga when it is read. So a test before a deploy should not let findings pass by this.
@@ -106,7 +108,8 @@ class ReplayFinding:
     @override
     def __str__(self) -> str:
         whose = f"line {self.line}" if self.saga_id is None else f"{self.saga_name} v{self.version} {self.saga_id}"
-        where = "" if self.entry is None else f", entry {self.entry} ({self.event})"
+        more = "" if self.until == self.entry else f" to {self.until}"
+        where = "" if self.entry is None else f", entry {self.entry} ({self.event}){more}"
         stands = ", where it stands" if self.stands_there else ""
         return f"{self.kind}: {whose}{where}{stands}: {self.fact}\n    HINT: {self.hint}"
 
@@ -310,8 +313,22 @@ class _OfSaga:
         plan = self._saga.plan
         return self._lacks_plan or (plan not in self._saga.plans and plan != registered.definition.plan.id)
 
-    def findings(self, registered: Registered) -> Iterator[ReplayFinding]:
-        """All that is found, entry after entry."""
+    def findings(self, registered: Registered) -> list[ReplayFinding]:
+        """All that is found, in the order of the entries; one misfit is told once, with the entries that have it."""
+        found: list[ReplayFinding] = []
+        unfit: int | None = None
+        for each in self._entry_by_entry(registered):
+            if each.kind is not ReplayKind.UNFIT:
+                found.append(each)
+                continue
+            if unfit is not None and _goes_on(found[unfit], each):
+                found[unfit] = attrs.evolve(found[unfit], until=each.entry, stands_there=each.stands_there)
+                continue
+            unfit = len(found)
+            found.append(each)
+        return found
+
+    def _entry_by_entry(self, registered: Registered) -> Iterator[ReplayFinding]:
         ours = registered.definition.plan
         try:
             plans, stored = {ours.id: ours, **self._saga.known_plans()}, self._saga.last()
@@ -356,6 +373,7 @@ class _OfSaga:
             self._saga.saga_name,
             self._saga.version,
             place,
+            place,
             None if event is None else name_of(event),
             step,
             fact,
@@ -365,10 +383,7 @@ class _OfSaga:
 
     def _unread(self, definition: AnySaga, place: int, event: Event, entry: ExportedEntry) -> Iterator[ReplayFinding]:
         """Say which payloads of the entry the types of this build do not read."""
-        hint = (
-            f"a new field needs a default; else register the changed definition as version={self._saga.version + 1} "
-            "beside the old one"
-        )
+        hint = f"a new field needs a default; else {beside_the_old_one(self._saga.version)}"
         for what, kind, data in _read_by(definition, place, event, entry):
             flaw = _flaw(kind, data)
             if flaw is not None:
@@ -382,8 +397,7 @@ class _OfSaga:
     def _departed(self, departed: Departed, registered: Registered) -> ReplayFinding:
         step = None if departed.step is None else str(departed.step)
         whose = f"step {shown(step)}" if step is not None else "the saga"
-        anew = f"register the changed definition as version={registered.version + 1} beside the old one"
-        meant = f"if it is meant, let it pass; else {anew}"
+        meant = f"if it is meant, let it pass; else {beside_the_old_one(registered.version)}"
         match departed.how:
             case Departure.NOT_ACCEPTED:
                 kind, whose = (
@@ -393,11 +407,15 @@ class _OfSaga:
             case Departure.UNFIT:
                 assert departed.rejection is not None, "it says how"
                 fact = f"after it a saga is parked by this build: {told_of_misfit(departed.rejection)}"
-                return self._found(ReplayKind.UNFIT, step, fact, anew)
+                mend = mend_of_misfit(departed.rejection, registered.version)
+                return self._found(ReplayKind.UNFIT, step, fact, mend)
             case Departure.REFUSED:
                 return self._found(
                     ReplayKind.REFUSED, step, f"this build does not accept it there{_why(departed)}", meant
                 )
+            case Departure.OTHER_STEP if not departed.now:
+                fact = f"after it {whose} was {departed.was}, and this build has no such step"
+                return self._found(ReplayKind.OTHER_COURSE, step, fact, meant)
             case Departure.OTHER_STEP | Departure.OTHER_STATUS:
                 fact = f"after it {whose} is {departed.now} by this build, and was {departed.was}"
                 return self._found(ReplayKind.OTHER_COURSE, step, fact, meant)
@@ -412,7 +430,12 @@ class _OfSaga:
 
 
 def _of_line(kind: ReplayKind, line: int, fact: str, hint: str) -> ReplayFinding:
-    return ReplayFinding(kind, line, None, None, None, None, None, None, fact, hint, stands_there=False)
+    return ReplayFinding(kind, line, None, None, None, None, None, None, None, fact, hint, stands_there=False)
+
+
+def _goes_on(unfit: ReplayFinding, following: ReplayFinding) -> bool:
+    """Whether it is the same misfit, of the entry after the last one that has it."""
+    return unfit.fact == following.fact and unfit.until is not None and following.entry == unfit.until + 1
 
 
 _WHOLE: Final = (

@@ -47,10 +47,7 @@ def test_a_plan_that_goes_on_differs_where_the_other_one_has_ended() -> None:
 
 def test_a_plan_that_ends_differs_where_the_other_one_goes_on() -> None:
     saga = done(sequence("ab"))
-    assert departures(saga, sequence("a"), saga.journal)[0] == (
-        2,
-        Departed(Departure.OTHER_STEP, B, was="RUNNING", now="PENDING"),
-    )
+    assert hows(saga, sequence("a")) == [(2, Departure.UNFIT)]
 
 
 def test_what_the_other_plan_does_not_need_yet_is_told() -> None:

@@ -144,7 +144,7 @@ async def test_a_build_without_a_step_that_has_begun_is_found_unfit_and_what_sta
 
     found = replay(await exported(sale, number=None), build(shorter))
     unfit = next(each for each in found if each.kind is ReplayKind.UNFIT)
-    assert (unfit.step, unfit.entry, unfit.stands_there) == ("reserve", 2, False)
+    assert (unfit.step, unfit.entry, unfit.until, unfit.stands_there) == ("reserve", 2, 3, True)
     with pytest.raises(ReplayError, match="does not have it") as raised:
         found.raise_for_findings()
     assert isinstance(raised.value, AssertionError)
@@ -219,6 +219,54 @@ async def test_fewer_attempts_and_other_delays_are_told_apart_and_may_pass() -> 
     fewer = replay(lines, with_retry(FixedRetry(max_attempts=2, delay=timedelta(seconds=5))))
     assert [(each.kind, each.step) for each in fewer] == [(ReplayKind.OTHER_COURSE, "ship")]
     assert "is FAILED by this build, and was RETRYING" in next(iter(fewer)).fact
+
+
+async def test_a_renamed_step_is_one_finding_with_the_option_that_keeps_its_name() -> None:
+    @step
+    async def hold(order: Order) -> Order:
+        return order
+
+    @saga("sale")
+    def renamed(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(after=hold(order)))
+
+    @saga("sale")
+    def kept(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(paid.wait(after=hold(order, step_id="reserve")))
+
+    for number in (None, 1):
+        lines = await exported(sale, number=number)
+        before_it_began, found = replay(lines, build(renamed))
+        assert (before_it_began.entry, before_it_began.fact) == (1, "after it step 'hold' begins by this build")
+        assert (found.kind, found.step, found.entry) == (ReplayKind.UNFIT, "reserve", 2)
+        assert found.hint == (
+            "a step that was renamed keeps its name by @step(step_id='reserve'); "
+            "else register the changed definition as version=2 beside the old one"
+        )
+        assert found.stands_there is (number is None)
+        assert list(replay(lines, build(kept))) == []
+
+
+async def test_a_step_that_is_gone_and_was_not_taken_has_no_status_in_this_build() -> None:
+    @step
+    async def tell(order: Order) -> Order:
+        return order
+
+    @saga("sale")
+    def telling(order: StepRef[Order]) -> StepRef[Order]:
+        reserved = reserve(order)
+        tell.when(lambda order: order.order_id == "2")(order)
+        return reserved
+
+    @saga("sale")
+    def silent(order: StepRef[Order]) -> StepRef[Order]:
+        return reserve(order)
+
+    orchestrator = build(telling)
+    run = await orchestrator.register(telling).start(Order("1"))
+    await orchestrator.run_until_idle()
+    (found,) = replay([await SagaAdmin(orchestrator).export(run.id)], build(silent))
+    assert found.fact == "after it step 'tell' was SKIPPED, and this build has no such step"
 
 
 async def test_a_live_saga_that_stands_where_a_build_does_not_fit_is_named_as_such() -> None:

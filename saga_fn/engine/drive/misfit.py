@@ -5,20 +5,35 @@ from __future__ import annotations
 from typing import assert_never
 
 from saga_fn.core.effects import Misfit, Rejection
+from saga_fn.core.ids import StepId, owner_of
 from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import shown
 
-_HINT = (
-    "HINT: register the changed definition as version={} beside the old one. "
-    "If the old definition comes back, the saga goes on by itself."
-)
-
 
 def misfit_of(rejection: Rejection, registered: Registered) -> StepError:
     """The fault of a saga that was refused because of the plan of what is registered here: which step, and how."""
-    hint = _HINT.format(registered.version + 1)
+    mend = mend_of_misfit(rejection, registered.version)
+    hint = f"HINT: {mend}. If the old definition comes back, the saga goes on by itself."
     return StepError("PlanChanged", f"{told_of_misfit(rejection)}. {hint}", rejection.step)
+
+
+def mend_of_misfit(rejection: Rejection, version: int) -> str:
+    """How a definition is changed so that sagas of this version go on."""
+    beside = beside_the_old_one(version)
+    if rejection.misfit is Misfit.GONE and rejection.step is not None:
+        return f"a step that was renamed keeps its name by {kept_name(rejection.step)}; else {beside}"
+    return beside
+
+
+def beside_the_old_one(version: int) -> str:
+    """The mend for a change that sagas of this version cannot follow."""
+    return f"register the changed definition as version={version + 1} beside the old one"
+
+
+def kept_name(step: StepId) -> str:
+    """The option by which a function with a new name is the step that it was."""
+    return f"@step(step_id={shown(owner_of(step))})"
 
 
 def told_of_misfit(rejection: Rejection) -> str:
