@@ -16,7 +16,7 @@ from saga_fn.errors import StoreRefusedError
 from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.dsn import Address
-from saga_fn.tasks import Errands
+from saga_fn.tasks import Errands, cut_short, spawn
 
 APPLICATION_NAME = "saga_fn"
 
@@ -153,7 +153,7 @@ class OwnConnections:
             connection.terminate()
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        connection = await connect(self._address)
+        connection = await connect(self._address, self._farewells)
         try:
             await learn_types(connection)
         except BaseException:  # cut short in it, as by a stop: no other code knows the connection
@@ -162,8 +162,32 @@ class OwnConnections:
         return connection
 
 
-async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
-    """A new connection. Raises the driver's errors, and StoreRefusedError for a DSN that cannot be used."""
+async def connect(address: Address, farewells: Errands | None = None) -> asyncpg.Connection[asyncpg.Record]:
+    """A new connection. Raises the driver's errors, and StoreRefusedError for a DSN that cannot be used.
+
+    One that is cut short goes on to its end, and the connection is cut then: while `farewells` are waited for, else before this
+    ends. The driver leaves a failed future behind where it is cancelled in the middle of it, and asyncio complains of that.
+    """
+    connecting = spawn(_connected(address))
+    try:
+        _ = await asyncio.wait((connecting,))
+    except asyncio.CancelledError:
+        if farewells is None:
+            await _cut_when_made(connecting)
+        else:
+            farewells.add(_cut_when_made(connecting))
+        raise
+    return await connecting
+
+
+async def _cut_when_made(connecting: asyncio.Task[asyncpg.Connection[asyncpg.Record]]) -> None:
+    """Wait for a connection that is not wanted any more, and cut it."""
+    await cut_short((connecting,), CLOSING, first=CLOSING)
+    if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().terminate()
+
+
+async def _connected(address: Address) -> asyncpg.Connection[asyncpg.Record]:
     address.check_certificate()
     settings = {"application_name": APPLICATION_NAME}
     try:
