@@ -1,4 +1,4 @@
-"""Whether a saga's name is one that anybody knows: another is nearly always misspelt."""
+"""Whether a saga's name is known: an unknown one is nearly always misspelt."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class AdminPauses(AdminBase):
 
         Args:
             saga_name: The name of the sagas, 1 to 255 characters; of all versions.
-            may_be_new: Whether the name may be one that nobody knows: this process has not registered it, no saga of it is stored,
+            may_be_new: Whether the name may be unknown: this process has not registered it, no saga of it is stored,
                 and no process works on it. Default: False, such a name is refused, for it is nearly always misspelt.
             reason: Why, for `pauses`, for `list_operations`, and for the journals of the sagas that are worked on at that moment:
                 one line of 1 to 1,000 characters. Default: None.
@@ -48,7 +48,7 @@ class AdminPauses(AdminBase):
             True if they are paused by this call. False if they were paused by name already: that pause stays as it was.
 
         Raises:
-            SagaNotRegisteredError: Nobody knows the name, and `may_be_new` is False.
+            SagaNotRegisteredError: The name is unknown, and `may_be_new` is False.
             PayloadError: An argument is not what it has to be.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
@@ -24,8 +24,10 @@ from saga_fn import (
     NotDone,
     SagaCompensatedError,
     SagaFailedError,
+    SagaNotFoundError,
     SagaOrchestrator,
     SagaParkedError,
+    StartConflictError,
     StepContext,
     StepRef,
     saga,
@@ -79,7 +81,10 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/orders")
 async def place(order: Order) -> PlainTextResponse:
-    run = await orders.start(order, aggregation_id=order.order_id, idempotency_key=order.order_id)
+    try:
+        run = await orders.start(order, aggregation_id=order.order_id, idempotency_key=order.order_id)
+    except StartConflictError:  # the same id, and other cents
+        raise HTTPException(409, "there is another order of that id") from None
     return PlainTextResponse(f"/orders/{run.id}", 202)  # the address of its status
 
 
@@ -94,6 +99,8 @@ async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
         receipt = await orders.attach(saga_id).result(timeout=wait)
     except TimeoutError:
         return {"status": "in progress"}
+    except SagaNotFoundError:
+        raise HTTPException(404, "there is no such order") from None
     except SagaCompensatedError:  # no approval came: nothing was taken
         return {"status": "cancelled"}
     except (SagaParkedError, SagaFailedError):  # the money may be taken

@@ -40,7 +40,9 @@ class Stop:
     def is_at(self, place: Place) -> bool:
         """Whether that call is the one."""
         context = place.context
-        return (context.saga_id, place.phase) == (self.saga_id, self.phase) and self.named.means(context.step_id)
+        return (context.saga_id, place.phase) == (self.saga_id, self.phase) and self.named.means(
+            context.saga_name, context.step_id
+        )
 
 
 @final
@@ -119,13 +121,14 @@ class Calling:
 
     async def _call(self, step: CompiledStep, place: Place, real: Code) -> object:
         """Call the code of this place, with all that is to befall the call."""
-        process, step_id, phase = await self._caller(), place.context.step_id, place.phase
+        process, phase = await self._caller(), place.phase
+        which = phase, place.context.saga_name, place.context.step_id
         given = Given(step, place)
         if self.stop is not None and not self.stop.reached and self.stop.is_at(place):
             await self._stand_still(process, self.stop)
-        if self.faults.take("before", phase, step_id):
+        if self.faults.take("before", *which):
             await self._die(process)
-        if self.faults.take("twice", phase, step_id):
+        if self.faults.take("twice", *which):
             with contextlib.suppress(Exception):  # the answer of the first is lost, whatever it was
                 _ = await self._made(process, step, given, real)
         raised: Exception | None = None
@@ -134,9 +137,9 @@ class Calling:
             returned = await self._made(process, step, given, real)
         except Exception as error:  # noqa: BLE001 - it is raised again, if its process lives to hear it
             raised = error
-        if any(self.faults.take(at, phase, step_id) for at in _AFTER[phase]):
+        if any(self.faults.take(at, *which) for at in _AFTER[phase]):
             await self._die(process)
-        if self.faults.take("late", phase, step_id):
+        if self.faults.take("late", *which):
             await self._be_late(process, step, place)
         if raised is not None:
             raise raised

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, Literal, TypeAlias, cast, final
 from uuid import UUID
@@ -39,36 +40,57 @@ PHASES: Final[dict[str, Phase]] = {
 @final
 @attrs.frozen
 class Named:
-    """The steps that a test names: by id in every saga, or the code of one step under every id."""
+    """The steps that a test names: by an id, or the code of one step under every id."""
 
     said: str
-    ids: frozenset[str]
-    """The ids of the steps that are meant; an item may be named by itself."""
+    places: frozenset[tuple[str, str]]
+    """The names of the sagas, with the ids of their steps that are meant; an item may be named by itself."""
 
-    def means(self, step_id: str) -> bool:
-        """Whether it names this step, or the step that this is an item of."""
-        return step_id in self.ids or owner_of(StepId(step_id)) in self.ids
+    def means(self, saga_name: str, step_id: str) -> bool:
+        """Whether it names this step of that saga, or the step that this is an item of."""
+        return (saga_name, step_id) in self.places or (saga_name, owner_of(StepId(step_id))) in self.places
 
 
-def named(step: object, definitions: Iterable[AnySaga]) -> Named:
-    """The steps that are named so in these definitions. Raises WorldError where there is none."""
-    known = [each for definition in definitions for each in _steps(definition)]
+def named(step: object, sagas: Iterable[tuple[str, AnySaga]], *, of_one: bool = False) -> Named:
+    """The steps that are named so in these sagas. Raises WorldError where there is none.
+
+    An id is refused where two sagas have another step each under it, unless one of the sagas alone is meant (`of_one`). Sagas of
+    one name are versions of one saga, and have the same steps.
+    """
+    known = [(name, each) for name, definition in sagas for each in _steps(definition)]
     if _is_step(step):
         parts = parts_of(step)
         code = _code(parts.execute)
-        said, ids = parts.name, {str(each.step_id) for each in known if _code(each.execute) == code}
+        said = parts.name
+        places = {(name, str(each.step_id)) for name, each in known if _code(each.execute) == code}
     else:
         hint = 'pass its id, as in "charge", its StepRef, or the step itself'
         check_is(step, (str, StepRef), "a step", error=SagaDefinitionError, hint=hint)
         said = str(step.step_id) if isinstance(step, StepRef) else cast("str", step)
-        ids = {said} if any(owner_of(StepId(said)) == each.step_id for each in known) else set[str]()
-    if not ids:
-        names = ", ".join(dict.fromkeys(shown(str(each.step_id)) for each in known))
+        found = [(name, each) for name, each in known if owner_of(StepId(said)) == each.step_id]
+        if not of_one:
+            _refuse_two(said, found)
+        places = {(name, said) for name, _ in found}
+    if not places:
+        names = ", ".join(dict.fromkeys(shown(str(each.step_id)) for _, each in known))
         raise WorldError(
             f"no saga of this World has a step {shown(said)}",
             hint=f"its steps are {names}" if names else "register the saga first: world.register(order_saga)",
         )
-    return Named(said, frozenset(ids))
+    return Named(said, frozenset(places))
+
+
+def _refuse_two(said: str, found: Iterable[tuple[str, CompiledStep]]) -> None:
+    """Raise WorldError for an id under which two sagas have nothing in common: a fake of the one would stand in for the other."""
+    codes: dict[str, list[AnyCode]] = {}
+    for name, each in found:
+        codes.setdefault(name, []).append(_code(each.execute))
+    for (one, of_one), (other, of_other) in itertools.combinations(codes.items(), 2):
+        if not any(code in of_other for code in of_one):
+            raise WorldError(
+                f"the sagas {shown(one)} and {shown(other)} of this World have another step {shown(said)} each",
+                hint="pass the step itself, as in world.fake(charge, ...); or give one of them another id: step_id=",
+            )
 
 
 def _is_step(value: object) -> TypeIs[AnyStep]:
@@ -119,26 +141,33 @@ class Fakes:
 
     def stands_in(self, place: Place, step: CompiledStep) -> Callable[[], Awaitable[object]] | None:
         """The call of what stands in for the code of this place; None if its own code is to be called."""
-        found = self._take(place.phase, place.context.step_id)
+        found = self._take(place)
         if found is not None:
             code = found.code
             return lambda: self._call(code, place, step)
         work = place.context.saga_id, place.context.step_id
         if place.phase == "execute":
             self._real.add(work)
-        elif work not in self._real and self._is_faked(place.context.step_id):
+        elif work not in self._real and self._is_faked(place):
             return lambda: self._by_itself(place)
         return None
 
-    def _take(self, phase: Phase, step_id: str) -> Fake | None:
+    def _take(self, place: Place) -> Fake | None:
         for fake in self._fakes:
-            if fake.phase == phase and fake.named.means(step_id) and fake.left != 0:
+            if (
+                fake.phase == place.phase
+                and fake.named.means(place.context.saga_name, place.context.step_id)
+                and fake.left != 0
+            ):
                 fake.left = None if fake.left is None else fake.left - 1
                 return fake
         return None
 
-    def _is_faked(self, step_id: str) -> bool:
-        return any(fake.phase == "execute" and fake.named.means(step_id) for fake in self._fakes)
+    def _is_faked(self, place: Place) -> bool:
+        return any(
+            fake.phase == "execute" and fake.named.means(place.context.saga_name, place.context.step_id)
+            for fake in self._fakes
+        )
 
     async def _call(self, code: AnyCode, place: Place, step: CompiledStep) -> object:
         given = (*place.given, place.context)
@@ -236,10 +265,10 @@ class Faults:
         """One more, which comes after the others."""
         self._faults.append(fault)
 
-    def take(self, kind: FaultKind, phase: Phase, step_id: str) -> bool:
+    def take(self, kind: FaultKind, phase: Phase, saga_name: str, step_id: str) -> bool:
         """Whether this call is to suffer this; counts it."""
         for fault in self._faults:
-            if fault.kind == kind and fault.phase == phase and fault.left and fault.named.means(step_id):
+            if fault.kind == kind and fault.phase == phase and fault.left and fault.named.means(saga_name, step_id):
                 fault.left -= 1
                 return True
         return False

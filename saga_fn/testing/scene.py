@@ -150,9 +150,9 @@ class Scene:
     # Definitions and processes.
 
     @property
-    def definitions(self) -> list[AnySaga]:
-        """The definitions, as the test has given them."""
-        return [definition for _, _, definition, _ in self._definitions]
+    def sagas(self) -> list[tuple[str, AnySaga]]:
+        """The names, each with a definition as the test has given it."""
+        return [(name, definition) for name, _, definition, _ in self._definitions]
 
     def through(self, definition: SagaDefinition[D, R]) -> SagaDefinition[D, R]:
         """The same definition, whose code is called through here; the same one each time."""
@@ -200,8 +200,8 @@ class Scene:
 
     def _hear(self, process: Process, fact: Fact) -> None:
         match fact:
-            case AttemptSucceeded(step=step, phase=CorePhase.EXECUTE):
-                if self.calling.faults.take("after_commit", "execute", step):
+            case AttemptSucceeded(saga=saga, step=step, phase=CorePhase.EXECUTE):
+                if self.calling.faults.take("after_commit", "execute", saga.name, step):
                     self.kill(process)
             case SagaClaimed(saga=saga):
                 for other in self.clock.processes:

@@ -272,7 +272,7 @@ class World(WorldFaults):
 
     async def _until_called(self, saga_id: UUID, step: AnyStepName, phase: Phase) -> SagaSnapshot:
         check_phase(phase)
-        scene, steps = self._scene, named(step, self._scene.definitions)
+        scene, steps = self._scene, named(step, self._scene.sagas, of_one=True)
         scene.open()
         scene.calling.release()
         stop = scene.calling.stop = Stop(saga_id, steps, phase)

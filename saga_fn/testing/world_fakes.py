@@ -88,7 +88,7 @@ class WorldFakes:
             times: How many calls it stands for, 1 or more. Default: None, all.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: It is no step, the function cannot be called so, or there is not exactly one of `fn`, `returns`
                 and `raises`.
             SagaError: `times` is out of its range.
@@ -147,7 +147,7 @@ class WorldFakes:
             times: How many calls it stands for, 1 or more. Default: None, all.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: As for `fake`.
             SagaError: `times` is out of its range.
         """
@@ -206,7 +206,7 @@ class WorldFakes:
             times: How many calls it stands for, 1 or more. Default: None, all.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: As for `fake`.
             SagaError: `times` is out of its range.
         """
@@ -223,7 +223,7 @@ class WorldFakes:
         *,
         values: int,
     ) -> None:
-        steps = named(step, self._scene.definitions)
+        steps = named(step, self._scene.sagas)
         if times is not None:
             check_whole("times", times, least=1)
         what = f"step {shown(steps.said)}"

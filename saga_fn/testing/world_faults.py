@@ -31,7 +31,7 @@ class WorldFaults(WorldFakes):
             times: How many calls it befalls, 1 or more. Default: 1.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: It is no step, or `at` is no such moment.
             SagaError: `times` is out of its range.
         """
@@ -51,7 +51,7 @@ class WorldFaults(WorldFakes):
             times: How many calls it befalls, 1 or more. Default: 1.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: It is no step, or no phase.
             SagaError: `times` is out of its range.
         """
@@ -68,7 +68,7 @@ class WorldFaults(WorldFakes):
             times: How many calls it befalls, 1 or more. Default: 1.
 
         Raises:
-            WorldError: No saga of this World has such a step.
+            WorldError: No saga of this World has such a step, or two have another one each under that id.
             SagaDefinitionError: It is no step, or no phase.
             SagaError: `times` is out of its range.
         """
@@ -77,7 +77,7 @@ class WorldFaults(WorldFakes):
     def _fault(self, kind: FaultKind, step: AnyStepName, phase: Phase, times: int) -> None:
         check_phase(phase)
         check_whole("times", times, least=1)
-        self._scene.calling.faults.add(Fault(kind, named(step, self._scene.definitions), phase, times))
+        self._scene.calling.faults.add(Fault(kind, named(step, self._scene.sagas), phase, times))
 
     def lose_lease(self, run: AnyRun, /) -> None:
         """Have the worker that runs this saga stand still until another has taken it over; then it goes on, too late.

@@ -107,7 +107,7 @@ REFUSED = {
     "a correlation of the wrong shape": (
         lambda b: b.add_event(approval, correlate=lambda: "x"),
         "what the wait for it is about",
-        "it is given the InputContext",
+        "it is given one InputContext",
     ),
     "the same wait twice": (
         lambda b: (b.add_event(approval), b.add_event(approval)),

@@ -11,9 +11,11 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import attrs
 import pytest
+from fastapi import HTTPException
 
 from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
 from saga_fn.examples import shop
@@ -120,6 +122,21 @@ def test_the_story_happens_as_it_is_told(empty_dsn: str, tmp_path: Path) -> None
                 output = printed(running, command)
             logs = [log.read_text(encoding="utf-8") for log in tmp_path.glob("*.log")]
             assert output == told.output, (told.command, logs)
+
+
+async def test_what_cannot_be_answered_is_said_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    orchestrator = SagaOrchestrator(MemoryStore(), concurrency=0)
+    monkeypatch.setattr(shop, "orders", orchestrator.register(shop.order_saga))
+    async with orchestrator:
+        first = await shop.place(shop.Order(order_id="1", cents=900))
+        again = await shop.place(shop.Order(order_id="1", cents=900))
+        assert (first.status_code, first.body) == (202, again.body)
+        with pytest.raises(HTTPException, match="another order of that id") as conflict:
+            await shop.place(shop.Order(order_id="1", cents=901))
+        assert conflict.value.status_code == 409
+        with pytest.raises(HTTPException, match="no such order") as unknown:
+            await shop.status(UUID(int=7))
+        assert unknown.value.status_code == 404
 
 
 async def test_an_order_that_is_not_paid_is_answered_with_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:

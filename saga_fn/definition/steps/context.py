@@ -44,7 +44,7 @@ class StepContext(HidingStruct, frozen=True):
     step_id: str
     """The step's id in its saga."""
     attempt: int
-    """The number of the execution in this direction, from 1."""
+    """The number of the execution in this direction, from 1. After a rewind it is higher than any before."""
     idempotency_key: str
     """The same over every retry and crash of this step in this direction: send it to the system that you call.
 

@@ -53,7 +53,7 @@ def check_on_unknown(name: str, value: object) -> None:
         raise SagaDefinitionError(
             f"{name} must be one of {', '.join(map(shown, _WAYS))}, not {shown(value)}",
             hint="'repeat' for a step that is idempotent, 'park' to let a person find out; "
-            "or give probe=, a function that finds out",
+            "'probe' where it has a probe=, which is so by itself; 'undo' with a compensate= that takes None for the output",
         )
 
 

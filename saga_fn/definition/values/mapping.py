@@ -14,7 +14,7 @@ from saga_fn.definition.values.annotations import fits, hints_of, is_any_dict, m
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.refs import AnyRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
-from saga_fn.printable import with_article
+from saga_fn.printable import counted, with_article
 
 
 class KnownValues(Protocol):
@@ -77,10 +77,12 @@ def mapped(
     """
     arguments = len(sources) or 1
     if not takes(using, arguments):
-        given = "the InputContext" if not sources else f"the output{'s' if arguments > 1 else ''} it depends on"
         raise SagaDefinitionError(
-            f"{what} of step {shown(step_id)} cannot be called with {arguments} argument(s)",
-            hint=f"it is given {given}, in the same order",
+            f"{what} of step {shown(step_id)} cannot be called with {counted(arguments, 'argument')}",
+            hint=f"it is given the output{'s' if arguments > 1 else ''} it depends on, in the same order"
+            if sources
+            else "no reference is named, so it is given one InputContext, which has initial_data and output(ref) of each step before; "
+            "name references, and it is given their values: charge(order, using=lambda order: order.cents)",
         )
     if inspect.iscoroutinefunction(using):
         raise SagaDefinitionError(
