@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
@@ -40,8 +40,8 @@ class ClaimedInShard(msgspec.Struct, frozen=True):
     """Each is done when its saga is given up again."""
     full: bool
     """As much was claimed as was asked for: there may be more."""
-    limited: bool
-    """There may be more of a name that has a limit."""
+    crowded: Collection[tuple[str, int]]
+    """The definitions that there may be more of, for their names have a limit."""
 
 
 @final
@@ -69,14 +69,14 @@ class Claims:
         return rooms_of(registry.pairs, registry.limits, running, self._turn)
 
     async def round(
-        self, shards: Sequence[int], free: Callable[[], int], since: Moment | None = None
+        self, shards: Mapping[int, Moment | None], free: Callable[[], int]
     ) -> AsyncIterator[ClaimedInShard]:
-        """Claim in each of these shards once, and drive what was claimed.
+        """Claim in each of these shards once, and drive what was claimed: only what is due since the moment that it has.
 
         No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
-        take all the slots. With `since` only what is due since then.
+        take all the slots.
         """
-        for shard in random.sample(shards, len(shards)):
+        for shard, since in random.sample([*shards.items()], len(shards)):
             asked = self._most(free())
             pairs, rooms = self.room()
             claims: Sequence[ClaimedSaga] = []
@@ -86,20 +86,18 @@ class Claims:
                 claims = await self._take(shard, pairs, rooms, asked, since)
                 driven = await self._drive(claims, sent)
             full = len(claims) == max(asked, 0)
-            yield ClaimedInShard(shard, len(claims), driven, full, self._is_limited(pairs, rooms, claims))
+            yield ClaimedInShard(shard, len(claims), driven, full, self._crowded_out(pairs, rooms, claims))
 
-    def _is_limited(
+    def _crowded_out(
         self,
         pairs: Sequence[tuple[str, int]],
         rooms: Mapping[tuple[str, int], int],
         claims: Sequence[ClaimedSaga],
-    ) -> bool:
-        if len(pairs) < len(self._engine.registry.pairs):
-            return True
-        if not rooms:
-            return False
-        taken = Counter((claim.name, claim.version) for claim in claims)
-        return any(taken[pair] == room for pair, room in rooms.items())
+    ) -> Collection[tuple[str, int]]:
+        known = self._engine.registry.pairs
+        unasked = set(known).difference(pairs) if len(pairs) < len(known) else set[tuple[str, int]]()
+        taken = Counter((claim.name, claim.version) for claim in claims) if rooms else {}
+        return unasked.union(pair for pair, room in rooms.items() if taken.get(pair, 0) == room)
 
     async def _take(
         self,
@@ -211,19 +209,20 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     def free() -> int:
         return min(slots - len(mine), limit - claimed)
 
-    shards = await engine.store.due_shards(pairs) if pairs else []
-    if OF_SENT in shards:
+    due = await engine.store.due_shards(pairs) if pairs else {}
+    if OF_SENT in due:
         await engine.handing_over.run()
-        shards = [shard for shard in await engine.store.due_shards(pairs) if shard != OF_SENT]
+        due = await engine.store.due_shards(pairs)
+    shards: dict[int, Moment | None] = {shard: since for shard, since in due.items() if shard != OF_SENT}
     while shards and claimed < limit and in_vain <= len(pairs):  # by then each version has had its turn
         before = claimed
         behind: list[ClaimedInShard] = []
         async for taken in claims.round(shards, free):
             claimed += taken.claimed
             mine.update(taken.driven)
-            if taken.full or taken.limited:
+            if taken.full or taken.crowded:
                 behind.append(taken)
-        shards = [taken.shard for taken in behind]
+        shards = {taken.shard: shards[taken.shard] for taken in behind}
         in_vain = in_vain + 1 if claimed == before else 0
         if mine and behind and (len(mine) >= slots or not any(taken.full for taken in behind)):
             _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)

@@ -7,8 +7,11 @@ A look at all that is due walks them. One from a moment ago on walks few of them
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final, final
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias, final
+
+from attrs import define
 
 from saga_fn import steady
 from saga_fn.core.ids import LONG_AGO, Moment
@@ -31,6 +34,23 @@ def is_old(since: Moment, now: Moment) -> bool:
     return since < now - _OVERLAP // 2
 
 
+_Known: TypeAlias = tuple[str, int]
+"""A definition, by name and version."""
+_NONE: Final[Mapping[_Known, Moment]] = MappingProxyType({})
+
+
+@define
+class _Look:
+    began: float
+    """When (monotonic time)."""
+    since: Moment
+    """From when on it asks."""
+    unasked: dict[_Known, Moment]
+    """The definitions that there was no room for as it began."""
+    next_from: Moment | None
+    """From when on the next one is to ask; None if it does not ask every shard."""
+
+
 @final
 class LookFrom:
     """The looks of one worker."""
@@ -39,40 +59,56 @@ class LookFrom:
         self._clock = clock
         self._since = LONG_AGO
         """From when on the next look asks."""
+        self._crowded: dict[_Known, Moment] = {}
+        """The definitions that there was no room for, each with the moment from when on a look asks that has room for it."""
         self._at_all_at = 0.0
         """When (monotonic time) the next look at all is."""
         self._took: deque[float] = deque(maxlen=3)
         """Seconds that the last looks at all took. The shortest counts: one may be slow for another reason."""
-        self._going_on: Moment | None = None
-        """From when on one is to ask that comes after the look that is going on; None: from when on that one asked."""
-        self._is_at_all = False
-        self._began = 0.0
-        """When (monotonic time) it began."""
+        self._look: _Look | None = None
+        """The one that is going on."""
 
-    def begin(self, *, every_shard: bool = True) -> Moment | None:
+    def begin(
+        self, asked: Collection[_Known] = (), known: Collection[_Known] = (), *, every_shard: bool = True
+    ) -> Moment | None:
         """Begin one, which asks for what is due since the moment that it gives; None: for all that is due.
 
-        After one that does not ask every shard, the next one asks from the same moment on.
+        It asks for sagas of some of the known definitions. After one that does not ask every shard, the next one asks from the
+        same moment on.
         """
-        self._began = steady.now()
-        if every_shard and self._began >= self._at_all_at:
+        began = steady.now()
+        if every_shard and began >= self._at_all_at:
             self._since = LONG_AGO
-        self._is_at_all = every_shard and self._since == LONG_AGO
-        self._going_on = Moment(self._clock() - _OVERLAP) if every_shard else None
-        return None if self._since == LONG_AGO else self._since
+        since = min([self._since, *(self._crowded[each] for each in asked if each in self._crowded)])
+        unasked = dict.fromkeys(set(known).difference(asked), self._since) if len(asked) < len(known) else {}
+        self._look = _Look(began, since, unasked, Moment(self._clock() - _OVERLAP) if every_shard else None)
+        return None if since == LONG_AGO else since
 
-    def end(self, *, took: float, has_left: bool) -> None:
-        """End it. `took`: seconds until it was known what is due. `has_left`: something was left, for which there was no room."""
-        if self._is_at_all:
-            self._took.append(took)
-            wait = min(AT_ALL_AT_LEAST_EVERY, max(AT_ALL_EVERY, min(self._took) / _PART))
-            self._at_all_at = self._began + wait
-        if self._going_on is not None and not has_left:
-            self._since = self._going_on
-        self._going_on, self._is_at_all = None, False
+    def end(self, *, took: float, left: Moment | None, crowded: Mapping[_Known, Moment] = _NONE) -> None:
+        """End it.
+
+        `took`: seconds until it was known what is due. `left`: since when something is due that was left. `crowded`: since when
+        there is something of a definition that there was no room for.
+        """
+        look, self._look = self._look, None
+        if look is None:
+            return
+        if look.next_from is not None:
+            if look.since == LONG_AGO:
+                self._took.append(took)
+                wait = min(AT_ALL_AT_LEAST_EVERY, max(AT_ALL_EVERY, min(self._took) / _PART))
+                self._at_all_at = look.began + wait
+            self._since = look.next_from if left is None else min(left, look.next_from)
+            self._crowded = {each: since for each, since in self._crowded.items() if each in look.unasked}
+        self._leave(look.unasked)
+        self._leave(crowded)
+
+    def _leave(self, crowded: Mapping[_Known, Moment]) -> None:
+        for each, since in crowded.items():
+            self._crowded[each] = min(since, self._crowded.get(each, since))
 
     def include(self, since: Moment) -> None:
         """See to it that the next look finds a saga that has been due since then."""
         self._since = min(self._since, since)
-        if self._going_on is not None:
-            self._going_on = min(self._going_on, since)
+        if self._look is not None and self._look.next_from is not None:
+            self._look.next_from = min(self._look.next_from, since)

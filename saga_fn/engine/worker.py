@@ -265,36 +265,45 @@ class Worker:
             engine.observers.tell(WorksOn((), this_process(), engine.owner))
         pairs, _ = self._claims.room()
         if not pairs or self._free() <= 0:
-            if pairs and self._polls_now():
-                await self._due_shards(pairs)  # nothing is claimed, but whether the store answers is told
+            if pairs and self._polls_now():  # nothing is claimed, but whether the store answers is told
+                await self._due_shards(pairs, engine.store.now())
             return 0
-        shards = self._behind
-        every_shard = self._polls_now() or not shards
-        since = self._look_from.begin(every_shard=every_shard)
+        every_shard = self._polls_now() or not self._behind
+        since = self._look_from.begin(pairs, engine.registry.pairs, every_shard=every_shard)
         began = steady.now()
+        shards: dict[int, Moment | None] = {}
         if every_shard:
-            shards = list({*shards, *await self._due_shards(pairs, since)})
+            shards.update(await self._due_shards(pairs, since))
+        else:
+            shards.update(dict.fromkeys(self._behind, since))
         took = steady.now() - began
         self._behind = []
-        claimed, has_left = 0, False
-        async for taken in self._claims.round(shards, self._free, since):
+        claimed = 0
+        left: list[Moment] = []
+        crowded: dict[tuple[str, int], Moment] = {}
+        async for taken in self._claims.round(shards, self._free):
             claimed += taken.claimed
             # Nothing of a shard that has something: another session had locked it, and may give it back as it was.
-            has_left = has_left or taken.full or taken.limited or not taken.claimed
+            since_when = shards[taken.shard] or LONG_AGO
+            if taken.full or not taken.claimed:
+                left.append(since_when)
+            crowded |= {each: min(since_when, crowded.get(each, since_when)) for each in taken.crowded}
             if taken.full:
                 self._behind.append(taken.shard)
-        self._look_from.end(took=took, has_left=has_left)
+        self._look_from.end(took=took, left=min(left, default=None), crowded=crowded)
         if not claimed:
             engine.suspects.nothing_else()
         return claimed
 
-    async def _due_shards(self, pairs: Sequence[tuple[str, int]], since: Moment | None = None) -> list[int]:
-        """The shards that have something to claim. Events that were sent in callers' transactions are handed over beside."""
+    async def _due_shards(self, pairs: Sequence[tuple[str, int]], since: Moment | None) -> dict[int, Moment]:
+        """The shards that have something to claim, and since when it is due.
+
+        Events that were sent in callers' transactions are handed over beside.
+        """
         shards = await self._engine.store.due_shards(pairs, since=since)
-        if OF_SENT not in shards:
-            return shards
-        self._handing_over.start()
-        return [shard for shard in shards if shard != OF_SENT]
+        if shards.pop(OF_SENT, None) is not None:
+            self._handing_over.start()
+        return shards
 
     def _polls_now(self) -> bool:
         """Whether it is time to ask every shard again."""

@@ -447,9 +447,13 @@ class MemoryStore:
             ended_at=ended_at,
         )
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
-        """The shards in which something is due."""
-        return [shard for shard in range(self._shards) if self._due(shard, definitions, since)]
+    async def due_shards(
+        self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+    ) -> dict[int, Moment]:
+        """The shards in which something is due, and since when."""
+        due = {shard: self._due(shard, definitions, since) for shard in range(self._shards)}
+        times = {shard: [each.record.due_at for each in sagas if each.record.due_at] for shard, sagas in due.items()}
+        return {shard: moment_of(min(each)) for shard, each in times.items() if each}
 
     def _due(self, shard: int, definitions: Sequence[tuple[str, int]], since: Moment | None = None) -> list[_Saga]:
         now, first = time_of(self.now()), None if since is None else time_of(since)

@@ -590,10 +590,12 @@ class PostgresStore:
 
         return await self._database.persist(acknowledged) > 0
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
-        """The shards in which something is due; takes no lock."""
+    async def due_shards(
+        self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+    ) -> dict[int, Moment]:
+        """The shards in which something is due, and since when; takes no lock."""
         async with self._database.control() as connection:
-            return await self._database.queries.find_due_shards(
+            rows = await self._database.queries.find_due_shards(
                 connection,
                 shards=list(range(self._shards)),
                 names=[name for name, _ in definitions],
@@ -601,6 +603,7 @@ class PostgresStore:
                 formats=list(READABLE),
                 since=None if since is None else time_of(since),
             )
+        return {row.shard: moment_of(row.due_at) for row in rows}
 
     # Reading.
 

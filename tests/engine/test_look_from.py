@@ -25,6 +25,7 @@ from tests.typing.right.store import CountingStore
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NEVER = timedelta(hours=1)
+FREE, LIMITED = BOTH = ("free", 1), ("limited", 1)
 SECOND = 1_000_000
 OVERLAP = look_from._OVERLAP  # pyright: ignore[reportPrivateUsage]  # how far a look goes back
 
@@ -53,7 +54,7 @@ def looks(clocks: Clocks) -> LookFrom:
 def at_all(looks: LookFrom, *, took: float = 0.0) -> bool:
     """Whether the next look asks for all; it takes all that it finds."""
     since = looks.begin()
-    looks.end(took=took, has_left=False)
+    looks.end(took=took, left=None)
     return since is None
 
 
@@ -68,7 +69,7 @@ def test_each_after_it_asks_from_a_little_before_the_last_one_on(looks: LookFrom
         clocks.seconds += 0.2
         assert looks.begin() == began - OVERLAP
         clocks.seconds += 0.1  # while it lasts
-        looks.end(took=0.1, has_left=False)
+        looks.end(took=0.1, left=None)
         clocks.seconds -= 0.1
 
 
@@ -103,23 +104,53 @@ def test_one_of_three_that_was_quick_tells_that_it_is_not_what_they_walk_that_ta
     assert not at_all(looks)
 
 
-@pytest.mark.parametrize("is_every", [True, False], ids=["every shard", "some shards"])
-def test_where_one_at_all_left_something_the_next_asks_for_all(looks: LookFrom, *, is_every: bool) -> None:
+def test_where_something_was_left_the_next_asks_from_the_oldest_of_it_on(looks: LookFrom, clocks: Clocks) -> None:
+    left = Moment(clocks.now() - 60 * SECOND)
     looks.begin()
-    looks.end(took=0.0, has_left=True)
-    assert looks.begin(every_shard=is_every) is None
+    looks.end(took=0.0, left=left)
+    clocks.seconds += 0.3
+    assert looks.begin() == left, "what is older was taken by a look at all"
+    looks.end(took=0.0, left=Moment(left + SECOND))
+    assert looks.begin() == left + SECOND
+    looks.end(took=0.0, left=clocks.now())
+    assert looks.begin() == clocks.now() - OVERLAP
 
 
-def test_where_one_for_what_is_new_left_something_the_next_asks_from_the_same_moment_on(
+def test_a_definition_that_there_was_no_room_for_is_asked_from_then_on(looks: LookFrom, clocks: Clocks) -> None:
+    assert looks.begin([FREE], BOTH) is None
+    looks.end(took=0.0, left=None)
+    clocks.seconds += 0.3
+    since = looks.begin([FREE], BOTH)
+    assert since is not None, "the others are asked for what is new"
+    looks.end(took=0.0, left=None)
+    assert looks.begin(BOTH, BOTH) is None
+    looks.end(took=0.0, left=None)
+    assert looks.begin(BOTH, BOTH) is not None
+
+
+def test_one_that_there_was_room_for_is_asked_from_the_oldest_that_is_left_of_it(
     looks: LookFrom, clocks: Clocks
 ) -> None:
-    assert at_all(looks)
+    left = Moment(clocks.now() - 60 * SECOND)
+    looks.begin(BOTH, BOTH)
+    looks.end(took=0.0, left=None, crowded={LIMITED: left})
     clocks.seconds += 0.3
-    since = looks.begin()
+    since = looks.begin([FREE], BOTH)
     assert since is not None
-    looks.end(took=0.0, has_left=True)
-    clocks.seconds += 0.3
-    assert looks.begin() == since
+    assert since > left
+    looks.end(took=0.0, left=None)
+    assert looks.begin(BOTH, BOTH) == left
+    looks.end(took=0.0, left=None, crowded={LIMITED: Moment(left + SECOND)})
+    assert looks.begin(BOTH, BOTH) == left + SECOND
+
+
+def test_it_stays_so_while_looks_ask_some_shards_only(looks: LookFrom, clocks: Clocks) -> None:
+    left = Moment(clocks.now() - 60 * SECOND)
+    looks.begin(BOTH, BOTH)
+    looks.end(took=0.0, left=None, crowded={LIMITED: left})
+    looks.begin(BOTH, BOTH, every_shard=False)
+    looks.end(took=0.0, left=None)
+    assert looks.begin(BOTH, BOTH) == left
 
 
 def test_a_look_that_failed_is_none(looks: LookFrom, clocks: Clocks) -> None:
@@ -134,12 +165,12 @@ def test_a_look_that_failed_is_none(looks: LookFrom, clocks: Clocks) -> None:
 def test_nor_is_one_that_asks_some_shards_only(looks: LookFrom, clocks: Clocks) -> None:
     looks.begin()
     assert looks.begin(every_shard=False) is None
-    looks.end(took=0.0, has_left=False)
+    looks.end(took=0.0, left=None)
     assert at_all(looks)
     clocks.seconds += 0.3
     since = looks.begin(every_shard=False)
     assert since is not None
-    looks.end(took=0.0, has_left=False)
+    looks.end(took=0.0, left=None)
     assert looks.begin() == since
 
 
@@ -149,9 +180,9 @@ def test_a_saga_that_became_due_before_is_asked_for(looks: LookFrom, clocks: Clo
     looks.include(due)
     assert looks.begin() == due
     looks.include(Moment(due - SECOND))  # told while a look is made that may have passed it by
-    looks.end(took=0.0, has_left=False)
+    looks.end(took=0.0, left=None)
     assert looks.begin() == due - SECOND
-    looks.end(took=0.0, has_left=False)
+    looks.end(took=0.0, left=None)
     since = looks.begin()
     assert since is not None, "it was found"
     assert since > due
@@ -166,7 +197,7 @@ def test_one_that_will_be_due_changes_nothing(looks: LookFrom, clocks: Clocks) -
 def test_a_look_at_all_that_may_have_come_too_early_for_one_is_made_again(looks: LookFrom) -> None:
     looks.begin()
     looks.include(LONG_AGO)
-    looks.end(took=0.0, has_left=False)
+    looks.end(took=0.0, left=None)
     assert at_all(looks)
 
 
@@ -189,7 +220,9 @@ class Telling(CountingStore):
         await super().open(migrate=migrate, listen=heard)
 
     @override
-    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+    async def due_shards(
+        self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+    ) -> dict[int, Moment]:
         found = await super().due_shards(definitions, since=since)
         self.asked.append(since)
         return found
@@ -322,6 +355,23 @@ async def test_a_saga_is_found_whose_row_was_locked_at_the_look_at_all(memory: M
     assert not locked
 
 
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_what_was_left_of_a_name_at_its_limit_is_found_when_there_is_room_again(memory: MemoryStore) -> None:
+    store, shop = Telling(memory), Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with SagaOrchestrator(memory, concurrency=0) as starting:
+        shops = starting.register("shop", make_saga(Shop()))
+        runs = [await shops.start(Order(str(number))) for number in range(5)]
+        async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
+            orchestrator.register("another", make_saga(Shop()))
+            orchestrator.register("shop", make_saga(shop), concurrency=1)
+            await until(lambda: len(shop.keys) == 2)  # it holds the second step of one, and there is no room for the others
+            await has_looked_at_all(orchestrator, store)
+            shop.hold.set()
+            for run in runs:
+                await run.result(SOON)
+
+
 async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_asked_for(
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,9 +381,11 @@ async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_
 
     class Late(Telling):
         @override
-        async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+        async def due_shards(
+            self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+        ) -> dict[int, Moment]:
             found = await super().due_shards(definitions, since=since)
-            return [] if hidden else found
+            return {} if hidden else found
 
     store, shop = Late(memory), Shop()
     async with (

@@ -85,7 +85,7 @@ async def test_events_to_many_sagas_are_each_judged_by_itself(store: Store) -> N
         row = await store.read(saga_id)
         assert row is not None
         assert row.inbox_sent == count
-    assert await store.due_shards(SHOP) == [0]
+    assert list(await store.due_shards(SHOP)) == [0]
 
 
 async def test_a_saga_without_an_owner_comes_as_the_event_has_left_it(store: Store) -> None:

@@ -33,8 +33,8 @@ async def test_an_unowned_saga_is_due_at_once(store: Store) -> None:
     assert (row.token, row.owner, row.leased) == (None, None, False)
     assert new.projection.due is not None
     assert row.due_at == time_of(new.projection.due)
-    assert await store.due_shards([("shop", 1)]) == [0]
-    assert await store.due_shards(SHOP) == [0]
+    assert list(await store.due_shards([("shop", 1)])) == [0]
+    assert list(await store.due_shards(SHOP)) == [0]
 
 
 async def test_the_first_journal_entry_comes_with_it(store: Store) -> None:

@@ -268,10 +268,12 @@ class Store(Protocol):
         """
         ...
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
-        """The shards in which something is due, and `OF_SENT` if some of `sent_events` are; takes no lock.
+    async def due_shards(
+        self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+    ) -> dict[int, Moment]:
+        """The shards in which something is due, with the moment since when the oldest of it is; takes no lock.
 
-        With `since` only sagas count that are due since that moment.
+        With `since` only sagas count that are due since that moment. `OF_SENT` is among them if some of `sent_events` are due.
         """
         ...
 

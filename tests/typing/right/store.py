@@ -194,7 +194,9 @@ class CountingStore:
         self.calls["acknowledge"] += 1
         return await self._inner.acknowledge(saga_id, rev, detail)
 
-    async def due_shards(self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None) -> list[int]:
+    async def due_shards(
+        self, definitions: Sequence[tuple[str, int]], *, since: Moment | None = None
+    ) -> dict[int, Moment]:
         self.calls["due_shards"] += 1
         return await self._inner.due_shards(definitions, since=since)
 
