@@ -126,7 +126,7 @@ class Player:
                     holder == hand.id,
                 )
             )
-        return [*seen, await self.store.due_shards([(self.name, 1)])]
+        return [*seen, sorted(await self.store.due_shards([(self.name, 1)]))]
 
     def _number(self, saga_id: UUID) -> int:
         return next(number for number, hand in self.hands.items() if hand.id == saga_id)
