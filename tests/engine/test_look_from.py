@@ -365,7 +365,7 @@ async def test_what_was_left_of_a_name_at_its_limit_is_found_when_there_is_room_
         async with SagaOrchestrator(store, poll_interval=NEVER) as orchestrator:
             orchestrator.register("another", make_saga(Shop()))
             orchestrator.register("shop", make_saga(shop), concurrency=1)
-            await until(lambda: len(shop.keys) == 2)  # it holds the second step of one, and there is no room for the others
+            await until(lambda: len(shop.keys) == 2)  # one is in its second step: there is no room for the others
             await has_looked_at_all(orchestrator, store)
             shop.hold.set()
             for run in runs:
