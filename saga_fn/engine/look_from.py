@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias, final
 
-from attrs import define
+import msgspec
 
 from saga_fn import steady
 from saga_fn.core.ids import LONG_AGO, Moment
@@ -39,8 +39,7 @@ _Known: TypeAlias = tuple[str, int]
 _NONE: Final[Mapping[_Known, Moment]] = MappingProxyType({})
 
 
-@define
-class _Look:
+class _Look(msgspec.Struct):
     began: float
     """When (monotonic time)."""
     since: Moment
