@@ -57,8 +57,8 @@ PAIRS: list[Pair] = [
     (OldModel, NewModel),
 ]
 BOTH_WAYS = [*PAIRS, *(tuple(reversed(pair)) for pair in PAIRS)]
-AGAIN = timedelta(seconds=1)
-"""Long enough for a process to die before it tries again, on any machine."""
+AGAIN = FixedRetry(max_attempts=1000, delay=timedelta(seconds=1))
+"""A process may stand still for longer than the delay before it dies: then it has tried again, and failed again."""
 FEW = [(OldStruct, NewStruct), (NewModel, OldModel)]
 """A deploy and a rollback, for what differs from store to store."""
 
@@ -92,7 +92,7 @@ def made(bank: Bank, kind: Any, **options: Any) -> SagaDefinition[Order, Any]:
     charge.__annotations__["inp"] = kind
     builder = SagaBuilder(Order)
     charged = builder.add_step(
-        step(charge, retry_policy=FixedRetry(max_attempts=5, delay=AGAIN)),
+        step(charge, retry_policy=AGAIN),
         depends_on=builder.initial,
         input_map=lambda order: kind(id=f"id of {order.id}"),
         **options,
@@ -119,15 +119,16 @@ async def test_every_kind_of_type_may_change(memory: MemoryStore, old: Any, new:
 
 
 async def _retried(make: Make, old: Any, new: Any) -> None:
-    bank = Bank(fails=1)
+    bank = Bank(fails=1000)
     first = await born(make())
     run = await first.register("s", made(bank, old)).start(Order("x"))
     await retrying(run)
     await dies(first)
+    bank.fails, before = 0, len(bank.given)
     async with make() as second:
         again = second.register("s", made(bank, new)).attach(run.id)
         assert await again.result(SOON) == "charged"
-    assert bank.given == [old(id="id of x"), new(id="id of x")]
+    assert bank.given == [*[old(id="id of x")] * before, new(id="id of x")]
 
 
 @pytest.mark.parametrize("old, new", FEW)
@@ -237,7 +238,7 @@ def items_of(bank: Bank, kind: Any, count: int = 3) -> SagaDefinition[Order, lis
     pack.__annotations__.update(inp=kind, **{"return": kind})
     builder = SagaBuilder(Order)
     packed = builder.add_step(
-        step(pack, retry_policy=FixedRetry(max_attempts=5, delay=AGAIN)).each(concurrency=2),
+        step(pack, retry_policy=AGAIN).each(concurrency=2),
         depends_on=builder.initial,
         input_map=lambda order: [kind(id=f"{order.id}{number}") for number in range(count)],
     )
@@ -390,8 +391,7 @@ async def test_a_renamed_field_parks_its_saga(make: Make, where: str) -> None:
         first = (
             builder.initial if where == "initial data" else builder.add_step(step(price), depends_on=builder.initial)
         )
-        retry = FixedRetry(max_attempts=5, delay=AGAIN)
-        return builder.build(output=builder.add_step(step(take, retry_policy=retry), depends_on=first))
+        return builder.build(output=builder.add_step(step(take, retry_policy=AGAIN), depends_on=first))
 
     first = await born(make())
     run = await first.register("s", definition(Priced, fails=True)).start(Priced(5))
@@ -403,4 +403,4 @@ async def test_a_renamed_field_parks_its_saga(make: Make, where: str) -> None:
             while await parked(again) is None:
                 await asyncio.sleep(0.01)
         assert await parked(again) == "payload_unreadable"
-    assert taken == [Priced(5)]
+    assert set(map(repr, taken)) == {repr(Priced(5))}

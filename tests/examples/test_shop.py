@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from fastapi import HTTPException
 from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
 from saga_fn.examples import shop
 from tests.support.documents import README, ROOT, blocks_in
+from tests.support.ports import free_port
 from tests.support.until import SOON
 
 DONE = "<done>"
@@ -92,13 +92,6 @@ def printed(running: subprocess.Popen[str], command: str) -> str:
     return "".join(iter(running.stdout.readline, f"{DONE}\n")).strip()
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 def test_readme_shows_the_example_as_it_is() -> None:
     shown = blocks_in(README, "python")[0].code
     assert (
@@ -111,7 +104,7 @@ def test_readme_shows_the_example_as_it_is() -> None:
 
 
 def test_the_story_happens_as_it_is_told(empty_dsn: str, tmp_path: Path) -> None:
-    shop, bank = free_ports()
+    shop, bank = free_port(), free_port()
     with shell(tmp_path, empty_dsn, bank) as running:
         printed(running, f"curl() {{ '{sys.executable}' curl.py \"$@\"; }}")
         for told in story():

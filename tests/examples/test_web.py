@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from saga_fn import (
     StoreUnavailableError,
 )
 from saga_fn.examples.web import answer
+from tests.support.ports import free_port
 from tests.support.until import SOON
 from tests.support.wire import wired
 
@@ -47,9 +47,7 @@ async def http(empty_dsn: str) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def served(dsn: str) -> AsyncGenerator[tuple[httpx.AsyncClient, Path]]:
     """The service on a database, and the file that it logs into."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "saga_fn.examples.web:app", "--port", str(port)]
     descriptor, log = tempfile.mkstemp(prefix="saga-fn-web-")
     service = subprocess.Popen(command, env={**os.environ, "SAGA_FN_DSN": dsn}, stderr=descriptor)

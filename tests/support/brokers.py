@@ -16,6 +16,7 @@ from typing import final
 
 from typing_extensions import override
 
+from tests.support.ports import free_port
 from tests.support.tools import EPMD, NATS_SERVER, RABBITMQ
 from tests.support.until import SOON
 
@@ -23,13 +24,6 @@ PASSWORD = "s3cret-of-the-broker"
 LARGEST = 64 * 1024
 """Bytes of the largest message that each of them takes."""
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the script that needs no user of its own
-
-
-def free_port() -> int:
-    """A port at which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Broker:
