@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from types import CoroutineType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
+from saga_fn.definition.values.refs import StepRef
 from saga_fn.errors import SagaDefinitionError, shown
 
 _Made: TypeAlias = "CoroutineType[Any, Any, Any]"  # Any: it never runs
@@ -26,14 +27,15 @@ def no_ref(fact: str, given: object, hint: str) -> SagaDefinitionError:
 
 
 @contextmanager
-def each_call_is_a_step(function: str) -> Generator[None]:
-    """Raise SagaDefinitionError at the end if a coroutine was made meanwhile, and forgotten.
+def each_call_is_a_step(function: str, builder: object) -> Generator[None]:
+    """Raise SagaDefinitionError at the end if a coroutine was given a reference of this builder meanwhile, and forgotten.
 
-    No code can await such a coroutine any more, so Python warns of it as soon as nothing holds it. That warning is
-    the one word about it. Warnings of other threads are passed on as they come.
+    Nothing holds such a coroutine any more, so Python warns of it at once. That warning is the one word about it. Every other
+    warning goes on as it would have gone.
 
     Args:
         function: The name of the function that is called meanwhile.
+        builder: The builder whose references it is given.
     """
     with warnings.catch_warnings(record=True) as told:
         warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
@@ -43,12 +45,31 @@ def each_call_is_a_step(function: str) -> Generator[None]:
             seen = list(told)
     forgotten: list[_Made] = []
     for each in seen:
-        if inspect.iscoroutine(each.source):
-            forgotten.append(each.source)
-        else:
+        if not inspect.iscoroutine(each.source):
             warnings.showwarning(each.message, each.category, each.filename, each.lineno, each.file, each.line)
+        elif _has_a_ref_of(builder, each.source):
+            forgotten.append(each.source)
+        else:  # of another place: the collector of garbage found it just now
+            with suppress(RuntimeWarning):  # where warnings are errors, none can be raised out of a collector
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno, source=each.source)
     if forgotten:
         raise SagaDefinitionError(f"@saga function {function}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
+
+
+def _has_a_ref_of(builder: object, made: _Made) -> bool:
+    """Whether the call was given a reference of this builder, alone or in a list or a mapping."""
+    frame = made.cr_frame
+    return frame is not None and any(
+        isinstance(each, StepRef) and each.builder is builder
+        for value in frame.f_locals.values()
+        for each in _in(value)
+    )
+
+
+def _in(value: object) -> Iterable[object]:
+    if isinstance(value, list | tuple | set | frozenset):
+        return cast("Iterable[object]", value)  # isinstance cannot see the type argument
+    return cast("dict[object, object]", value).values() if isinstance(value, dict) else (value,)
 
 
 def _said_of(made: _Made) -> str:

@@ -20,6 +20,14 @@ async def hold(order: Order) -> int:
     return 1
 
 
+async def hold_all(orders: list[Order]) -> int:
+    return 1
+
+
+async def hold_named(**orders: Order) -> int:
+    return 1
+
+
 class Warehouse:
     async def hold(self, order: Order) -> int:
         return 1
@@ -40,6 +48,16 @@ def traced(lines: Callable[[StepRef[Order]], object], **options) -> Callable[[],
 
 def left_out(order: StepRef[Order]) -> StepRef[float]:
     hold(order)
+    return price(order)
+
+
+def in_a_list(order: StepRef[Order]) -> StepRef[float]:
+    hold_all([order])
+    return price(order)
+
+
+def by_name(order: StepRef[Order]) -> StepRef[float]:
+    hold_named(order=order)
     return price(order)
 
 
@@ -67,6 +85,8 @@ def built(order: object) -> object:
 FORGOTTEN: Cases = [
     ("left out", traced(left_out), "shop: " + FACT, MEND),
     ("named, and left out", traced(named_and_left_out), FACT, MEND),
+    ("in a list, and left out", traced(in_a_list), "'hold_all' is an async function", "`async def hold_all`"),
+    ("by name, and left out", traced(by_name), "'hold_named' is an async function", "`async def hold_named`"),
     ("a method", traced(of_an_object), FACT, MEND),
     ("a step that is executed alone", traced(alone), "Step.execute() is an async function", "call the step itself"),
     ("returned", traced(hold), " returned <coroutine", MEND),
@@ -102,6 +122,24 @@ def test_other_warnings_of_the_function_go_where_they_would() -> None:
         warnings.simplefilter("error")
         with pytest.raises(DeprecationWarning, match="old words"):
             saga("shop")(shop)
+
+
+@pytest.mark.parametrize("filters", ["error", "ignore", "always"])
+def test_a_coroutine_of_another_place_that_the_collector_finds_meanwhile_is_no_forgotten_step(filters: str) -> None:
+    other = SagaBuilder(Order)
+
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        for given in (Order("1"), other.initial):
+            circle = [hold(given)]
+            circle.append(circle)
+            del circle
+        gc.collect()
+        return price(order)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter(filters)
+        assert saga("shop")(shop).name == "shop"
+    assert len(told) == (2 if filters == "always" else 0)
 
 
 def test_an_error_of_the_function_comes_first() -> None:
