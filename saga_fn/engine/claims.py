@@ -96,8 +96,8 @@ class Claims:
     ) -> Collection[tuple[str, int]]:
         known = self._engine.registry.pairs
         unasked = set(known).difference(pairs) if len(pairs) < len(known) else set[tuple[str, int]]()
-        taken = Counter((claim.name, claim.version) for claim in claims) if rooms else {}
-        return unasked.union(pair for pair, room in rooms.items() if taken.get(pair, 0) == room)
+        taken = Counter((claim.name, claim.version) for claim in claims if rooms)
+        return unasked.union(pair for pair, room in rooms.items() if taken[pair] == room)
 
     async def _take(
         self,
