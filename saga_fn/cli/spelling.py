@@ -40,6 +40,7 @@ _CALLS: Final = {
     "skip_step(..., not_begun=True)": "saga-fn skip-step ID STEP --not-begun",
     "register it in this process": "name the orchestrator that has registered it: --app module:orchestrator",
     "give another key": "give another --key",
+    "pause(name, may_be_new=True)": "saga-fn pause NAME --may-be-new",
     "but=[ReplayKind.INCOMPLETE], or --but incomplete": "--but incomplete",
     "pause_all() and resume_all() are for all": "--all is for all",
     "resume or resume_all": "saga-fn resume NAME or saga-fn resume --all",

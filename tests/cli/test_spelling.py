@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, get_args
 
+import pytest
+
 import saga_fn
 from saga_fn import SagaAdmin, SagaFilter
 from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.cli.spelling import in_commands
+from saga_fn.core.effects import Misfit, Refusal, Rejection
+from saga_fn.core.ids import StepId
 from saga_fn.core.verbs import Verb
+from saga_fn.engine.drive.misfit import mend_of_misfit
 from saga_fn.engine.requests.operate import told_of_refusal
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_help import COMMANDS
@@ -33,6 +38,7 @@ JUDGES_OF_TYPES: Final = frozenset({"check_is", "micros_of"})
 FOR_PROGRAMS: Final = re.compile(
     r"as in skip_step\(saga_id|as in rewind\(saga_id|not_begun=True\)$|datetime\.now\(UTC\)|SagaFilter\(saga_name="
     r"|^ResumeSaga\(|SagaAdmin\(orchestrator\)|journal_partitions=|^, retention=|a SagaAdmin$|a SagaFilter$"
+    r"|to\(target, event, may_be_new"
 )
 """Mends of wrong types that are named before they are given, and examples in Python: no command leads to them."""
 
@@ -138,3 +144,12 @@ async def test_an_explanation_names_commands(cli: Cli, seeded: Seeded) -> None:
     assert re.search(r"or let it be: --forget [a-z,]*reserve[a-z,]*\. Then it runs again", rewound), rewound
     assert f"  saga-fn skip-step {seeded.parked} print_label --mock-output JSON\n" in told
     assert PYTHON.search(told) is None, told
+
+
+@pytest.mark.parametrize("misfit", Misfit)
+def test_the_mend_for_a_changed_definition_is_left_to_who_mends_the_program(misfit: Misfit) -> None:
+    rejection = Rejection(Refusal.PLAN_MISMATCH, StepId("charge[2]"), misfit, StepId("ship"))
+    mend = mend_of_misfit(rejection, 1)
+    assert "register(definition, version=2)" in mend
+    assert ("@step(step_id='charge')" in mend) is (misfit is Misfit.GONE)
+    assert in_commands(mend) == mend

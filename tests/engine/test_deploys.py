@@ -165,7 +165,7 @@ async def test_a_plan_that_does_not_fit_is_told_by_its_step_and_the_mend(make: M
     (entry,) = [entry for entry in history if entry.kind == "saga_parked"]
     told = str(entry.error)
     assert "step 'charge' has begun, but follows step 'check'" in told
-    assert "HINT: register the changed definition as version=2" in told
+    assert "register(definition, version=2)" in told
 
 
 async def test_a_worker_alone_with_its_plan_parks_what_it_does_not_fit_at_once(make: Make) -> None:

@@ -241,7 +241,7 @@ async def test_a_renamed_step_is_one_finding_with_the_option_that_keeps_its_name
         assert (found.kind, found.step, found.entry) == (ReplayKind.UNFIT, "reserve", 2)
         assert found.hint == (
             "a step that was renamed keeps its name by @step(step_id='reserve'); "
-            "else register the changed definition as version=2 beside the old one"
+            "else register the changed definition beside the old one: register(definition, version=2)"
         )
         assert found.stands_there is (number is None)
         assert list(replay(lines, build(kept))) == []
@@ -285,7 +285,7 @@ async def test_a_live_saga_that_stands_where_a_build_does_not_fit_is_named_as_su
     assert unfit.stands_there
     assert "follows step 'reserve'" in unfit.fact
     assert "v1" in str(unfit)
-    assert "HINT: register the changed definition as version=2" in str(unfit)
+    assert "HINT: register the changed definition beside the old one: register(definition, version=2)" in str(unfit)
 
 
 async def test_a_definition_that_the_build_lacks_is_told_once() -> None:

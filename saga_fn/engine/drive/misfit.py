@@ -28,7 +28,7 @@ def mend_of_misfit(rejection: Rejection, version: int) -> str:
 
 def beside_the_old_one(version: int) -> str:
     """The mend for a change that sagas of this version cannot follow."""
-    return f"register the changed definition as version={version + 1} beside the old one"
+    return f"register the changed definition beside the old one: register(definition, version={version + 1})"
 
 
 def kept_name(step: StepId) -> str:

@@ -56,7 +56,7 @@ from tests.typing.shop import Charged, Order, built, create_order
 
 
 async def pausing(admin: SagaAdmin) -> list[datetime]:
-    paused: bool = await admin.pause("shop", reason="the bank is down") or await admin.pause_all()
+    paused: bool = await admin.pause("shop", may_be_new=True, reason="the bank is down") or await admin.pause_all()
     since: list[datetime] = [pause.since for pause in await admin.pauses() if paused]
     resumed: bool = await admin.resume("shop", reason="it is back") or await admin.resume_all(reason="so is all")
     extended: bool = await admin.resume("shop", extend=True) or await admin.resume_all(extend=True)
