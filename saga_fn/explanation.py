@@ -67,6 +67,8 @@ class StandingReason:
     """The operator who asked for that verb, if that was said."""
     reason: str | None = None
     """The operator's reason, if that was said."""
+    lease_over: datetime | None = None
+    """For what a process executes: the end of its lease, if that is over, so that another process may go on; else None."""
 
     @property
     def text(self) -> str:
@@ -74,7 +76,11 @@ class StandingReason:
         said = [_told(self)]
         if self.error is not None and self.cause is not Cause.ENDED:
             said.append(self.error[:_LONGEST_ERROR])
-        if self.may_have_run and self.cause is not Cause.DOUBT:
+        if (
+            self.may_have_run
+            and self.cause is not Cause.DOUBT
+            and not (self.lease_over and self.cause is Cause.RUNNING)
+        ):
             said.append("it may have run")
         if self.failures:
             said.append(f"failures counted: {self.failures}")
@@ -415,6 +421,8 @@ def _said_of(why: ParkReason, *, transactional: bool) -> tuple[str, str]:
 def _told(reason: StandingReason) -> str:
     step, attempt = reason.step_id, reason.attempt
     match reason.cause:
+        case Cause.RUNNING | Cause.PROBING | Cause.UNDOING if reason.lease_over is not None:
+            return f"{_interrupted(reason)}: the lease of its process is over since {_time(reason.lease_over)}, {_THE_NEXT}"
         case Cause.RUNNING:
             within = " in a transaction, and touches the database alone" if reason.transactional else ""
             return f"step {step} is being executed{within}, attempt {attempt}"
@@ -451,6 +459,21 @@ def _told(reason: StandingReason) -> str:
             return _ended(reason)
         case _:
             assert_never(reason.cause)
+
+
+_THE_NEXT: Final = "and the next worker goes on with it as its plan says"
+
+
+def _interrupted(reason: StandingReason) -> str:
+    """What a process was executing whose lease is over."""
+    step, attempt = reason.step_id, reason.attempt
+    if reason.cause is Cause.PROBING:
+        return f"a probe was finding out whether step {step} has run"
+    if reason.cause is Cause.UNDOING:
+        return f"the compensation of step {step} may have run (attempt {attempt})"
+    if not reason.may_have_run:
+        return f"step {step} was being executed in a transaction that is not committed (attempt {attempt})"
+    return f"step {step} may have run (attempt {attempt})"
 
 
 def _ended(reason: StandingReason) -> str:

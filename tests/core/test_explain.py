@@ -204,9 +204,13 @@ def tells_why(plan: Plan, state: SagaState) -> bool:
     runs = {each.step for each in state.steps if is_executing(each)}
     told = {each.step for each in found if each.cause in (Cause.RUNNING, Cause.UNDOING, Cause.PROBING)}
     persons = {each.parked for each in found if each.cause in (Cause.PERSON, Cause.UNDO_PERSON)}
+    orphaned = reasons(plan, state, lease_over=Moment(7))
     return (
         bool(found)
         and runs == told
+        and runs == {each.step for each in orphaned if each.lease_over == Moment(7)}
+        and all(each.may_have_run or each.transactional for each in orphaned if each.cause is Cause.RUNNING)
+        and all(one == other for one, other in zip(found, orphaned, strict=True) if other.lease_over is None)
         and (WaitReason.PARKED not in shown.waits or shown.parked in {why and why.value for why in persons})
         and (WaitReason.EVENT not in shown.waits or not causes.isdisjoint({Cause.EVENT, Cause.UNDO_EVENT}))
         and (shown.status is not SagaStatus.RUNNING or not causes <= {Cause.PERSON, Cause.UNDO_PERSON})
@@ -348,6 +352,14 @@ def test_each_reason_says_since_which_attempt_and_until_when() -> None:
     )
     saga.abort()
     assert reasons(saga.plan, saga.state) == (Reason(Cause.ENDED),)
+
+
+def test_what_a_process_without_a_lease_executes_may_have_run() -> None:
+    saga = started(Plan.of(step("a"), step("b", transactional=True, on_unknown=OnUnknown.PARK)), A, B)
+    assert reasons(saga.plan, saga.state, lease_over=Moment(7)) == (
+        Reason(Cause.RUNNING, A, attempt=1, may_have_run=True, lease_over=Moment(7)),
+        Reason(Cause.RUNNING, B, attempt=1, transactional=True, lease_over=Moment(7)),
+    )
 
 
 def test_a_delayed_start_and_what_may_still_run_are_reasons() -> None:

@@ -40,6 +40,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.core.state import ParkReason
 from saga_fn.explanation import StandingReason
 from saga_fn.store.this_process import this_process
+from tests.support.crash import born, dies
 from tests.support.poison import Poison
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
@@ -336,6 +337,30 @@ async def test_a_saga_that_runs_tells_its_owner(make: Make) -> None:
         await run.outcome(SOON)
 
 
+async def test_a_step_whose_process_has_died_is_not_told_to_be_executed(make: Make) -> None:
+    calls: list[Order] = []
+
+    @step(timeout=None)
+    async def charge(order: Order) -> None:
+        calls.append(order)
+        await asyncio.Event().wait()
+
+    builder = SagaBuilder(Order)
+    builder.add_step(charge, depends_on=builder.initial)
+    first = await born(make())
+    run = await first.register("charging", builder.build()).start(Order("1"))
+    await until(lambda: bool(calls))
+    await dies(first)
+    async with make(concurrency=0) as looking:
+        seen = await SagaAdmin(looking).explain(run.id)
+    (reason,) = seen.reasons
+    assert seen.owner is not None
+    assert (reason.cause, reason.lease_over, reason.may_have_run) == (Cause.RUNNING, seen.owner.lease_until, True)
+    assert reason.text.startswith("step charge may have run (attempt 1): the lease of its process is over since ")
+    assert reason.text.endswith(" UTC, and the next worker goes on with it as its plan says")
+    assert "is being executed" not in str(seen)
+
+
 async def test_a_saga_whose_definition_is_not_here_is_explained(make: Make) -> None:
     async with make() as orchestrator, make(concurrency=0) as desk:
         run = await at_a_retry(orchestrator)
@@ -457,6 +482,7 @@ def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
     assert "None" not in reason.text
     assert "the end of the pause" in attrs.evolve(reason, is_paused=True).text
     assert (reason.mend is not None) is needs
+    assert "None" not in attrs.evolve(reason, lease_over=datetime.now(UTC)).text
     within = attrs.evolve(reason, transactional=True)
     assert "None" not in within.text
     assert (within.mend is not None) is needs

@@ -103,17 +103,32 @@ class Reason:
     """Whether it runs in the transaction that its success is written in, and touches nothing else."""
     most_attempts: int | None = None
     """For a step that failed for good: the number of attempts that its retry policy allows."""
+    lease_over: Moment | None = None
+    """For what a process executes: the end of its lease, if that is over; None if it has a lease."""
 
 
-def reasons(plan: Plan, state: SagaState) -> tuple[Reason, ...]:
+def reasons(plan: Plan, state: SagaState, *, lease_over: Moment | None = None) -> tuple[Reason, ...]:
     """All reasons, in the order of the plan; those of the saga as a whole come last.
+
+    `lease_over` is the end of the lease of its owner, if that is over.
 
     >>> from saga_fn.core.plan import PlannedStep
     >>> plan = Plan.of(PlannedStep(StepId("a")))
     >>> [each.cause.value for each in reasons(plan, SagaState(plan=plan.id, rev=1, at=Moment(0)))]
     ['worker']
     """
-    return tuple(_reasons(plan, state))
+    return tuple(each if lease_over is None else _without_lease(each, lease_over) for each in _reasons(plan, state))
+
+
+def _without_lease(reason: Reason, since: Moment) -> Reason:
+    """The same, if the process that executes it may be gone. A transaction that was not committed has left nothing."""
+    match reason.cause:
+        case Cause.RUNNING:
+            return attrs.evolve(reason, lease_over=since, may_have_run=reason.may_have_run or not reason.transactional)
+        case Cause.PROBING | Cause.UNDOING:
+            return attrs.evolve(reason, lease_over=since)
+        case _:
+            return reason
 
 
 def ended(plan: Plan, state: SagaState, failed: StepId | None) -> Reason:

@@ -135,7 +135,9 @@ async def _known(engine: SagaEngine, row: SagaRecord) -> _Known:
 
 def _reasons(known: _Known) -> Iterator[Reason]:
     row, state, plan = known.row, known.state, known.plan
-    found: tuple[Reason, ...] = () if plan is None or state is None else reasons(plan, state)
+    is_gone = row.owner is not None and not row.leased
+    over = moment_of(row.due_at) if is_gone and row.due_at is not None else None
+    found: tuple[Reason, ...] = () if plan is None or state is None else reasons(plan, state, lease_over=over)
     if state is None and row.ended_at is not None:
         yield Reason(Cause.ENDED)
     elif row.is_parked and not any(each.parked for each in found):  # the row was set aside as it stood
@@ -156,6 +158,7 @@ def _public(reason: Reason, entries: Sequence[JournalRecord], *, is_paused: bool
         may_have_run=reason.may_have_run,
         transactional=reason.transactional,
         most_attempts=reason.most_attempts,
+        lease_over=None if reason.lease_over is None else time_of(reason.lease_over),
         is_paused=is_paused,
         error=_error(reason, entries),
     )
