@@ -101,6 +101,7 @@ from saga_fn.snapshot import (
     Pruned,
     SagaAdminSnapshot,
     SagaCount,
+    SagaOwner,
     SagaPage,
     SagaRow,
     SagaSnapshot,
@@ -108,6 +109,7 @@ from saga_fn.snapshot import (
     StepFailure,
     StepSnapshot,
     Unreadable,
+    UnreadMessage,
     UnsentMessage,
     Wait,
 )
@@ -132,7 +134,7 @@ if TYPE_CHECKING:
     )
     from saga_fn.core.explain.course import Move, MoveKind
     from saga_fn.core.explain.reasons import Cause
-    from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview, WaitingMessage
+    from saga_fn.explanation import Explanation, Happened, StandingReason, VerbPreview, WaitingMessage
     from saga_fn.store.memory import MemoryStore
 
 __all__ = [
@@ -256,6 +258,7 @@ __all__ = [
     "TransactionalContext",
     "TransactionalStep",
     "TypeValidationError",
+    "UnreadMessage",
     "Unreadable",
     "UnsentMessage",
     "Verb",
@@ -290,7 +293,7 @@ _LATE: Final = {
     ),
     "saga_fn.core.explain.course": ("Move", "MoveKind"),
     "saga_fn.core.explain.reasons": ("Cause",),
-    "saga_fn.explanation": ("Explanation", "Happened", "SagaOwner", "StandingReason", "VerbPreview", "WaitingMessage"),
+    "saga_fn.explanation": ("Explanation", "Happened", "StandingReason", "VerbPreview", "WaitingMessage"),
     "saga_fn.store.memory": ("MemoryStore",),
 }
 """Names by their modules, which are imported when one of them is asked for: most processes need none of these."""

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 BEFORE_HINT: Final = "\nHINT: "
 """Stands in a message between the fact and the mend."""
 _LONGEST_SHOWN: Final = 80
+_UNDO_OF: Final = "the compensation of "
 _MOST_TOLD: Final = 3
 """Reasons for which a saga waits, of which it may have as many as steps."""
 _short: Final = reprlib.Repr()  # goes into nothing that is large or deep, nor into what refers to itself
@@ -447,6 +448,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     """The steps that are tried again, and when."""
     begins_at: datetime | None
     """The time when it begins, if it was started with a delay."""
+    goes_back: bool
+    """Whether it has turned back: then it is not tried any more, but undone, and what waits is compensations."""
 
     def __init__(
         self,
@@ -459,6 +462,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         waiting_for: Iterable[Wait] = (),
         retrying: Iterable[StepSnapshot] = (),
         begins_at: datetime | None = None,
+        goes_back: bool = False,
     ) -> None:
         self.saga_id = saga_id
         self.timeout = timeout
@@ -468,7 +472,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         self.waiting_for = tuple(waiting_for)
         self.retrying = tuple(retrying)
         self.begins_at = begins_at
-        held_up = f"{', parked' if parked else ''}{', paused' if paused else ''}"
+        self.goes_back = goes_back
+        held_up = f"{', going back' if goes_back else ''}{', parked' if parked else ''}{', paused' if paused else ''}"
         seen = "" if status is None else f": it is {status}{held_up}{self._reasons()}"
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s{seen}",
@@ -478,15 +483,19 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     def _reasons(self) -> str:
         begins = [] if self.begins_at is None else [f"it begins{_until(self.begins_at, 'at')}"]
         waits = [
-            f"step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}" for wait in self.waiting_for
+            f"{self._whose()}step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}"
+            for wait in self.waiting_for
         ]
         again = [
-            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}{_failed(step.failures)}"
+            f"{_UNDO_OF if step.undoes else ''}step {step.step_id} is tried again{_until(step.wakes_at, 'at')}{_failed(step.failures)}"
             for step in self.retrying
         ]
         told = [*begins, *waits, *again]
         more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
         return "".join(f"; {each}" for each in told[:_MOST_TOLD]) + more
+
+    def _whose(self) -> str:
+        return _UNDO_OF if self.goes_back else ""
 
     def _goes_on(self) -> str:
         if self.parked:

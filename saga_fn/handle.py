@@ -17,8 +17,8 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest
-from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.requests.outcome import drive_to_end, end_of, outcome_of
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.engine.requests.start import Starter
 from saga_fn.engine.requests.start_conflicts import StartedSaga
 from saga_fn.engine.views.results import check_name, result_of

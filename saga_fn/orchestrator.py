@@ -28,9 +28,11 @@ from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.events import send_to_saga
 from saga_fn.engine.requests.first_row import StartRequest
-from saga_fn.engine.requests.operate import begin_now, is_current_token, notify, read_row
+from saga_fn.engine.requests.notify import is_current_token, notify
+from saga_fn.engine.requests.operate import begin_now
 from saga_fn.engine.requests.outcome import LONGEST_POLL
 from saga_fn.engine.requests.outside_event import Delivery, enveloped
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.engine.stop_signals import stop_signals
 from saga_fn.engine.transactions import check_transactions
 from saga_fn.engine.views.snapshots import snapshot_of

@@ -17,7 +17,7 @@ from saga_fn.codec.searchable import Searchable
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.step_report import StepStatus
+from saga_fn.core.step_report import StepStatus, is_of_undo
 from saga_fn.printable import LONGEST_NAME, HidingStruct, kept, printable
 
 if TYPE_CHECKING:
@@ -284,6 +284,12 @@ class BulkPreview(msgspec.Struct, frozen=True):
         samples: The first ten.
         pauses: The pauses of everything and of the names of these sagas: until they end, nothing that the verb lets begin begins. A
             pause of a saga by itself is not among them.
+        ends: The number of those that would accept it and then end, by the end, if each attempt succeeds.
+        no_plan_fits: The number of those that would accept it and be parked again, because no definition that processes work with
+            fits what they have done.
+        left_over: The number of them that leave something of a step over then, by the step.
+        stays_done: The number of them of which a step stays done that has no undo, by the step.
+        rewound: The number of them that end rolled back, and of which a step had begun before a rewind, by the step.
     """
 
     sagas: SagaCount
@@ -292,6 +298,23 @@ class BulkPreview(msgspec.Struct, frozen=True):
     refusals: Mapping[str, int]
     samples: tuple[BulkSample, ...]
     pauses: tuple[Pause, ...] = ()
+    ends: Mapping[SagaStatus, int] = MappingProxyType({})
+    no_plan_fits: int = 0
+    left_over: Mapping[str, int] = MappingProxyType({})
+    stays_done: Mapping[str, int] = MappingProxyType({})
+    rewound: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """All that would come of it, if each attempt succeeds, as subjects and numbers in words."""
+        found = (
+            ("would end", _counts(self.ends)),
+            ("parked again, for no definition fits", str(self.no_plan_fits or "")),
+            ("left over then", _counts(self.left_over)),
+            ("stays done, without an undo", _counts(self.stays_done)),
+            ("run before a rewind, which undid nothing", _counts(self.rewound)),
+        )
+        return tuple((subject, number) for subject, number in found if number)
 
     @override
     def __str__(self) -> str:
@@ -301,7 +324,12 @@ class BulkPreview(msgspec.Struct, frozen=True):
         paused = ", ".join(
             printable(each.saga_name, LONGEST_NAME) if each.saga_name else "everything" for each in self.pauses
         )
-        return f"{told}; paused: {paused}" if paused else told
+        foreseen = "".join(f"; {subject}: {number}" for subject, number in self.told)
+        return f"{told}{foreseen}; paused: {paused}" if paused else f"{told}{foreseen}"
+
+
+def _counts(numbers: Mapping[Any, int]) -> str:  # Any: an end, or a step
+    return ", ".join(f"{number:,} {printable(str(what), LONGEST_NAME)}" for what, number in numbers.items())
 
 
 def _refusals(refusals: Mapping[str, int]) -> str:
@@ -521,6 +549,50 @@ class StepSnapshot(msgspec.Struct, frozen=True):
     parked: str | None
     """The reason why it waits for a person, or None."""
 
+    @property
+    def undoes(self) -> bool:
+        """Whether its status is that of its compensation, which has begun and is not over."""
+        return is_of_undo(self.status)
+
+
+class UnreadMessage(msgspec.Struct, frozen=True):
+    """Something that is stored for a saga, and that no owner of it has read yet: an event, or a verb."""
+
+    id: UUID
+    """Its id."""
+    event: str | None
+    """The name of the event; None for one without a name, and for a verb."""
+    verb: str | None
+    """The verb that an operator asked for, or None."""
+    sent_at: datetime
+    """The time when it was sent."""
+    is_readable: bool
+    """Whether its next owner can read it. One that is not readable is answered so, and changes nothing."""
+
+    @override
+    def __str__(self) -> str:
+        """It in a few words, for a person."""
+        if not self.is_readable:
+            return f"{'a verb' if self.verb else 'an event'} that cannot be read"
+        if self.verb is not None:
+            return f"the verb {self.verb}"
+        return "an event" if self.event is None else f"the event {printable(self.event, LONGEST_NAME)}"
+
+
+class SagaOwner(msgspec.Struct, frozen=True):
+    """The process that has claimed a saga."""
+
+    id: UUID
+    """The id under which it claims."""
+    process: str | None
+    """Its host and its number there (`shop-7f4c:41`); None if the process is not known any more."""
+    seen_at: datetime | None
+    """When it last said what it works on, or None."""
+    lease_until: datetime
+    """The end of its lease."""
+    is_gone: bool
+    """Whether its lease is over, so that another process may take the saga over."""
+
 
 class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     """A snapshot with the saga's data and history. Its payloads are plain JSON, and changing them changes nothing."""
@@ -545,6 +617,15 @@ class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     """Its plan, for `diagram`; None if it cannot be read."""
     outgoing: tuple[UnsentMessage, ...] = ()
     """Its outgoing messages that are not published, in their order; the first 100."""
+    owner: SagaOwner | None = None
+    """The process that has claimed it, or None."""
+    unread: tuple[UnreadMessage, ...] = ()
+    """The events and verbs that are stored for it, and that no owner has read yet, in their order; the first 32."""
+
+    @property
+    def lease_over(self) -> datetime | None:
+        """The end of its owner's lease, if that is over, so that another process may go on; else None."""
+        return None if self.owner is None or not self.owner.is_gone else self.owner.lease_until
 
     def diagram(
         self,

@@ -30,9 +30,9 @@ class DefinitionStats(msgspec.Struct, frozen=True, kw_only=True):
     retrying: SagaCount
     """The suspended ones that wait for another attempt."""
     sleeping: SagaCount
-    """The suspended ones that wait for a time."""
+    """The suspended ones that wait for a moment: in a sleep, or at an event that has a time. `waiting` has the latter, too."""
     waiting: SagaCount
-    """The suspended ones that wait for an event."""
+    """The suspended ones that wait for an event, with a time or without."""
     parked: SagaCount
     """The suspended ones that wait for a person."""
     paused_alone: SagaCount

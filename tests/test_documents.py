@@ -54,7 +54,7 @@ from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.observe.fact import FactBase
 from saga_fn.engine.options import MEBIBYTE
 from saga_fn.engine.requests.bulk import NOT_COMMITTED
-from saga_fn.engine.requests.explain import NO_PLAN, UNREADABLE_STATE
+from saga_fn.engine.requests.previews import NO_PLAN, UNREADABLE_STATE
 from saga_fn.engine.requests.records import NOT_ANSWERED
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
 from tests.support.documents import (

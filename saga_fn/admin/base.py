@@ -14,7 +14,8 @@ from saga_fn.core.plan import LONGEST_ID, StepKind
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.operate import read_row, told_of_refusal
+from saga_fn.engine.requests.refusals import told_of_refusal
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
 from saga_fn.store.records import SagaRecord
 
@@ -56,7 +57,10 @@ class AdminBase:
         except PayloadError as error:
             _, judged, told = error.fact.partition(f" is no valid {kept.name}: ")
             fact = f"{what} is no valid {kept.name}: {told}" if judged else f"{what}: {error.fact}"
-            raise PayloadError(fact, path=error.path, hint=error.hint) from None
+            keys = kept.keys_in_words
+            raise PayloadError(
+                fact, path=error.path, hint=f"{kept.name} is an object with {keys}" if keys else error.hint
+            ) from None
         check_size(what, payload, self._engine.options.max_payload_bytes)
         return payload
 

@@ -18,8 +18,9 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import carry_through, would
+from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.requests.judging import Judged, judged
 from saga_fn.engine.requests.stored_operation import Request, aim_of, listing
 from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import (
@@ -79,14 +80,14 @@ class AdminOperations(AdminBase):
         rows = await self._engine.store.lists.page(asked)
         slots = asyncio.Semaphore(_AT_ONCE)
 
-        async def judged(saga_id: UUID) -> str | None:
+        async def answer_of(saga_id: UUID) -> Judged:
             async with slots:
-                return await would(self._engine, saga_id, deed)
+                return await judged(self._engine, saga_id, deed)
 
         looked_at, names = rows[:_JUDGED], {row.saga_name for row in rows}
-        judgments = [asyncio.ensure_future(judged(row.id)) for row in looked_at]
+        judgments = [asyncio.ensure_future(answer_of(row.id)) for row in looked_at]
         try:
-            refusals = await asyncio.gather(*judgments)
+            answers = await asyncio.gather(*judgments)
         finally:  # one that raises leaves no other behind
             for each in judgments:
                 each.cancel()
@@ -95,10 +96,15 @@ class AdminOperations(AdminBase):
         return BulkPreview(
             sagas=SagaCount(min(len(rows), MOST_ROWS), len(rows) > MOST_ROWS),
             looked_at=len(looked_at),
-            accepted=refusals.count(None),
-            refusals=dict(Counter(each for each in refusals if each is not None)),
-            samples=tuple(map(BulkSample, looked_at[:_SAMPLES], refusals)),
+            accepted=sum(each.refusal is None for each in answers),
+            refusals=dict(Counter(each.refusal for each in answers if each.refusal is not None)),
+            samples=tuple(map(BulkSample, looked_at[:_SAMPLES], (each.refusal for each in answers))),
             pauses=tuple(pause_of(each) for each in pauses if any(map(each.holds, names))),
+            ends=dict(Counter(each.ends_as for each in answers if each.ends_as is not None)),
+            no_plan_fits=sum(each.no_plan_fits for each in answers),
+            left_over=dict(Counter(step for each in answers for step in each.left_over)),
+            stays_done=dict(Counter(step for each in answers for step in each.stays_done)),
+            rewound=dict(Counter(step for each in answers for step in each.rewound)),
         )
 
     async def begin_operation(

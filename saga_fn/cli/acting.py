@@ -28,7 +28,7 @@ from saga_fn.cli.session import By, Given, Reason, Session, Yes, flag
 from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.cli.texts import of_bulk, of_operation, of_preview
 from saga_fn.core.effects import Refusal
-from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.engine.requests.refusals import told_of_refusal
 from saga_fn.errors import PayloadError, SagaStateError
 from saga_fn.explanation import Explanation, VerbPreview, going_on
 from saga_fn.listing import SagaFilter

@@ -86,7 +86,7 @@ def text_of(value: object) -> str:
     """A value as a cell has it.
 
     >>> text_of(None), text_of(datetime(2026, 11, 29, 6, 0, tzinfo=UTC)), text_of(("a", "b"))
-    ('', '2026-11-29 06:00:00', 'a, b')
+    ('', '2026-11-29 06:00:00 UTC', 'a, b')
     """
     match value:
         case None:
@@ -94,7 +94,7 @@ def text_of(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         case enum.Flag():
             return ", ".join(names_of(value))
         case enum.Enum():

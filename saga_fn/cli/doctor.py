@@ -20,13 +20,15 @@ from saga_fn.cli.texts import pause_in_words
 from saga_fn.engine.health import CLOCKS_AGREE
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention, AttentionKind, Pause
-from saga_fn.stats import WorkingProcess
+from saga_fn.stats import SagaStats, WorkingProcess
 from saga_fn.store.examination import Examination, examine
 from saga_fn.store.rights import RoleKind, named, needs
 
 _SLOW: Final = timedelta(milliseconds=50)
 _WORTH_KNOWING: Final = 2**20
 """Bytes of a table, from which on it matters that its statistics are missing."""
+_SHORTLY: Final = timedelta(seconds=5)
+"""A worker takes up what is due in less."""
 _LARGE: Final = 10 * 2**30
 """Bytes of a table, from which on retention is worth a thought."""
 
@@ -62,8 +64,9 @@ async def doctor(*, session: Given) -> Answer:
     if seen.schema_error is None and not seen.lacking.intersection(needs(RoleKind.VIEWER)):
         async with opened(settings) as place:
             health, pauses = await place.orchestrator.health(), await place.admin.pauses()
-            processes = await place.admin.processes()
+            processes, stats = await place.admin.processes(), await place.admin.stats()
         checks.append(workers_of(processes))
+        checks += due_of(stats)
         checks += findings_of(health.attention, health.problems)
         checks += pauses_of(pauses, health.attention)
     is_wrong = any(each.verdict is Verdict.WRONG for each in checks)
@@ -215,6 +218,18 @@ def workers_of(processes: Sequence[WorkingProcess]) -> Check:
         return Check("workers", Verdict.NOTE, "no process that was seen lately works", mend)
     latest = max(processes, key=lambda each: each.seen_at)
     return Check("workers", Verdict.OK, f"{len(processes)}, {latest.process} seen last, at {text_of(latest.seen_at)}")
+
+
+def due_of(stats: SagaStats) -> Iterator[Check]:
+    """The sagas that wait for a worker, and are no finding yet: also those of a process that was killed, once its lease is over."""
+    for each in stats.definitions:
+        if each.oldest_due is not None and stats.at - each.oldest_due > _SHORTLY and not each.overdue.sagas:
+            yield Check(
+                "due",
+                Verdict.NOTE,
+                f"a saga of {each.saga_name} v{each.version} is due since {text_of(each.oldest_due)}, and no process has taken it",
+                "its process may be gone, or the workers have no free slot: saga-fn list --active, then saga-fn explain ID",
+            )
 
 
 def pauses_of(pauses: Iterable[Pause], attention: Iterable[Attention]) -> Iterator[Check]:

@@ -9,7 +9,8 @@ from saga_fn import WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
 from saga_fn.cli.spelling import IN_COMMANDS, commands_for
-from saga_fn.explanation import Explanation, VerbPreview
+from saga_fn.core.step_report import is_executed
+from saga_fn.explanation import Explanation, VerbPreview, unread_in_words
 from saga_fn.explanation import in_words as preview_in_words
 from saga_fn.listing import MOST_ROWS
 from saga_fn.printable import kept
@@ -22,6 +23,7 @@ from saga_fn.snapshot import (
     Pruned,
     SagaAdminSnapshot,
     SagaCount,
+    SagaOwner,
     SagaPage,
     SagaRow,
     StepSnapshot,
@@ -68,6 +70,8 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
                 ("waits for", saga.waits or None),
                 ("parked", saga.parked),
                 ("at step", saga.current_step_id),
+                ("owner", None if saga.owner is None else saga.owner.process or saga.owner.id),
+                ("lease", None if saga.owner is None else _lease(saga.owner)),
                 ("last error", saga.last_error),
                 ("unreadable", saga.unreadable),
                 ("paused", "; ".join(map(pause_in_words, saga.pauses)) or None),
@@ -80,11 +84,18 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
                 ("trace", saga.trace_id),
             ),
         ),
-        Table(("step", "status", "attempt", "failures", "again at", "parked"), tuple(map(_step, saga.steps)), "Steps"),
+        Table(
+            ("step", "status", "attempt", "failures", "again at", "parked"),
+            tuple(_step(each, lease_is_over=saga.lease_over is not None) for each in saga.steps),
+            "Steps",
+        ),
     ]
     if saga.waiting_for:
         rows = tuple((each.step_id, text_of(each.events), text_of(each.until)) for each in saga.waiting_for)
         parts.append(Table(("step", "event", "until"), rows, "Waits"))
+    if saga.unread:
+        unread = tuple((str(each), text_of(each.sent_at)) for each in saga.unread)
+        parts.append(Table(("stored for it", "sent"), unread, "Not read yet"))
     if saga.left_over:
         parts.append(
             Table(("step", "left over"), tuple((each.step_id, each.kind.value) for each in saga.left_over), "Left over")
@@ -113,11 +124,18 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
     return tuple(parts)
 
 
-def _step(step: StepSnapshot) -> tuple[str, ...]:
+def _lease(owner: SagaOwner) -> str:
+    return f"{'over since' if owner.is_gone else 'until'} {text_of(owner.lease_until)}"
+
+
+def _step(step: StepSnapshot, *, lease_is_over: bool) -> tuple[str, ...]:
+    status = text_of(step.status)
+    if lease_is_over and is_executed(step.status):
+        status += " (its lease is over)"
     return tuple(
         map(
             text_of,
-            (step.step_id, step.status, step.attempt or None, step.failures or None, step.wakes_at, step.parked),
+            (step.step_id, status, step.attempt or None, step.failures or None, step.wakes_at, step.parked),
         )
     )
 
@@ -146,7 +164,7 @@ def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> t
     """The preview of one verb of one saga, as the operator sees it before the question."""
     verb = IN_COMMANDS.verb(preview.verb)
     named = verb if preview.step_id is None else f"{verb} {preview.step_id}"
-    why = "; ".join(each.text for each in explained.reasons) or None
+    why = "; ".join((*(each.text for each in explained.reasons), *unread_in_words(explained))) or None
     return (
         facts(
             f"{named}: {explained.saga_name} v{explained.version}  {explained.saga_id}",
@@ -179,6 +197,7 @@ def of_bulk(told: BulkPreview, named: str, *, where: str) -> tuple[Part, ...]:
             ("sagas", told.sagas),
             ("would accept it", None if looked_at is None else f"{told.accepted:,} {looked_at}"),
             ("would refuse it", refusals or None),
+            *told.told,
             ("paused", "; ".join(map(pause_in_words, told.pauses)) or None),
         ),
     )
@@ -269,8 +288,8 @@ _STATS: Final[tuple[str, ...]] = (
         "running",
         "undoing",
         "retrying",
-        "sleeping",
-        "waiting",
+        "timer",
+        "event",
         "parked",
         "paused alone",
         "failed",

@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from saga_fn.codec import models
 from saga_fn.codec.equality import changed, same
+from saga_fn.codec.fields import fields_of
 from saga_fn.codec.flaws import first_flaw
 from saga_fn.codec.kinds import Traits, classes_of
 from saga_fn.codec.older import older_forms
@@ -83,6 +84,22 @@ class PayloadType(Generic[T]):
         self._written: Callable[[Any], bytes] = (  # Any: as above
             (lambda value: arranged(encode(value), value)) if self._traits.arranged else encode
         )
+
+    @property
+    def keys_in_words(self) -> str | None:
+        """The keys of the object that a value is in JSON; None if it is none, or if they are not known.
+
+        >>> class Approval(msgspec.Struct):
+        ...     by: str
+        ...     note: str = ""
+        >>> PayloadType.of(Approval).keys_in_words
+        'by, note (may be left out)'
+        """
+        known = fields_of(self.tp) if isinstance(self.tp, type) else None
+        if known is None or known.positional is not None:
+            return None
+        told = (f"{each.stored}{' (may be left out)' if each.defaulted else ''}" for each in known.each)
+        return ", ".join(told) or None
 
     @property
     def unchangeable(self) -> bool:

@@ -160,7 +160,7 @@ def time(at: datetime | None) -> Node:
     """A moment in UTC. The browser says beside it how long ago that is."""
     if at is None:
         return NOTHING
-    return h.time(datetime=at.isoformat(), title=at.isoformat())[f"{at:%Y-%m-%d %H:%M:%S}"]
+    return h.time(datetime=at.isoformat(), title=at.isoformat())[f"{at:%Y-%m-%d %H:%M:%S} UTC"]
 
 
 def status(name: str) -> Node:

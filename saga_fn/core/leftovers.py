@@ -112,12 +112,14 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             return _doubtful(step.step, step.attempts, at)
         case Succeeded() | Settled():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
-        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed() if step.attempts.attempt:
             return LeftOver(
                 step.step,
                 LeftOverKind.UNDO_FAILED,
                 step.attempts.may_run_until if step.attempts.may_run_until > at else None,
             )
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():  # it was parked before it began
+            return LeftOver(step.step, LeftOverKind.NOT_UNDONE if step.seq else LeftOverKind.MAY_HAVE_RUN)
         case Skipped():
             return _in_doubt(step.step, step.doubt)
         case NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping() | Rewound():

@@ -10,7 +10,7 @@ import msgspec
 
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.state import (
     FailedForGood,
     FannedOut,
@@ -43,7 +43,7 @@ class StepStatus(enum.StrEnum):
     """The status of one step of a saga."""
 
     PENDING = "PENDING"
-    """Not begun; in a saga that turned back, a fan-out of which not all items had begun."""
+    """Not begun, or given up before its first call; in a saga that turned back, a fan-out of which not all items had begun."""
     RUNNING = "RUNNING"
     """Being executed."""
     RETRYING = "RETRYING"
@@ -83,6 +83,22 @@ def is_tried_again(status: StepStatus) -> bool:
     return status in (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
 
 
+def is_of_undo(status: StepStatus) -> bool:
+    """Whether the compensation of the step is at work, waits, or has failed."""
+    return status in (
+        StepStatus.COMPENSATING,
+        StepStatus.COMPENSATION_RETRYING,
+        StepStatus.COMPENSATION_WAITING,
+        StepStatus.COMPENSATION_PARKED,
+        StepStatus.COMPENSATION_FAILED,
+    )
+
+
+def is_executed(status: StepStatus) -> bool:
+    """Whether something of the step is being executed."""
+    return status in (StepStatus.RUNNING, StepStatus.PROBING, StepStatus.COMPENSATING)
+
+
 def is_not_undone(status: StepStatus) -> bool:
     """Whether the step has succeeded, and its compensation has not."""
     return status in (
@@ -118,7 +134,7 @@ def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
             items = [_report(item, begun.get(item)) for item in items_of(step)]
             found += [StepReport(step.step, _status_of_all(step, items, state.goal)), *items]
         else:
-            found.append(_report(planned.step, step))
+            found.append(_report(planned.step, step, is_call=planned.kind is StepKind.STEP))
     return tuple(found)
 
 
@@ -147,9 +163,11 @@ def _status_of_all(step: FannedOut | Joined, items: Iterable[StepReport], goal: 
     return telling or status_of(step)
 
 
-def _report(step_id: StepId, step: StepState | None) -> StepReport:
+def _report(step_id: StepId, step: StepState | None, *, is_call: bool = True) -> StepReport:
     match step:
         case None:
+            return StepReport(step_id, StepStatus.PENDING)
+        case FailedForGood(attempts=attempts) if is_call and not attempts.attempt:  # parked, and given up
             return StepReport(step_id, StepStatus.PENDING)
         case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone() | Rewound():
             return StepReport(step_id, status_of(step))

@@ -38,6 +38,10 @@ class Look:
     text: str
     """The same in words."""
 
+    def saying(self, text: str) -> Look:
+        """The same with other words."""
+        return attrs.evolve(self, text=text)
+
 
 _STEPS: Final = {
     StepStatus.PENDING: Look(Tone.IDLE, Icon.RING, "○", ".", "not begun"),
@@ -66,15 +70,20 @@ _SAGAS: Final = {
     SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↶", "<", "compensated: rolled back"),
     SagaStatus.FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "failed"),
 }
+_WITHOUT_LEASE: Final = {
+    StepStatus.RUNNING: _STEPS[StepStatus.UNKNOWN].saying("was being executed: the lease is over"),
+    StepStatus.COMPENSATING: _STEPS[StepStatus.UNKNOWN].saying("was being undone: the lease is over"),
+    StepStatus.PROBING: _STEPS[StepStatus.UNKNOWN].saying("was being found out: the lease is over"),
+}
 
 
 PAUSED: Final = Look(Tone.PERSON, Icon.HOLD, "‖", "=", "paused")
 LEFT_OVER: Final = Look(Tone.BAD, Icon.FLAG, "⚑", "!", "left over")
 
 
-def look_of_step(status: StepStatus) -> Look:
-    """The look of a step's status."""
-    return _STEPS[status]
+def look_of_step(status: StepStatus, *, lease_is_over: bool = False) -> Look:
+    """The look of a step's status; `lease_is_over`: that of the process that was to execute something of it."""
+    return (lease_is_over and _WITHOUT_LEASE.get(status)) or _STEPS[status]
 
 
 def look_of_saga(status: SagaStatus) -> Look:

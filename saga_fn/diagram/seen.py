@@ -180,6 +180,11 @@ class SagaSeen(Protocol):
         ...
 
     @property
+    def lease_over(self) -> datetime | None:
+        """The end of its owner's lease, if that is over; else None."""
+        ...
+
+    @property
     def unreadable(self) -> str | None:
         """The reason why its state cannot be read, or None."""
         ...

@@ -64,6 +64,7 @@ def _box(
 ) -> Box:
     own = next((each for each in states if each.step_id == planned.step), None)
     items = [each for each in states if each is not own]
+    is_over = seen is not None and seen.lease_over is not None
     return Box(
         step=planned.step,
         kind=planned.kind,
@@ -73,9 +74,9 @@ def _box(
         is_conditional=planned.conditional,
         is_pivot=planned.pivot,
         fans_out=bool(planned.concurrency),
-        look=None if own is None else look_of_step(own.status),
-        told=() if own is None or seen is None else tuple(_told(own, items)),
-        items=tuple(look_of_step(each.status) for each in items),
+        look=None if own is None else look_of_step(own.status, lease_is_over=is_over),
+        told=() if own is None or seen is None else tuple(_told(own, items, lease_is_over=is_over)),
+        items=tuple(look_of_step(each.status, lease_is_over=is_over) for each in items),
         left=_left(left) if left else None,
     )
 
@@ -129,8 +130,8 @@ def _marks(planned: PlannedStep) -> Iterator[tuple[Icon, str]]:
             assert_never(planned.on_unknown)
 
 
-def _told(step: StepSeen, items: Sequence[StepSeen]) -> Iterator[str]:
-    yield look_of_step(step.status).text
+def _told(step: StepSeen, items: Sequence[StepSeen], *, lease_is_over: bool) -> Iterator[str]:
+    yield look_of_step(step.status, lease_is_over=lease_is_over).text
     if step.parked is not None:
         yield printable(step.parked.replace("_", " "), 64)
     if is_tried_again(step.status) and step.failures:

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from saga_fn.errors import StoreRefusedError
 from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
-from saga_fn.store.driver_errors import DRIVER_ERRORS
-from saga_fn.store.dsn import Address
+from saga_fn.store.driver_errors import DRIVER_ERRORS, UnreachedError
+from saga_fn.store.dsn import Address, place_of
 from saga_fn.tasks import Errands, cut_short, spawn
 
 APPLICATION_NAME = "saga_fn"
@@ -203,6 +203,10 @@ async def _connected(address: Address) -> asyncpg.Connection[asyncpg.Record]:
             "the DSN cannot be read",
             hint="check the DSN: it looks like postgresql://user:password@host:5432/database",
         ) from error
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise UnreachedError("/".join(place_of(address.dsn)), error) from error
     keep_alive(connection)
     return connection
 

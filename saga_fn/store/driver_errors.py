@@ -84,6 +84,20 @@ _PASSING: Final = {
 }
 
 
+class UnreachedError(OSError):
+    """No connection has come about.
+
+    Attributes:
+        place: The hosts and the database, without the password.
+        met: The error of the operating system, or of the name's look-up.
+    """
+
+    def __init__(self, place: str, met: OSError) -> None:
+        super().__init__(str(met))
+        self.place = place
+        self.met = met
+
+
 def translate_driver_error(error: Exception) -> StoreError:
     """The store's error for a driver's. Parameters are not in its text."""
     if isinstance(error, asyncpg.PostgresError):
@@ -101,9 +115,12 @@ def translate_driver_error(error: Exception) -> StoreError:
             f"the pool was made and not opened: {error}",
             hint="pool = await asyncpg.create_pool(...), or async with asyncpg.create_pool(...) as pool",
         )
-    said = f": {error}" if isinstance(error, OSError | asyncpg.InterfaceError) and str(error) else ""
+    at, met = "", error
+    if isinstance(error, UnreachedError):
+        at, met = f" at {error.place}", error.met
+    said = f": {met}" if isinstance(met, OSError | asyncpg.InterfaceError) and str(met) else ""
     return StoreUnavailableError(
-        f"PostgreSQL does not answer: {type(error).__name__}{said}",
+        f"PostgreSQL does not answer{at}: {type(met).__name__}{said}",
         hint="check the DSN, and that the server is running",
     )
 

@@ -67,6 +67,7 @@ from saga_fn.store.records import (
     Sent,
     Standing,
     TakenSaga,
+    UnreadRecord,
     encode_event,
     encode_state,
     moment_of,
@@ -81,6 +82,7 @@ __all__ = ["MemoryStore"]
 @attrs.define
 class StoredMessage:
     message: InboxMessage
+    sent_at: datetime
     answer: str | None = None
 
 
@@ -603,7 +605,7 @@ class MemoryStore:
         if self._has(saga_id, message.id):
             return False
         saga = self._sagas[saga_id]
-        saga.inbox.append(StoredMessage(message))
+        saga.inbox.append(StoredMessage(message, time_of(self.now())))
         self._rouse(saga)
         return True
 
@@ -623,8 +625,13 @@ class MemoryStore:
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
         """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
+        return [unread.message for unread in await self.unread(saga_id, most=MOST_READ)]
+
+    async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
+        """The same with the times when they were sent; `most` of them at most."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else [stored.message for stored in saga.inbox if stored.answer is None][:MOST_READ]
+        found = [] if saga is None else [stored for stored in saga.inbox if stored.answer is None]
+        return [UnreadRecord(stored.message, stored.sent_at) for stored in found[:most]]
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         """Answer a message that changed nothing."""

@@ -76,6 +76,7 @@ from saga_fn.store.records import (
     Sent,
     Standing,
     TakenSaga,
+    UnreadRecord,
     encode_event,
     encode_plan,
     encode_state,
@@ -751,14 +752,18 @@ class PostgresStore:
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
         """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
+        return [unread.message for unread in await self.unread(saga_id, most=MOST_READ)]
+
+    async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
+        """The same with the times when they were sent; `most` of them at most."""
         async with self._database.work() as connection:
             rows = await self._database.queries.read_messages(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, most=MOST_READ
+                connection, shard=self._shard(saga_id), saga_id=saga_id, most=most
             )
-        read = [InboxMessage(row.id, row.kind, row.body) for row in rows]
-        verbs = {message.id for message in read if message.is_verb}
+        read = [UnreadRecord(InboxMessage(row.id, row.kind, row.body), row.sent_at) for row in rows]
+        verbs = {unread.message.id for unread in read if unread.message.is_verb}
         # No event goes by the id of a verb: its answer would be taken for the verb's.
-        return [message for message in read if message.is_verb or message.id not in verbs]
+        return [unread for unread in read if unread.message.is_verb or unread.message.id not in verbs]
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         """Answer a message that changed nothing."""

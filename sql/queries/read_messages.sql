@@ -3,7 +3,7 @@
 -- that stands in saga_inbox is an event.
 -- Locks: none.
 -- Plan: a range of saga_inbox_unread, and one of the primary key of saga_verb.
-SELECT m.id, m.kind, m.body
+SELECT m.id, m.kind, m.body, m.sent_at
 FROM (
     SELECT i.id, 'event' AS kind, i.body, i.sent_at
     FROM saga_fn.saga_inbox AS i

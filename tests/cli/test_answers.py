@@ -79,7 +79,7 @@ def test_json_is_ascii_in_one_line(text: str) -> None:
 
 @pytest.mark.parametrize(
     "value, expected",
-    [(None, ""), (False, "no"), (NOON, "2026-11-29 12:00:00"), (WaitReason.EVENT, "event"), (("a", 1), "a, 1")],
+    [(None, ""), (False, "no"), (NOON, "2026-11-29 12:00:00 UTC"), (WaitReason.EVENT, "event"), (("a", 1), "a, 1")],
 )
 def test_each_value_has_its_text(value: object, expected: str) -> None:
     assert text_of(value) == expected

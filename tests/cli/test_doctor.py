@@ -7,17 +7,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import attrs
+import msgspec
 import pytest
 
 from saga_fn import AttentionKind, StoreError
-from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, findings_of, in_bytes, parts_of, workers_of
+from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, due_of, findings_of, in_bytes, parts_of, workers_of
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention
-from saga_fn.stats import WorkingProcess
+from saga_fn.stats import SagaStats, WorkingProcess
 from saga_fn.store.examination import Examination, TableSize, examine
 from saga_fn.store.rights import Right, RoleKind, needs
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_answers import told
+from tests.cli.test_texts import NONE, NOON, STATS
 from tests.store.pooler import pooled
 from tests.support.roles import execute, role
 
@@ -148,7 +150,19 @@ async def test_it_says_whether_a_worker_is_there(cli: Cli, seeded: Seeded) -> No
     assert "note   workers     no process that was seen lately works" in told.out
     assert "workers: start a worker" in told.out
     seen = WorkingProcess(UUID(int=1), "shop-7f4c:41", datetime(2026, 11, 29, 12, tzinfo=UTC), (("order", 1),))
-    assert workers_of([seen]).found == "1, shop-7f4c:41 seen last, at 2026-11-29 12:00:00"
+    assert workers_of([seen]).found == "1, shop-7f4c:41 seen last, at 2026-11-29 12:00:00 UTC"
+
+
+async def test_a_saga_that_nobody_takes_is_noted_before_it_is_a_finding(cli: Cli, seeded: Seeded) -> None:
+    assert "note   due" not in (await cli("doctor", "--dsn", seeded.dsn)).out
+    await execute(seeded.dsn, "UPDATE saga_fn.saga SET due_at = now() - interval '15 seconds' WHERE name = 'billing'")
+    assert "note   due" in (await cli("doctor", "--dsn", seeded.dsn)).out
+    waits = msgspec.structs.replace(STATS, overdue=NONE)
+    [found] = due_of(SagaStats(NOON + timedelta(seconds=20), (waits,)))
+    assert (found.subject, found.verdict) == ("due", Verdict.NOTE)
+    assert found.found == "a saga of shipping v2 is due since 2026-11-29 12:00:00 UTC, and no process has taken it"
+    assert not [*due_of(SagaStats(NOON + timedelta(seconds=2), (waits,)))], "a worker may take it yet"
+    assert not [*due_of(SagaStats(NOON + timedelta(seconds=90), (STATS,)))], "it is a finding of health by then"
 
 
 async def test_unowned_versions_are_found(cli: Cli, seeded: Seeded) -> None:

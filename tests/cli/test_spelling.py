@@ -19,17 +19,16 @@ from saga_fn.core.effects import Misfit, Refusal, Rejection
 from saga_fn.core.ids import StepId
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.misfit import mend_of_misfit
-from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.engine.requests.refusals import told_of_refusal
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_help import COMMANDS
 
 SAGA_FN: Final = Path(saga_fn.__file__).parent
-ROOMS: Final = ("admin", "cli", "engine/requests", "engine/views", "store")
+ROOMS: Final = ("admin", "cli", "engine/requests", "engine/views", "explanation", "store")
 FILES: Final = (
     "core/listing.py",
     "engine/health.py",
     "errors.py",
-    "explanation.py",
     "listing.py",
     "testing/exports.py",
 )

@@ -19,8 +19,10 @@ from saga_fn import (
     SagaAdmin,
     SagaCount,
     SagaOrchestrator,
+    SagaOwner,
     SagaRow,
     SagaStatus,
+    StepStatus,
     WaitReason,
 )
 from saga_fn.cli import texts
@@ -106,14 +108,17 @@ STATS = DefinitionStats(
 
 HEADS = (
     "saga                                  name      v  status     why     "
-    "    step         error     key      started              changed"
+    "    step         error     key      started                  changed"
 )
 CASES: list[tuple[tuple[Part, ...], list[str]]] = [
     (
         texts.of_page(SagaPage((ROW,), None)),
         [
             HEADS,
-            f"{ID}  shipping  2  SUSPENDED  past_pivot  print_label  KeyError  order-7  2026-11-29 12:00:00  2026-11-29 13:00:00",
+            (
+                f"{ID}  shipping  2  SUSPENDED  past_pivot  print_label  KeyError  order-7  2026-11-29 12:00:00 UTC  "
+                "2026-11-29 13:00:00 UTC"
+            ),
         ],
     ),
     (
@@ -123,18 +128,18 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         [
             HEADS.replace("why     ", "why                  "),
             (
-                f"{ID}  shipping  2  SUSPENDED  past_pivot, name paused  print_label  KeyError  order-7  2026-11-29 12:00:00  "
-                "2026-11-29 13:00:00"
+                f"{ID}  shipping  2  SUSPENDED  past_pivot, name paused  print_label  KeyError  order-7  2026-11-29 12:00:00 UTC  "
+                "2026-11-29 13:00:00 UTC"
             ),
-            "Paused: shipping, since 2026-11-29 12:00:00 by ann: OPS-12; nothing begins before that pause ends.",
-            "Paused: other, since 2026-11-29 12:00:00; nothing begins before that pause ends.",
+            "Paused: shipping, since 2026-11-29 12:00:00 UTC by ann: OPS-12; nothing begins before that pause ends.",
+            "Paused: other, since 2026-11-29 12:00:00 UTC; nothing begins before that pause ends.",
         ],
     ),
     (
         texts.of_page(SagaPage((), None, (Pause(None, NOON, None, None),))),
         [
             "No saga is found.",
-            "Paused: everything, since 2026-11-29 12:00:00; nothing begins before that pause ends.",
+            "Paused: everything, since 2026-11-29 12:00:00 UTC; nothing begins before that pause ends.",
         ],
     ),
     (texts.of_page(SagaPage((), None)), ["No saga is found."]),
@@ -150,8 +155,8 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
             "  done       1200",
             "  refused    3 moved_on, 1 past_pivot",
             "  remaining  1,000+",
-            "  began      2026-11-29 12:00:00",
-            "  changed    2026-11-29 12:00:00",
+            "  began      2026-11-29 12:00:00 UTC",
+            "  changed    2026-11-29 12:00:00 UTC",
         ],
     ),
     (
@@ -161,7 +166,7 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
                 "operation                             verb        state    done  refus"
                 "ed  sagas                                 by        reason  began"
             ),
-            f"{ID}  retry_step  running  1200  4        {ID}  ann@shop  OPS-12  2026-11-29 12:00:00",
+            f"{ID}  retry_step  running  1200  4        {ID}  ann@shop  OPS-12  2026-11-29 12:00:00 UTC",
         ],
     ),
     (
@@ -185,9 +190,9 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
     (
         texts.of_pauses([Pause("shipping", NOON, "ann", "OPS-12"), Pause(None, NOON, None, None)], SagaCount(0, False)),
         [
-            "paused       since                by   reason",
-            "shipping     2026-11-29 12:00:00  ann  OPS-12",
-            "(all sagas)  2026-11-29 12:00:00",
+            "paused       since                    by   reason",
+            "shipping     2026-11-29 12:00:00 UTC  ann  OPS-12",
+            "(all sagas)  2026-11-29 12:00:00 UTC",
         ],
     ),
     (texts.of_pauses([], SagaCount(0, False)), ["Nothing is paused."]),
@@ -202,9 +207,9 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         (texts.of_history([ENTRY], payloads=True),),
         [
             "Journal",
-            "#  time                 event        step    attempt  what",
+            "#  time                     event        step    attempt  what",
             (
-                "4  2026-11-29 12:00:00  step_failed  charge  2        KeyError: \\x1b[31mred\\x1b[0m \\x1b]0;title\\x07 "
+                "4  2026-11-29 12:00:00 UTC  step_failed  charge  2        KeyError: \\x1b[31mred\\x1b[0m \\x1b]0;title\\x07 "
                 '[bold]markup[/bold] \\u202e \\n second line; by ann; why; input {"cents": "1152921504606846976"}'
             ),
         ],
@@ -213,17 +218,17 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         texts.of_stats(SagaStats(NOON, (STATS,)), [WorkingProcess(ID, "host", NOON, (("shipping", 2),))]),
         [
             (
-                "name      v  running  undoing  retrying  sleeping  waiting  parked  paused alone  failed  overdue  "
-                "oldest due           processes  ended in the last hour   state"
+                "name      v  running  undoing  retrying  timer  event  parked  paused alone  failed  overdue  "
+                "oldest due               processes  ended in the last hour   state"
             ),
             (
-                "shipping  2  10,000+  0        0         0         0        3       2             0       1        "
-                "2026-11-29 12:00:00  0          12+ COMPLETED, 1 FAILED  unowned"
+                "shipping  2  10,000+  0        0         0      0      3       2             0       1        "
+                "2026-11-29 12:00:00 UTC  0          12+ COMPLETED, 1 FAILED  unowned"
             ),
             "",
             "Processes",
-            "process  seen                 works on     id",
-            f"host     2026-11-29 12:00:00  shipping v2  {ID}",
+            "process  seen                     works on     id",
+            f"host     2026-11-29 12:00:00 UTC  shipping v2  {ID}",
         ],
     ),
     (texts.of_stats(SagaStats(NOON, ()), []), ["There are no sagas.", "No process works."]),
@@ -237,10 +242,27 @@ def test_values_have_their_texts(parts: tuple[Part, ...], expected: list[str]) -
 
 def test_an_entry_has_its_line() -> None:
     plain = msgspec.structs.replace(ENTRY, error=None, actor=None, reason=None)
-    assert texts.entry_line(plain) == "#4 2026-11-29 12:00:00 step_failed charge (attempt 2)"
+    assert texts.entry_line(plain) == "#4 2026-11-29 12:00:00 UTC step_failed charge (attempt 2)"
     assert texts.entry_line(ENTRY).endswith("; by ann; why")
     assert "input" not in texts.entry_data(ENTRY, payloads=False)
     assert texts.entry_data(ENTRY, payloads=True)["input"] == {"cents": 2**60}
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_saga_is_shown_with_its_owner_and_its_lease(seeded: Seeded, is_gone: bool) -> None:
+    async with SagaOrchestrator(seeded.dsn, concurrency=0) as orchestrator:
+        saga = await SagaAdmin(orchestrator).get_saga(seeded.retrying)
+    steps = tuple(
+        msgspec.structs.replace(each, status=StepStatus.RUNNING) if each.status is StepStatus.RETRYING else each
+        for each in saga.steps
+    )
+    owned = msgspec.structs.replace(saga, steps=steps, owner=SagaOwner(ID, "vm:7", NOON, NOON, is_gone))
+    said = [line.text for line in laid_out(texts.of_saga(owned, journal=0, payloads=False), None)]
+    assert "  owner         vm:7" in said
+    assert f"  lease         {'over since' if is_gone else 'until'} 2026-11-29 12:00:00 UTC" in said
+    [running] = [line for line in said if "RUNNING" in line]
+    assert ("RUNNING (its lease is over)" in running) is is_gone
+    assert not [line for line in laid_out(texts.of_saga(saga, journal=0, payloads=False), None) if "lease" in line.text]
 
 
 async def test_a_preview_has_its_text(seeded: Seeded) -> None:

@@ -150,6 +150,13 @@ async def test_a_verb_needs_a_reason_and_values_that_fit(sagas: Cast, browser: B
     assert (await SagaAdmin(sagas.orchestrator).get_saga(sagas.parked)).parked == "past_pivot"
 
 
+async def test_a_form_that_is_opened_tells_what_it_wants_and_no_error(sagas: Cast, browser: Browser) -> None:
+    page = await browser.get(f"/sagas/{sagas.parked}/verbs/skip_step?step={STEP}")
+    assert "is no valid" not in page.text
+    wrong = await browser.get(f"/sagas/{sagas.parked}/verbs/skip_step?step={STEP}&verb-mock_output=[1]")
+    assert "is no valid" in wrong.text
+
+
 async def test_what_was_filled_in_is_there_again_after_a_refusal(sagas: Cast, browser: Browser) -> None:
     address = f"/sagas/{sagas.parked}/verbs/skip_step"
     page = await browser.send(address, address, {"verb-step": STEP, "act": "do", "verb-mock_output": '{"a": "<b>"}'})

@@ -16,6 +16,7 @@ from saga_fn.core.effects import CancelExecution, Refusal, Rejection, RunStep, T
 from saga_fn.core.events import (
     BoundEach,
     CompensationRequested,
+    EventReceived,
     FailureKind,
     HandedBack,
     OperatorVerb,
@@ -303,6 +304,23 @@ def test_a_course_passes_events_moments_and_lists() -> None:
     assert (short.end, short.is_whole) == (None, False)
 
 
+def test_a_course_counts_with_what_is_stored_and_not_read() -> None:
+    plan = Plan.of(step("a"), wait("b", "a", timeout=Micros(SECOND)), step("c", "b"))
+    saga = started(plan, A)
+    saga.succeed(A)
+    saga.tick(B)
+    paid, lost = EventReceived(Moment(2 * SECOND), "paid"), EventReceived(Moment(2 * SECOND), "lost")
+    found = course(plan, saga.state, unread=(lost, paid), most=MOST)
+    assert (told(found.moves), found.end) == (["run c"], SagaStatus.COMPLETED), "though the time of the wait is over"
+    void = EventReceived(Moment(2 * SECOND), "paid", expires=Moment(SECOND))
+    late = course(plan, saga.state, now=Moment(2 * SECOND), unread=(void,), most=MOST)
+    assert (told(late.moves), late.end) == (["undo a"], SagaStatus.COMPENSATED)
+    event = CompensationRequested(saga.moment)
+    said = preview(plan, saga.state, event, unread=(paid,), most=MOST)
+    assert isinstance(said, Consequences)
+    assert said.course.end is SagaStatus.COMPENSATED, "the verb comes first"
+
+
 def test_a_course_runs_the_items_that_are_known() -> None:
     plan = Plan.of(step("a", concurrency=1), step("b", "a"))
     saga = Saga(plan)
@@ -315,7 +333,7 @@ def test_a_course_ends_where_only_a_person_can_go_on() -> None:
     saga = started(THREE, A)
     saga.tell(StepFailed(saga.moment, A, 1, FailureKind.OUTPUT_LOST))
     found = course(THREE, saga.state, most=MOST)
-    assert found == Course((), None, is_whole=True, state=found.state)
+    assert found == Course((), None, is_whole=True, state=found.state, plan=THREE)
 
 
 def test_a_course_waits_for_the_events_of_a_compensation() -> None:
@@ -332,7 +350,9 @@ def test_each_reason_says_since_which_attempt_and_until_when() -> None:
     saga = started(Plan.of(step("a", retry=THRICE, undo_retry=THRICE), step("b", "a")), A)
     assert reasons(saga.plan, saga.state) == (Reason(Cause.RUNNING, A, attempt=1),)
     saga.fail(A)
-    assert reasons(saga.plan, saga.state) == (Reason(Cause.RETRY, A, Moment(SECOND), attempt=1, failures=1),)
+    assert reasons(saga.plan, saga.state) == (
+        Reason(Cause.RETRY, A, Moment(SECOND), attempt=1, failures=1, most_attempts=3),
+    )
     saga.wait(SECOND)
     saga.tick(A)
     saga.tell(HandedBack(saga.moment))
@@ -345,7 +365,9 @@ def test_each_reason_says_since_which_attempt_and_until_when() -> None:
     saga.fail(B)
     assert reasons(saga.plan, saga.state) == (Reason(Cause.UNDOING, A, attempt=1),)
     saga.fail_undo(A)
-    assert reasons(saga.plan, saga.state) == (Reason(Cause.UNDO_RETRY, A, Moment(2 * SECOND), attempt=1, failures=1),)
+    assert reasons(saga.plan, saga.state) == (
+        Reason(Cause.UNDO_RETRY, A, Moment(2 * SECOND), attempt=1, failures=1, most_attempts=3),
+    )
     saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     assert reasons(saga.plan, saga.state) == (
         Reason(Cause.UNDO_PERSON, A, parked=ParkReason.ROW_REJECTED, attempt=1, failures=1),

@@ -431,7 +431,7 @@ def test_an_end_comes_with_the_shortest_story_that_leads_there() -> None:
 
 
 def test_an_exploration_sums_itself_up() -> None:
-    assert str(explore(ONE)) == f"all 80 states, {explore(ONE).edges} edges, 8 ends, 0 violations"
+    assert str(explore(ONE)) == f"all 85 states, {explore(ONE).edges} edges, 8 ends, 0 violations"
     assert str(explore(ONE, budget=2)).startswith("bounded: the first 2 states")
     assert str(explore(ONE, skips=0)).startswith("bounded: the first")
 

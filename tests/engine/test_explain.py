@@ -22,6 +22,8 @@ from saga_fn import (
     MemoryStore,
     Move,
     MoveKind,
+    NotDone,
+    OutcomeUnknown,
     SagaAdmin,
     SagaBuilder,
     SagaNotFoundError,
@@ -36,6 +38,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn import Done as ItRan
 from saga_fn.core.ids import StepId
 from saga_fn.core.state import ParkReason
 from saga_fn.explanation import StandingReason
@@ -174,7 +177,10 @@ async def test_a_saga_that_waits_is_explained_at_length(make: Make) -> None:
         until_then = f"{reason.until:%Y-%m-%d %H:%M:%S} UTC"
         for line in (
             "why:",
-            f"  step charge waits for its next attempt after attempt 1; failures counted: 1; until {until_then}",
+            (
+                "  step charge waits for its next attempt after attempt 1; ShopError: charge failed; "
+                f"failures counted: 1 of 3; until {until_then}"
+            ),
             "owner: none",
             "next: if all goes well: run charge, run ship, then it ends COMPLETED",
             "  retry_step(charge)",
@@ -353,8 +359,15 @@ async def test_a_step_whose_process_has_died_is_not_told_to_be_executed(make: Ma
     await dies(first)
     async with make(concurrency=0) as looking:
         seen = await SagaAdmin(looking).explain(run.id)
+        snapshot = await SagaAdmin(looking).get_saga(run.id)
     (reason,) = seen.reasons
     assert seen.owner is not None
+    assert snapshot.owner is not None
+    assert (snapshot.owner.id, snapshot.owner.process) == (seen.owner.id, seen.owner.process)
+    assert (snapshot.owner.is_gone, snapshot.lease_over) == (True, seen.owner.lease_until)
+    for picture in (snapshot.timeline("text"), snapshot.diagram("text")):
+        assert "was being executed: the lease is over" in picture
+        assert " runs" not in picture.partition(" now ")[2]
     assert (reason.cause, reason.lease_over, reason.may_have_run) == (Cause.RUNNING, seen.owner.lease_until, True)
     assert reason.text.startswith("step charge may have run (attempt 1): the lease of its process is over since ")
     assert reason.text.endswith(" UTC, and the next worker goes on with it as its plan says")
@@ -495,6 +508,32 @@ async def test_a_doubt_is_told_with_the_error_of_the_attempt_that_has_left_it(ma
         assert why.text.startswith("step charge waits for a person (outcome_unknown): only a person can find out")
         assert "the bank has not answered" in why.text
         assert str(why.mend).startswith("ask the other system")
+
+
+async def test_what_is_tried_again_is_told_with_its_error_and_how_often_it_is_tried(make: Make) -> None:
+    async def away(order: Order) -> ItRan[None] | NotDone:
+        raise ConnectionRefusedError("the bank is away")
+
+    @step(probe=away, probe_retry_policy=FixedRetry(max_attempts=9, delay=timedelta(hours=1)))
+    async def charge(order: Order) -> None:
+        raise OutcomeUnknown("no answer")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(charge, depends_on=builder.initial)
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register("charging", builder.build()).start(Order("1"))
+        async with asyncio.timeout(SOON):
+            while not (why := (await admin.explain(run.id)).reasons[0]).probes_failed:
+                await asyncio.sleep(0.005)
+        assert (why.cause, why.probes_failed, why.most_attempts) == (Cause.DOUBT, 1, 9)
+        assert "ConnectionRefusedError: the bank is away; its probe has failed 1 time of 9; " in why.text
+        undone = await at_an_undo(orchestrator)
+        (why,) = (await admin.explain(undone.id)).reasons
+        assert why.text.startswith(
+            "the compensation of step charge waits for its next attempt after attempt 1; "
+            "ShopError: refund charge failed; failures counted: 1 of 3; until "
+        )
 
 
 async def test_an_attempt_that_has_left_no_error_is_not_told_with_that_of_an_earlier_one(memory: MemoryStore) -> None:

@@ -43,7 +43,7 @@ from saga_fn import (
 from saga_fn.engine.commit.batching import Batcher
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests import outcome
-from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.store.migrate import migrate
 from saga_fn.store.records import SagaRecord
 from tests.support.shop import Done, Order, Shop, make_saga

@@ -252,6 +252,14 @@ async def wrapped(inp: Order) -> Done:
     return Done("never")
 
 
+async def wrapped_alike(inp: Order) -> Done:
+    try:
+        await raising(ConnectionRefusedError("bank away"))(inp)
+    except ConnectionRefusedError as error:
+        raise ConnectionRefusedError("bank away") from error
+    return Done("never")
+
+
 async def in_passing(inp: Order) -> Done:
     try:
         await raising(ConnectionRefusedError("bank away"))(inp)
@@ -266,6 +274,7 @@ async def in_passing(inp: Order) -> Done:
         (in_a_group, "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception); in it: ConnectionRefusedError: bank away"),
         (wrapped, "RuntimeError: no payment; raised from: ConnectionRefusedError: bank away"),
         (in_passing, "RuntimeError: no payment"),
+        (wrapped_alike, "ConnectionRefusedError: bank away"),
     ],
 )  # fmt: skip
 async def test_an_errors_causes_are_kept_with_it(make: Make, work: Any, text: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import get_args
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from saga_fn import Compensated, Completed, FixedRetry, MemoryStore, SagaAdmin, 
 from saga_fn.core.event_kinds import Phase
 from saga_fn.core.outlook import Again, ForGood
 from saga_fn.core.projection import SagaStatus
-from saga_fn.engine.observe.fact import FactBase
+from saga_fn.engine.observe.fact import FactBase, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observers
 from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptFailed, AttemptOver, AttemptSucceeded
 from saga_fn.engine.observe.of_claims import ClaimRound
@@ -22,6 +23,7 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaParked, 
 from saga_fn.engine.observe.of_troubles import EventRejected
 from saga_fn.engine.observe.of_upkeep import UpkeepBegunAgain
 from saga_fn.errors import SagaStateError, StoreUnavailableError
+from saga_fn.store.this_process import this_process
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
 from tests.support.shop import Counted, Order, Shop, ShopError, make_saga, one_step
@@ -237,8 +239,16 @@ async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: p
         assert (claimed.saga.id, claimed.takeover, claimed.previous_owner) == (run.id, True, gone)
         (line,) = [each for each in caplog.records if "taken over" in each.getMessage()]
         assert line.levelno == logging.WARNING
-        assert line.getMessage().startswith(f"saga {run.id} is taken over from process {gone}, ")
+        assert claimed.previous_process == this_process()
+        assert line.getMessage().startswith(f"saga {run.id} is taken over from process {this_process()}, ")
         assert line.__dict__["saga_id"] == str(run.id)
+
+
+def test_a_saga_that_its_own_process_takes_up_again_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    saga = SagaIdentity(UUID(int=1), "one", 1, "t", datetime(2026, 11, 30, tzinfo=UTC))
+    Observers().tell(SagaClaimed(saga, takeover=True, previous_owner=UUID(int=2), is_own=True))
+    [line] = caplog.messages
+    assert line.startswith(f"saga {saga.id} is taken up again by this process, which has let its lease run out")
 
 
 async def test_many_takeovers_are_told_in_one_line_and_a_number(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from saga_fn import (
     RetryStep,
     Rewind,
     SagaAdmin,
+    SagaBuilder,
     SagaDefinition,
     SagaDefinitionError,
     SagaFilter,
@@ -45,6 +47,7 @@ from saga_fn import (
     StoreRefusedError,
     StoreUnavailableError,
     WaitReason,
+    step,
 )
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
@@ -123,7 +126,7 @@ VERBS: list[BulkVerb] = [
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: type(verb).__name__)
 async def test_the_dry_run_is_what_the_operation_then_does(make: Make, verb: BulkVerb) -> None:
     async with make(concurrency=0) as orchestrator:
-        await stopped_at_charge(orchestrator, 3)
+        runs = await stopped_at_charge(orchestrator, 3)
         admin = SagaAdmin(orchestrator, actor="ann@shop")
         told = await admin.preview(WAITING, verb)
         begun = await admin.begin_operation(WAITING, verb, per_second=1000, reason="OPS-12")
@@ -132,6 +135,39 @@ async def test_the_dry_run_is_what_the_operation_then_does(make: Make, verb: Bul
         assert str(done.remaining) == "0"
         assert (done.verb, done.actor, done.reason) == (verb.verb.value, "ann@shop", "OPS-12")
         assert done.wanted == {"saga_name": "shop", "waits": WaitReason.RETRY}
+        while await orchestrator.run_due():
+            pass
+        sagas = [await admin.get_saga(run.id) for run in runs]
+        assert told.ends == Counter(each.status for each in sagas if each.ended_at is not None)
+        assert told.left_over == Counter(left.step_id for each in sagas for left in each.left_over)
+        assert told.stays_done == Counter(step for each in sagas for step in each.stays_done)
+        assert told.no_plan_fits == 0
+
+
+async def test_a_dry_run_tells_what_stays_of_the_sagas_and_what_no_definition_fits(make: Make) -> None:
+    def made(reserve: str, hold: str) -> SagaDefinition[Order, None]:
+        builder = SagaBuilder(Order)
+        builder.add_step(step(shop.reserve), depends_on=builder.initial, step_id=reserve)
+        builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial, step_id=hold)
+        builder.add_step(step(shop.charge), depends_on=builder.initial, retry_policy=RARELY)
+        return builder.build()
+
+    shop = Shop(fails={"charge": 1})
+    async with make(concurrency=0) as before:
+        run = await before.register("shop", made("note", "hold")).start(Order("1"))
+        await before.run_due()
+        await suspended(run)
+        admin = SagaAdmin(before)
+        told = await admin.preview(WAITING, Cancel())
+        assert (told.ends, told.stays_done) == ({SagaStatus.COMPENSATED: 1}, {"note": 1})
+        assert str(told).endswith("would end: 1 COMPENSATED; stays done, without an undo: 1 note")
+        await admin.rewind(run.id, "charge", forget=[])
+        assert (await admin.preview(SagaFilter(saga_name="shop"), Cancel())).rewound == {"charge": 1}
+    async with make(concurrency=0) as after:
+        after.register("shop", made("note", "keep"))
+        told = await SagaAdmin(after).preview(SagaFilter(saga_name="shop"), Cancel())
+        assert (told.accepted, told.no_plan_fits, told.ends) == (1, 1, {})
+        assert "parked again, for no definition fits: 1" in str(told)
 
 
 async def test_a_worker_carries_an_operation_out(make: Make) -> None:

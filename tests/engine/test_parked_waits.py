@@ -164,6 +164,19 @@ async def test_a_wait_that_is_over_tells_of_a_sleep_a_retry_and_a_delay(make: Ma
         assert begins.begins_at == (await later.snapshot()).begins_at is not None
 
 
+async def test_a_wait_that_is_over_tells_of_a_compensation_that_the_saga_is_being_rolled_back(make: Make) -> None:
+    shop = Shop(fails={"ship": 1, "refund charge": 99})
+    definition = make_saga(shop, undo=FixedRetry(max_attempts=9, delay=timedelta(hours=1)))
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        run = await orchestrator.register("shop", definition).start(Order("1"))
+        await suspended(run)
+        told = await told_late(
+            run, r"it is SUSPENDED, going back; the compensation of step charge is tried again at 20.*"
+        )
+        assert told.goes_back
+        assert [(step.step_id, step.undoes) for step in told.retrying] == [("charge", True)]
+
+
 async def test_a_wait_that_is_over_tells_of_a_few_steps_and_the_number_of_the_others(make: Make) -> None:
     builder = SagaBuilder(Order, order="graph")
     for number in range(5):

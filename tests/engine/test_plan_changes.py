@@ -10,12 +10,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from saga_fn import Completed, SagaBuilder, SagaDefinition, step
+from saga_fn import Compensated, Completed, LeftOverKind, SagaAdmin, SagaBuilder, SagaDefinition, SagaOrchestrator, step
 from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.engine.observe.of_sagas import SagaParked
 from saga_fn.engine.observe.of_troubles import ReadElsewhere, SagaSetAside
 from saga_fn.store.records import Standing
+from tests.support.approval import Approval, approval
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make
@@ -54,6 +55,74 @@ async def test_a_deploy_that_cannot_read_what_is_stored_parks_and_undoes_nothing
         await suspended(again)
         assert (await again.snapshot()).parked == "payload_unreadable"
         assert shop.done == ["reserve"], "nothing was rolled back"
+
+
+def reserved_and_approved(shop: Shop, reserve: str) -> SagaDefinition[Order, None]:
+    """Reserve, by a step of that name, then wait to be approved, then charge."""
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial, step_id=reserve)
+    builder.add_event(approval)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    return builder.build()
+
+
+async def parked_by_its_plan(desk: SagaOrchestrator, saga_id: UUID) -> None:
+    """Work on what is due until the saga waits for a definition: it is handed back for a while before."""
+    async with asyncio.timeout(SOON):
+        while (await SagaAdmin(desk).get_saga(saga_id)).parked != "plan_changed":
+            await desk.run_due()
+            await asyncio.sleep(0.01)
+
+
+async def test_no_preview_promises_an_undo_that_no_definition_can_do(make: Make) -> None:
+    shop = Shop()
+    async with make() as before:
+        run = await before.register("shop", reserved_and_approved(shop, "reserve")).start(Order("1"))
+        await suspended(run)
+    async with make(concurrency=0) as desk:
+        admin = SagaAdmin(desk)
+        kept = (await admin.explain(run.id)).of("cancel")
+        assert kept is not None
+        assert not kept.no_plan_fits, "no process is known that works with another definition"
+        desk.register("shop", reserved_and_approved(shop, "hold_stock"))
+        for _ in range(2):  # as it waits for the event, and once it is parked
+            seen = await admin.explain(run.id)
+            cancel, abort = seen.of("cancel"), seen.of("abort")
+            assert cancel is not None
+            assert abort is not None
+            assert (cancel.is_legal, cancel.no_plan_fits, cancel.course, cancel.ends_as) == (True, True, (), None)
+            assert "no definition that processes work with fits what it has done: it is parked again" in cancel.text
+            assert [(each.step_id, each.kind) for each in abort.left_over] == [("reserve", LeftOverKind.NOT_UNDONE)]
+            await admin.cancel(run.id)
+            assert "next: no definition that processes work with fits what it has done" in str(
+                await admin.explain(run.id)
+            )
+            await parked_by_its_plan(desk, run.id)
+        await admin.abort(run.id)
+        ended = await admin.get_saga(run.id)
+        assert [(each.step_id, each.kind) for each in ended.left_over] == [("reserve", LeftOverKind.NOT_UNDONE)]
+        assert shop.done == ["reserve"]
+
+
+async def test_a_step_that_was_given_up_before_its_first_call_has_not_failed(make: Make) -> None:
+    shop = Shop()
+    async with make() as before:
+        run = await before.register("shop", reserved_and_approved(shop, "reserve")).start(Order("1"))
+        await suspended(run)
+    async with make(concurrency=0) as desk:
+        admin = SagaAdmin(desk)
+        desk.register("shop", reserved_and_approved(shop, "hold_stock"))
+        await desk.to(run.id, approval).send(Approval("ann"))
+        await parked_by_its_plan(desk, run.id)
+        assert {each.step_id: each.parked for each in (await admin.get_saga(run.id)).steps}["charge"] == "plan_changed"
+        await admin.cancel(run.id)
+        assert {each.step_id: each.status for each in (await admin.get_saga(run.id)).steps}["charge"] == "PENDING"
+    async with make() as after:
+        again = after.register("shop", reserved_and_approved(shop, "reserve")).attach(run.id)
+        assert isinstance(await again.outcome(SOON), Compensated)
+        assert {each.step_id: each.status for each in (await SagaAdmin(after).get_saga(run.id)).steps}[
+            "charge"
+        ] == "PENDING"
 
 
 def chain(shop: Shop, *names: str) -> SagaDefinition[Order, None]:

@@ -36,7 +36,7 @@ from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.inbox import read_inbox
-from saga_fn.engine.requests.operate import notify
+from saga_fn.engine.requests.notify import notify
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Entry, MessageStatus, SagaWrite, decode_state

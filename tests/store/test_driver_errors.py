@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from datetime import timedelta
 
 import asyncpg
@@ -105,6 +106,17 @@ async def test_what_is_wrong_with_a_dsn_is_said_when_it_is_entered(
             async with SagaOrchestrator(wrong):
                 pass
     assert caught.value.hint is not None
+
+
+async def test_a_database_that_is_not_there_is_named_without_its_password() -> None:
+    with socket.socket() as taken:  # bound, and listening to nobody
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(StoreUnavailableError) as caught:
+            async with SagaOrchestrator(f"postgresql://ann:hunter3@127.0.0.1:{port}/shop"):
+                pass
+    assert caught.value.fact.startswith(f"PostgreSQL does not answer at 127.0.0.1:{port}/shop: ConnectionRefusedError")
+    assert "hunter3" not in str(caught.value)
 
 
 async def test_a_verb_that_may_not_be_written_raises(any_dsn: str) -> None:

@@ -25,6 +25,10 @@ async def test_messages_are_kept_in_order_until_they_are_answered(store: Store) 
     for each in sent:
         assert await store.send(hand.id, each) is MessageStatus.STORED
     assert await store.messages(hand.id) == sent
+    unread = await store.unread(hand.id, most=3)
+    assert [each.message for each in unread] == sent[:3]
+    times = [each.sent_at for each in unread]
+    assert times == sorted(times)
     await store.answer(hand.id, sent[1].id, "late")
     assert await store.messages(hand.id) == [sent[0], *sent[2:]]
     assert await store.read_answer(hand.id, sent[1].id) == "late"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,7 +50,7 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) ->
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         inbox = store._sagas[saga_id].inbox  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        inbox += [StoredMessage(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
+        inbox += [StoredMessage(InboxMessage(uuid4(), "event", b"?"), datetime.now(UTC)) for _ in range(messages)]
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from saga_fn import SagaResultTimeoutError, SagaRun, SagaStatus, WaitReason
-from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.store.records import SagaRecord
 
 SOON = 30.0

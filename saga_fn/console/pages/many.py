@@ -167,6 +167,7 @@ def _preview(context: Context, told: BulkPreview) -> Node:
                 ("sagas that the filter finds", str(told.sagas)),
                 ("looked at", str(told.looked_at)),
                 ("would accept it", str(told.accepted)),
+                *((subject, html.text(number)) for subject, number in told.told),
                 *((f"would refuse: {html.text(why)}", str(number)) for why, number in told.refusals.items()),
             )
         ),

@@ -16,6 +16,7 @@ from saga_fn.console.context import Context, Page
 from saga_fn.console.pages import unsent
 from saga_fn.console.veil import veiled, veiled_explanation
 from saga_fn.diagram import timeline
+from saga_fn.explanation import unread_in_words
 
 _ENTRIES: Final = 50
 """Entries of the journal on one page."""
@@ -100,6 +101,7 @@ def _standing(context: Context, explained: Explanation) -> Node:
         ]
         for reason in explained.reasons[:_REFUSED]
     ]
+    said += [h.div(".box")[h.p[html.text(each)]] for each in unread_in_words(explained)]
     return html.section("Why it stands where it stands", said)
 
 

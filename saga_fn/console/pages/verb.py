@@ -29,7 +29,7 @@ from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.pages.saga import MOST_NUMBER, left_over
 from saga_fn.console.veil import veiled_explanation
 from saga_fn.errors import ActiveSagaAlreadyExistsError, PayloadTooLargeError, SagaError
-from saga_fn.explanation import course_behind
+from saga_fn.explanation import course_behind, unread_in_words
 
 _NAMED: Final = 40
 """Steps, or moves, that are named in one place."""
@@ -109,7 +109,9 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
     after: list[Node] = [
         None if error is None else html.told(error),
         h.p[form.summary],
-        None if lacking is None else html.told(lacking, "Fill in the form to see what would come of it."),
+        None
+        if lacking is None
+        else _to_fill_in(lacking, is_filled=any(each for name, each in texts.items() if name != "step")),
         None if preview is None else _shown(preview),
         html.post(
             context,
@@ -140,6 +142,12 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
     return Page(f"{name}: {html.text(explained.saga_name, 100)}", _standing(shown), after=after, status=status)
 
 
+def _to_fill_in(lacking: SagaError, *, is_filled: bool) -> Node:
+    """The thing that the form still wants. Before anything is filled in, that is no error: only the mend is told."""
+    told = "Fill in the form to see what would come of it."
+    return html.told(lacking, told) if is_filled else h.div(".box")[h.p[told], html.mend(lacking.hint)]
+
+
 async def _present_input(context: Context, saga_id: UUID, texts: Mapping[str, str]) -> Node:
     """The input that the step was last given, for the operator who gives it another one."""
     if "input" not in texts or not texts["step"] or not context.sees_payloads:
@@ -164,6 +172,7 @@ def _standing(explained: Explanation) -> Node:
             )
         ),
         [h.div(".box")[h.p[html.text(each.text)]] for each in explained.reasons[:5]],
+        [h.div(".box")[h.p[html.text(each)]] for each in unread_in_words(explained)],
     ]
 
 
@@ -180,6 +189,8 @@ def _shown(preview: VerbPreview) -> Node:
 def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
     if preview.not_here:
         yield "not from here", html.text(preview.not_here)
+    if preview.unread:
+        yield "look first: stored, and not read yet", html.text(", ".join(preview.unread))
     if preview.runs_on:
         yield "first comes to its end, and is not cut short", _listed(preview.runs_on)
     if preview.at_once:
@@ -190,6 +201,11 @@ def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
         yield "goes on at", html.time(preview.goes_on_at)
     if rest := course_behind(preview):
         yield "then, if each attempt succeeds", [_moves(rest), None if preview.is_whole else " …"]
+    if preview.no_plan_fits:
+        yield (
+            "no definition fits",
+            "none that processes work with fits what it has done: it is parked again until one does",
+        )
     yield "ends", html.status(preview.ends_as) if preview.ends_as else "not by itself: a person has to go on"
     if preview.left_over:
         yield "left over then", h.ul[(h.li[left_over(each)] for each in preview.left_over)]

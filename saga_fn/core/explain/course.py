@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Final, assert_never, final
 
 import attrs
@@ -17,20 +18,24 @@ from saga_fn.core.events import (
     CompensationSucceeded,
     Event,
     EventReceived,
+    PlanChanged,
     ProbeAnswered,
     Resumed,
     ResumeRequested,
+    SagaParked,
     StepSucceeded,
     Ticked,
     Until,
     carries_inputs,
 )
-from saga_fn.core.facts import find, wakes_at
+from saga_fn.core.facts import due, find, parked_by_plan, ready, wakes_at
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.owning import not_before
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import SagaStatus, ended_as
 from saga_fn.core.state import (
     FannedOut,
+    ParkReason,
     Probing,
     Running,
     SagaState,
@@ -84,31 +89,49 @@ class Course:
     """Whether it was followed to its end, or to where only a person can go on."""
     state: SagaState
     """The saga there."""
+    plan: Plan
+    """The plan that it goes by there."""
+    misfit: bool = False
+    """Whether no plan of those that its next owner may have fits it, so that it is parked when one takes it up."""
 
 
-def course(plan: Plan, state: SagaState, *, most: int) -> Course:
+def course(
+    plan: Plan,
+    state: SagaState,
+    *,
+    now: Moment | None = None,
+    unread: Sequence[Event] = (),
+    owners: Sequence[Plan] = (),
+    most: int,
+) -> Course:
     """The straight course of a saga from that state on, followed over `most` events at most.
 
     A probe finds out that the step has run, a condition that its step is to be taken. A fan-out that has not begun is one move.
+    `unread` are the events that are stored for its owner, who reads them before all else. `now` is the present moment, if that is
+    known: what is over by then is over. `owners` are the plans that its next owner may have; none: it has this one.
     """
-    walk = _Walk(plan, state)
+    walk = _Walk(plan, state, unread, owners, now)
     while most > 0 and walk.go_on():
         most -= 1
-    return Course(tuple(walk.moves), ended_as(walk.state), walk.is_over, walk.state)
+    return Course(tuple(walk.moves), ended_as(walk.state), walk.is_over, walk.state, walk.plan, walk.misfit)
 
 
-def at_once(plan: Plan, state: SagaState) -> tuple[Move, ...]:
+def at_once(
+    plan: Plan, state: SagaState, unread: Sequence[Event] = (), owners: Sequence[Plan] = ()
+) -> tuple[Move, ...]:
     """The moves that an owner of the saga would begin now."""
-    walk = _Walk(plan, state)
-    if not state.ended:
-        walk.tell(Ticked(state.at))
+    walk = _Walk(plan, state, unread, owners)
+    if not walk.is_over and (not owners or not ready(walk.plan, walk.state) or walk.take_up()):
+        walk.tell(Ticked(walk.state.at))
     return tuple(walk.moves)
 
 
-def after_pause(plan: Plan, state: SagaState) -> tuple[Move, ...]:
+def after_pause(
+    plan: Plan, state: SagaState, unread: Sequence[Event] = (), owners: Sequence[Plan] = ()
+) -> tuple[Move, ...]:
     """The moves that an owner would begin once the saga, which a person has paused, is resumed; none if it is not paused."""
-    walk = _Walk(plan, state)
-    if state.paused_itself and walk.tell(ResumeRequested(state.at)):
+    walk = _Walk(plan, state, unread, owners)
+    if not walk.is_over and state.paused_itself and walk.tell(ResumeRequested(state.at)):
         walk.tell(Ticked(state.at))
     return tuple(walk.moves)
 
@@ -122,12 +145,54 @@ def moves_of(actions: tuple[Action, ...]) -> tuple[Move, ...]:
 class _Walk:
     """A saga that is told of success after success."""
 
-    def __init__(self, plan: Plan, state: SagaState) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: SagaState,
+        unread: Sequence[Event] = (),
+        owners: Sequence[Plan] = (),
+        now: Moment | None = None,
+    ) -> None:
         self.plan = plan
         self.state = state
         self.moves: list[Move] = []
-        self.is_over = state.ended
+        self._now = state.at if now is None else now
+        self._owners = owners
+        self._is_taken_up = False
         self._is_ticked = False
+        self.misfit = False
+        self._unread = tuple(unread)
+        if unread or parked_by_plan(state):
+            _ = self.take_up()
+        self.is_over = self.misfit or self.state.ended
+
+    def take_up(self) -> bool:
+        """Have an owner take the saga up, by the first plan that fits it. It parks one that none fits, and this is False.
+
+        It reads what is stored before: by the new plan, or, where none fits, by the one that the saga has.
+        """
+        if self._is_taken_up:
+            return not self.misfit
+        self._is_taken_up = True
+        fits = not self._owners or self.state.ended or self._is_fitted()
+        for event in self._unread:  # one that is refused changes nothing
+            self.tell(not_before(event, self.state.at))
+        if not fits and not self.state.ended:
+            self.tell(SagaParked(max(self.state.at, self._now), ParkReason.PLAN_CHANGED))
+            self.misfit = self.is_over = True
+        return not self.misfit
+
+    def _is_fitted(self) -> bool:
+        if self.plan in self._owners and not parked_by_plan(self.state):
+            return True
+        for plan in sorted(self._owners, key=lambda each: each != self.plan):
+            decision = transition(plan, self.state, PlanChanged(max(self.state.at, self._now), plan.id))
+            if not isinstance(decision, Failure):
+                moved = decision.unwrap()
+                self.plan, self.state = plan, moved.state
+                self.moves += moves_of(moved.actions)
+                return True
+        return False
 
     def go_on(self) -> bool:
         """Go on by one event; False if the saga has ended, or if only a person can go on with it."""
@@ -147,14 +212,19 @@ class _Walk:
             if running is not None:
                 return _success_of(running, state.at)
             return ResumeRequested(state.at) if state.paused_itself else Resumed(state.at)
+        if self._owners and due(self.plan, state) is not None and not self.take_up():
+            return None
+        state = self.state
         if not self._is_ticked:  # its owner does what is due first
             self._is_ticked = True
-            return Ticked(state.at)
+            return Ticked(max(state.at, self._now))
         for step in state.steps:
             if (event := _success_of(step, state.at)) is not None:
                 return event
         for step in state.steps:
             if (event := self._awaited(step)) is not None:
+                if not self.take_up():
+                    return None
                 self._is_ticked = False  # nothing starts by an event from outside alone
                 return event
         wake = wakes_at(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 from returns.result import Failure
@@ -69,11 +69,19 @@ def questions(plan: Plan, state: SagaState, at: Moment, *, until: Moment) -> Ite
 
 
 def preview(
-    plan: Plan, state: SagaState, event: OperatorVerb, *, orphaned: bool = False, most: int
+    plan: Plan,
+    state: SagaState,
+    event: OperatorVerb,
+    *,
+    orphaned: bool = False,
+    unread: Sequence[Event] = (),
+    owners: Sequence[Plan] = (),
+    most: int,
 ) -> Rejection | Consequences:
     """The answer of the state machine to the verb. `orphaned`: the owner of the saga is gone, and what it was running is lost.
 
-    The course is followed over `most` events at most.
+    `unread` are the events that are stored for the saga: who owns it next reads them after the verb, before all else.
+    `owners` are the plans that this one may have; none: that of the saga. The course is followed over `most` events at most.
     """
     asked: Event = event
     if orphaned and not is_by_force(event):
@@ -85,17 +93,17 @@ def preview(
     if isinstance(moved, Rejection):
         return moved
     begun = moves_of(moved.actions)
-    then = at_once(plan, moved.state)
-    way = course(plan, moved.state, most=most)
+    then = at_once(plan, moved.state, unread, owners)
+    way = course(plan, moved.state, unread=unread, owners=owners, most=most)
     way = attrs.evolve(way, moves=(*(each for each in begun if each.kind is not MoveKind.CUT_SHORT), *way.moves))
     return Consequences(
         state=moved.state,
         at_once=(*begun, *then),
-        after_pause=after_pause(plan, moved.state),
-        due=due(plan, moved.state),
+        after_pause=after_pause(plan, moved.state, unread, owners),
+        due=due(plan, moved.state, unread=bool(unread)),
         course=way,
-        left_over=left_over(plan, way.state),
-        stays_done=stays_done(plan, way.state),
+        left_over=left_over(way.plan, way.state),
+        stays_done=stays_done(way.plan, way.state),
         prospects=prospects(plan, moved.state),
         another_key=another_key(plan, state, moved.state),
         runs_on=_running_on(state, moved.state, begun),

@@ -1,8 +1,8 @@
 """All that may become of a saga by itself: how it may end, what may be undone, what may be left over.
 
 "By itself" leaves out operators, other plans, and nothing else: each attempt may fail, be cut short or never return, each timer may
-fire, and each event may come. So these are more than what will happen. A law in `tests/core/test_prospects.py` holds that no move of a
-saga by itself adds to them.
+fire, and each event may come. They are what `explore/ends.py` comes to by walking, told from the plan and the state alone:
+`tests/core/test_prospects.py` compares the two. A law in `tests/core/prospected.py` holds that no move of a saga adds to them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import assert_never
 
 import attrs
 
-from saga_fn.core.facts import owes_undo
+from saga_fn.core.explain.turning import Turning
+from saga_fn.core.facts import owes_undo, to_ask, to_probe
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import StepId
 from saga_fn.core.leftovers import left_over
-from saga_fn.core.plan import Plan, PlannedStep, StepKind
+from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import (
     COMMITTED,
+    Doubt,
     FailedForGood,
     FannedOut,
     Goal,
@@ -92,6 +94,9 @@ def _pivot_may_decide(plan: Plan, state: SagaState) -> bool:
 def _of_going_forward(plan: Plan, state: SagaState) -> Prospects:
     if any(step.step == plan.pivot and type(step) in COMMITTED for step in state.steps):
         return Prospects(frozenset({SagaStatus.COMPLETED}))
+    turning = Turning.of(plan, state)
+    if not turning.is_possible:
+        return Prospects(frozenset({SagaStatus.COMPLETED}))
     back = plan.data.compensate_on_failure
     may_go_back = back or state.goal is Goal.ROLLBACK
     begun = {step.step: step for step in state.steps}
@@ -102,20 +107,47 @@ def _of_going_forward(plan: Plan, state: SagaState) -> Prospects:
             step = begun.get(name)
             if may_go_back and _may_be_undone(planned, step):
                 undone.append(name)
-            if _may_be_left(plan, planned, step, back=back):
+            if _may_be_left_by_turning(turning, state, planned, name, step, back=back):
                 left.append(name)
-    ends = {SagaStatus.COMPLETED, SagaStatus.FAILED}
-    if may_go_back and not _is_left_for_certain(plan, state):
+    ends = {SagaStatus.COMPLETED}
+    if may_go_back and not _is_left_for_certain(plan, state) and not turning.leaves_itself(state):
         ends.add(SagaStatus.COMPENSATED)
-        if back and not left:
-            ends.remove(SagaStatus.FAILED)
+    if left or not back:
+        ends.add(SagaStatus.FAILED)
     return Prospects(frozenset(ends), tuple(undone), tuple(left))
+
+
+def _may_be_left_by_turning(
+    turning: Turning, state: SagaState, planned: PlannedStep, name: StepId, step: StepState | None, *, back: bool
+) -> bool:
+    """Whether something of the step may be left over if the saga turns back; `back`: what was done is undone."""
+    is_undone = back and _waits_for_its_undo(turning.plan, state, planned, turning)
+    match step:
+        case Succeeded() | Settled():
+            return planned.compensable and not is_undone and turning.after(name)
+        case Skipped():
+            return bool(step.doubt)
+        case (
+            None | FannedOut() | Rewound() | Retrying() | Parked() | FailedForGood() | Running() | Probing() | Unknown()
+        ):
+            if planned.kind is not StepKind.STEP or planned.step in turning.of_persons:
+                return False
+            fails_in_doubt = _may_fail_in_doubt(planned, step) or turning.beside(name)
+            if planned.undoes_in_doubt and back:
+                return not is_undone and (fails_in_doubt or turning.after(name))
+            return fails_in_doubt or (planned.compensable and not is_undone and turning.after(name))
+        case NotTaken() | Joined() | Waiting() | Sleeping():
+            return False
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed() | Undone():
+            return _may_be_left(turning.plan, state, planned, step, back=back)
+        case _:
+            assert_never(step)
 
 
 def _of_going_back(plan: Plan, state: SagaState) -> Prospects:
     back = state.goal is Goal.ROLLBACK
     undone = [step.step for step in state.steps if back and _may_be_undone(plan.step(step.step), step, turned=True)]
-    left = [step.step for step in state.steps if _may_be_left(plan, plan.step(step.step), step, back=back, turned=True)]
+    left = [step.step for step in state.steps if _may_be_left(plan, state, plan.step(step.step), step, back=back)]
     if not back:
         return Prospects(frozenset({SagaStatus.FAILED}), (), tuple(left))
     ends = {SagaStatus.COMPENSATED, SagaStatus.FAILED}
@@ -127,11 +159,15 @@ def _of_going_back(plan: Plan, state: SagaState) -> Prospects:
 
 
 def _with_items(planned: PlannedStep, begun: dict[StepId, StepState]) -> Iterator[StepId]:
-    """The step, and its items if it has fanned out."""
-    yield planned.step
+    """The step, and its items if it has fanned out. It stands for those that have not begun, if there are any."""
     spread = begun.get(planned.step)
-    if type(spread) is FannedOut or type(spread) is Joined:
-        yield from (item for item in items_of(spread) if item in begun)
+    if type(spread) is not FannedOut and type(spread) is not Joined:
+        yield planned.step
+        return
+    items = items_of(spread)
+    if not all(item in begun for item in items):
+        yield planned.step
+    yield from (item for item in items if item in begun)
 
 
 def _may_be_undone(planned: PlannedStep, step: StepState | None, *, turned: bool = False) -> bool:
@@ -154,29 +190,65 @@ def _may_be_undone(planned: PlannedStep, step: StepState | None, *, turned: bool
             assert_never(step)
 
 
-def _may_be_left(plan: Plan, planned: PlannedStep, step: StepState | None, *, back: bool, turned: bool = False) -> bool:
-    """Whether something of the step may be left over; `back`: what was done is undone."""
+def _may_be_left(plan: Plan, state: SagaState, planned: PlannedStep, step: StepState, *, back: bool) -> bool:
+    """Whether something of the step may be left over by a saga that has turned back; `back`: what was done is undone."""
+    waits = back and _waits_for_its_undo(plan, state, planned, None)
+    is_undone = waits and planned.undoes_in_doubt
     match step:
         case Succeeded() | Settled():
-            return owes_undo(plan, step) and not (back and planned.undo_parks)
+            return owes_undo(plan, step) and not waits
         case UndoFailed():
             return True
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked():
             return not planned.undo_parks
         case Skipped():
             return bool(step.doubt)
-        case None | FannedOut() | Rewound():
-            return planned.kind is StepKind.STEP and not turned
         case Retrying() | Parked() | FailedForGood():
-            if planned.kind is not StepKind.STEP:
-                return False
-            return not turned or bool(step.attempts.doubt or step.attempts.may_run_until)
+            is_open = bool(step.attempts.doubt or step.attempts.may_run_until)
+            return planned.kind is StepKind.STEP and is_open and not is_undone
         case Running() | Probing() | Unknown():
-            return True
-        case NotTaken() | Joined() | Undone() | Waiting() | Sleeping():
+            return not is_undone
+        case NotTaken() | Joined() | Undone() | Waiting() | Sleeping() | FannedOut() | Rewound():
             return False
         case _:
             assert_never(step)
+
+
+def _may_fail_in_doubt(planned: PlannedStep, step: StepState | None) -> bool:
+    """Whether the step may fail for good while it is open what it has done: no probe, and no person, is asked before."""
+    if planned.on_unknown is OnUnknown.REPEAT or planned.on_unknown is OnUnknown.UNDO:
+        return True
+    if not isinstance(step, Retrying | Running) or step.attempts.doubt is Doubt.NONE:
+        return False
+    return planned.on_unknown is OnUnknown.PROBE or step.attempts.doubt is Doubt.OUTPUT_LOST
+
+
+def _waits_for_its_undo(plan: Plan, state: SagaState, planned: PlannedStep, turning: Turning | None) -> bool:
+    """Whether the saga does not end before the step is undone: neither its undo is given up, nor one of what follows it.
+
+    `turning`: by what it may turn back; None if it has.
+    """
+    begun = _by_owner(plan, state.steps)
+    behind = [plan.step(each) for each in plan.descendants[planned.step]]
+    return planned.undo_parks and not any(_may_give_up_an_undo(each, begun, turning) for each in behind)
+
+
+def _by_owner(plan: Plan, steps: tuple[StepState, ...]) -> dict[StepId, list[StepState]]:
+    found: dict[StepId, list[StepState]] = {}
+    for step in steps:
+        found.setdefault(plan.owner(step.step), []).append(step)
+    return found
+
+
+def _may_give_up_an_undo(planned: PlannedStep, begun: dict[StepId, list[StepState]], turning: Turning | None) -> bool:
+    """Whether a compensation of the step, or of an item of it, has failed for good, or may."""
+    if planned.undo_parks:
+        return False
+    may_begin = turning is None or planned.undoes_in_doubt or turning.after(planned.step)
+    return any(
+        type(step) is UndoFailed or (may_begin and _may_be_undone(planned, step, turned=turning is None))
+        for step in begun.get(planned.step) or (None,)
+    )
 
 
 def _is_left_for_certain(plan: Plan, state: SagaState) -> bool:
@@ -186,4 +258,11 @@ def _is_left_for_certain(plan: Plan, state: SagaState) -> bool:
             return True
         if type(step) is FailedForGood and step.attempts.doubt and not owes_undo(plan, step):
             return True
+        if type(step) is Unknown and state.goal is Goal.ROLLBACK and _stays_unknown(plan, step):
+            return True
     return False
+
+
+def _stays_unknown(plan: Plan, step: Unknown) -> bool:
+    """Whether nothing finds out about the step on the way back, and nothing undoes it there."""
+    return not owes_undo(plan, step) and not to_probe(step, plan) and not to_ask(step, plan)

@@ -11,6 +11,7 @@ import attrs
 from saga_fn.core.facts import blocked_until, find, has_work, needs_owner, settled_from, startable, undoable
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
+from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
     Attempts,
     Doubt,
@@ -102,7 +103,9 @@ class Reason:
     transactional: bool = False
     """Whether it runs in the transaction that its success is written in, and touches nothing else."""
     most_attempts: int | None = None
-    """For a step that failed for good: the number of attempts that its retry policy allows."""
+    """For what has failed, and for what is tried again: the number of attempts that its retry policy allows."""
+    probes_failed: int = 0
+    """For a step that may have run: how often its probe has failed."""
     lease_over: Moment | None = None
     """For what a process executes: the end of its lease, if that is over; None if it has a lease."""
 
@@ -163,16 +166,20 @@ def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
         case Probing():
             return Reason(Cause.PROBING, step.step, None, (), None, step.attempts.probes, step.failures, True)
         case Retrying():
-            return _tried(Cause.RETRY, step.step, step.attempts, step.wake)
+            again = _tried(Cause.RETRY, step.step, step.attempts, step.wake)
+            return attrs.evolve(again, most_attempts=_most(plan.step(step.step).retry, step.attempts.failures))
         case Unknown():
-            return _tried(Cause.DOUBT, step.step, step.attempts, Moment(max(settled_from(step), state.at)))
+            found = _tried(Cause.DOUBT, step.step, step.attempts, Moment(max(settled_from(step), state.at)))
+            most = _most(plan.step(step.step).probe_retry, step.failures)
+            return attrs.evolve(found, most_attempts=most, probes_failed=step.failures)
         case Parked():
             within = plan.step(step.step).transactional
             return attrs.evolve(_tried(Cause.PERSON, step.step, step.attempts), parked=step.why, transactional=within)
         case Undoing():
             return _undone(Cause.UNDOING, step)
         case UndoRetrying():
-            return _undone(Cause.UNDO_RETRY, step, step.wake)
+            again = _undone(Cause.UNDO_RETRY, step, step.wake)
+            return attrs.evolve(again, most_attempts=_most(plan.step(step.step).undo_retry, step.attempts.failures))
         case UndoParked():
             return attrs.evolve(_undone(Cause.UNDO_PERSON, step), parked=step.why)
         case UndoWaiting():
@@ -187,6 +194,11 @@ def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
             return None
         case _:
             assert_never(step)
+
+
+def _most(retry: RetrySchedule, failures: int) -> int | None:
+    """How often the policy tries at most; None if nothing has failed by it, or if it tries as often as it takes."""
+    return retry.attempts if 0 < failures < retry.attempts < JOURNAL_LIMIT else None
 
 
 def _tried(cause: Cause, step: StepId, attempts: Attempts, until: Moment | None = None) -> Reason:

@@ -4,7 +4,7 @@ States are compared by a view that leaves out what cannot change a decision:
 
 - Moments: any armed timer may fire at any point, each alone or all at once. This adds orders that real delays exclude
   and leaves none out, so what holds here holds (safety).
-- Numbers of revisions, journal entries, attempts and generations.
+- Numbers of revisions, journal entries, attempts and generations; of what failed, or waits for a person, whether there was one.
 - When the budget of a retry policy began: it may be over at any failure.
 - Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
   a saga is granted; while nothing of it runs, all of them (`offers.py` tries the last).
@@ -148,7 +148,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
     counted = not isinstance(step, FailedForGood | Parked | UndoParked | UndoFailed)
     attempts = Attempts(
-        attempt=1,
+        attempt=1 if counted or step.attempts.attempt else 0,
         failures=step.attempts.failures if counted else 0,
         doubt=step.attempts.doubt,
         digest=SAME if step.attempts.digest and isinstance(step, Unfinished) else Digest(b""),

@@ -129,6 +129,16 @@ def message_of(item: Incoming) -> InboxMessage:
             raise AssertionError(f"{type(item.event).__name__} is never sent as a message")
 
 
+def event_in(message: InboxMessage, at: Moment) -> Event | None:
+    """The event that a message asks for, as of now; None if it cannot be read. Its payload is not judged."""
+    try:
+        body = msgspec.json.decode(message.body, type=_Body)
+        payload = None if body.payload is None else base64.b64decode(body.payload, validate=True)
+        return _event(message, body, at, payload)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
 def judge(
     definition: AnySaga,
     message: InboxMessage,

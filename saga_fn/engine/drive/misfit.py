@@ -14,7 +14,7 @@ from saga_fn.errors import shown
 def misfit_of(rejection: Rejection, registered: Registered) -> StepError:
     """The fault of a saga that was refused because of the plan of what is registered here: which step, and how."""
     mend = mend_of_misfit(rejection, registered.version)
-    hint = f"HINT: {mend}. If the old definition comes back, the saga goes on by itself."
+    hint = f"HINT: {mend}. A saga that waits for a definition that fits it goes on by itself when there is one."
     return StepError("PlanChanged", f"{told_of_misfit(rejection)}. {hint}", rejection.step)
 
 

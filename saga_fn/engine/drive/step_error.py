@@ -105,13 +105,17 @@ def _behind(error: BaseException) -> tuple[Behind, ...]:
     """The exceptions that it comes from, depth first; a group within a group is passed over for what is in it."""
     found: list[Behind] = []
     seen = {id(error)}
+    last = (name_of_type(error), _message(error, _LONGEST_MESSAGE_BEHIND))
     left = _next_behind(error)
     while left and len(found) < _MOST_BEHIND:
         how, each = left.pop()
         if id(each) not in seen:
             seen.add(id(each))
-            if how != "in it" or not _is_group(each):
-                found.append(_told(how, each))
+            told = _told(how, each)
+            # Many a client wraps an error of a library's in one of its own, with the same name and words.
+            if (how != "in it" or not _is_group(each)) and (how == "in it" or (told.type, told.message) != last):
+                found.append(told)
+                last = (told.type, told.message)
             left.extend(_next_behind(each))
     return tuple(found)
 

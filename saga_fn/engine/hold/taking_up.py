@@ -39,6 +39,9 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, InboxMessage, Recorded, decode_state
 from saga_fn.tasks import Errands
 
+_NAMED_AT_ONCE: Final = 4
+_MOST_NAMED: Final = 64
+"""Processes whose names are kept."""
 _NO_MESSAGES: Final[Mapping[UUID, InboxMessage]] = {}
 
 
@@ -73,6 +76,8 @@ class TakingUp:
         self._suspects = suspects
         self._hold = hold
         self._slot_freed = slot_freed
+        self._named: dict[UUID, str | None] = {}
+        """The hosts and numbers of processes from which sagas were taken over."""
         self._apart = Errands()
 
     async def drive(
@@ -85,6 +90,7 @@ class TakingUp:
         """
         if any(self._pauses.of(claim.name) is not None for claim in claims):
             await self._pauses.look()  # a claim of what was due has found no pause: that is newer
+        await self._look_up(frozenset(each.previous_owner for each in claims if each.previous_owner) - {self._owner})
         driven: list[asyncio.Future[None]] = []
         by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
         for claim in claims:
@@ -201,7 +207,9 @@ class TakingUp:
                 first = [told, *first]
         interpreter = self._hold(saga)
         if claim.takeover or self._observers.listens:
-            self._observers.tell(SagaClaimed(saga.identity, claim.takeover, claim.previous_owner))
+            before = claim.previous_owner
+            named = None if before is None else self._named.get(before)
+            self._observers.tell(SagaClaimed(saga.identity, claim.takeover, before, named, before == self._owner))
         times = takeovers(state, takeover=claim.takeover)
         if times >= TWICE and is_claim(first[-1].event):
             apart = self._apart.begin(self._run_apart(interpreter, claim, first[:-1], times))
@@ -210,6 +218,15 @@ class TakingUp:
             interpreter.begin(first)
             self._pauses.tell(interpreter)
         return interpreter
+
+    async def _look_up(self, owners: frozenset[UUID]) -> None:
+        """Have the names of these processes at hand, for the log: each is looked up once."""
+        for owner in sorted(owners - self._named.keys())[:_NAMED_AT_ONCE]:
+            with contextlib.suppress(StoreError):  # it is told by its id then
+                seen = await self._store.processes.find(owner)
+                if len(self._named) >= _MOST_NAMED:
+                    self._named.clear()
+                self._named[owner] = None if seen is None else seen.process
 
     async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:
         """The events of a claim: that the saga was resumed, and if its plan is another one now, that too.

@@ -34,17 +34,25 @@ class SagaClaimed(SagaFactBase, frozen=True):
         saga: The saga.
         takeover: Whether its owner before had not given it up: that process is gone, or was too slow.
         previous_owner: The id of that process; None if this is no takeover.
+        previous_process: Its host and its number there (`shop-7f4c:41`); None if it is not known any more.
+        is_own: Whether it was this very process, whose lease has run out meanwhile.
     """
 
     takeover: bool
     previous_owner: UUID | None = None
+    previous_process: str | None = None
+    is_own: bool = False
 
     @override
     def _line(self) -> Line | None:
         if not self.takeover:
             return None
+        if self.is_own:
+            text = "saga %s is taken up again by this process, which has let its lease run out: it, or the database, stood still"
+            return Line(logging.WARNING, text, (self.saga.id,), about(self.saga))
+        named = str(self.previous_owner) if self.previous_process is None else self.previous_process
         text = "saga %s is taken over from process %s, which has let its lease run out: it is gone, or was too slow"
-        return Line(logging.WARNING, text, (self.saga.id, self.previous_owner), about(self.saga))
+        return Line(logging.WARNING, text, (self.saga.id, named), about(self.saga))
 
 
 class SagaReleased(SagaFactBase, frozen=True):

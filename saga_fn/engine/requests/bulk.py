@@ -18,7 +18,6 @@ import msgspec
 
 from saga_fn import steady
 from saga_fn.backoff import Backoff
-from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.ids import LONG_AGO, Moment, StepId
@@ -29,12 +28,10 @@ from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.operate import apply, ask_of
 from saga_fn.engine.requests.records import NOT_ANSWERED, refusal_in
 from saga_fn.engine.requests.stored_operation import Ending, Request, listing, request_in
-from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
     PayloadError,
     SagaError,
     SagaStateError,
-    StoredDataError,
     StoreError,
 )
 from saga_fn.snapshot import OperationState
@@ -291,23 +288,3 @@ def unreadable(engine: SagaEngine, row: SagaRecord, deed: Deed) -> str | None:
     except PayloadError:
         return "unreadable_value"
     return None
-
-
-async def would(engine: SagaEngine, saga_id: UUID, deed: Deed) -> str | None:
-    """Why the saga would refuse the verb as it stands: it is folded on a copy, and nothing is written. None if it would not."""
-    row = await engine.store.read(saga_id)
-    if row is None:
-        return "not_found"
-    if deed.verb is Verb.ACKNOWLEDGE:
-        return acknowledgement.refused(row.status, acknowledged=row.acknowledged)
-    flaw = unreadable(engine, row, deed)
-    if flaw is not None:
-        return flaw
-    try:
-        at = await read_unowned(engine, row)
-    except StoredDataError:
-        return None if deed.verb is Verb.ABORT else "unreadable"
-    if row.leased:
-        at = msgspec.structs.replace(at, orphaned=False)
-    decided = decide(at, [Act(deed, None, None).incoming(at)])
-    return decided.refused[0][1].refusal.value if decided.refused else None

@@ -32,8 +32,8 @@ from saga_fn.engine.requests.event_checks import (
     unreadable_event,
 )
 from saga_fn.engine.requests.inbox import known_here, read_inbox, read_only_message
-from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import (
     SagaStateError,

@@ -16,7 +16,7 @@ from saga_fn.engine.attendance import has_workers
 from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.engine.views.endings import Seen, ending_of, timed_out
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.results import check_name

@@ -16,8 +16,8 @@ from saga_fn.engine.requests.event_checks import (
     too_many_kept,
     too_many_unread,
 )
-from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.requests.outside_event import Delivery, OutsideEvent
+from saga_fn.engine.requests.rows import read_row
 from saga_fn.store.connection import CallerConnection, check_transaction
 from saga_fn.store.records import MessageStatus
 

@@ -87,4 +87,5 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
         waiting_for=waits_of(plan, state),
         retrying=[] if plan is None else [step for step in steps_of(plan, state) if is_tried_again(step.status)],
         begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
+        goes_back=state.goes_back,
     )

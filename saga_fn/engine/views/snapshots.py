@@ -56,8 +56,10 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, step_error_of
+from saga_fn.engine.views.owner import owner_of
 from saga_fn.engine.views.pauses import pauses_of
 from saga_fn.engine.views.plans import readable_plan
+from saga_fn.engine.views.unread import unread_of
 from saga_fn.engine.views.unsent import unsent_messages
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
@@ -159,6 +161,8 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         plan=plan,
         pauses=await pauses_of(engine, row, None if unreadable else state),
         outgoing=await unsent_messages(engine, row),
+        owner=await owner_of(engine, row, journal),
+        unread=tuple(each.message for each in await unread_of(engine, row)),
     )
 
 

@@ -41,6 +41,7 @@ from saga_fn.store.records import (
     Sent,
     Standing,
     TakenSaga,
+    UnreadRecord,
 )
 from saga_fn.store.rights import Right
 
@@ -347,6 +348,10 @@ class Store(Protocol):
 
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
         """The messages that no owner has answered, oldest first; `MOST_READ` at most."""
+        ...
+
+    async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
+        """The same with the times when they were sent, for people; `most` of them at most; takes no lock."""
         ...
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:

@@ -37,6 +37,7 @@ from saga_fn.store.records.events import (
     Sent,
     SentEvent,
     Sought,
+    UnreadRecord,
 )
 from saga_fn.store.records.limits import (
     ANSWER_BYTES,
@@ -210,6 +211,7 @@ __all__ = [
     "TakenSaga",
     "Tombstone",
     "UnfitSaga",
+    "UnreadRecord",
     "decode_event",
     "decode_plan",
     "decode_progress",

@@ -34,6 +34,13 @@ class InboxMessage(msgspec.Struct, frozen=True):
         return self.kind != "event"
 
 
+class UnreadRecord(msgspec.Struct, frozen=True):
+    """A message that no owner has answered, as people are shown it."""
+
+    message: InboxMessage
+    sent_at: datetime
+
+
 class MessageStatus(enum.Enum):
     """The outcome of leaving a message for a saga."""
 

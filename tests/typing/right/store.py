@@ -48,6 +48,7 @@ from saga_fn.store.records import (
     Sent,
     Standing,
     TakenSaga,
+    UnreadRecord,
 )
 from saga_fn.store.rights import Right
 
@@ -255,6 +256,10 @@ class CountingStore:
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
         self.calls["messages"] += 1
         return await self._inner.messages(saga_id)
+
+    async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
+        self.calls["unread"] += 1
+        return await self._inner.unread(saga_id, most=most)
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         self.calls["answer"] += 1

@@ -1,0 +1,102 @@
+"""What is stored for a saga and not read yet is told by every look at it, and a preview counts with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from saga_fn import (
+    Cancel,
+    MoveKind,
+    PauseSaga,
+    SagaAdmin,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStatus,
+    SkipStep,
+    Verb,
+)
+from saga_fn.explanation import unread_in_words
+from saga_fn.store.records import InboxMessage
+from tests.support.approval import Approval, approval, approved
+from tests.support.shop import Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
+
+HOUR = timedelta(hours=1)
+
+
+async def waiting(make: Make, shop: Shop, *, timeout: timedelta | None = HOUR) -> SagaRun[Approval]:
+    """A saga that waits for its approval, whose only worker has left."""
+    async with make() as worker:
+        run = await worker.register("approved", approved(shop, timeout=timeout)).start(Order("1"))
+        await suspended(run)
+    return run
+
+
+async def stored(sender: SagaOrchestrator, run: SagaRun[Approval]) -> None:
+    """The approval, by a process that does not know the definition."""
+    assert await sender.to(run.id, approval).send(Approval("ann")) == "buffered"
+
+
+async def test_an_event_that_no_owner_has_read_is_told_by_each_look(make: Make) -> None:
+    run = await waiting(make, Shop())
+    async with make(concurrency=0) as desk:
+        admin = SagaAdmin(desk)
+        await stored(desk, run)
+        seen, snapshot = await admin.explain(run.id), await admin.get_saga(run.id)
+        [unread] = snapshot.unread
+        assert seen.unread == snapshot.unread
+        assert (unread.event, unread.verb, unread.is_readable) == ("approval", None, True)
+        [line] = unread_in_words(seen)
+        assert line.startswith("the event approval is stored since ")
+        assert line.endswith("not read yet: no process that was seen lately works on approved v1")
+        assert f"  {line}" in str(seen).splitlines()
+        assert (seen.ends_as, [move.kind for move in seen.course]) == (SagaStatus.COMPLETED, [MoveKind.RUN])
+        for verb in (Verb.CANCEL, Verb.ABORT, Verb.PAUSE_SAGA):
+            preview = seen.of(verb)
+            assert preview is not None
+            assert preview.unread == ("the event approval",)
+            assert "look first: the event approval is stored, and not read yet" in preview.text
+        skip = seen.of(Verb.SKIP_STEP, seen.reasons[0].step_id)
+        assert skip is not None
+        assert "look first: the event approval" in skip.text
+    async with make() as worker:
+        await worker.register("approved", approved(Shop(), timeout=HOUR)).attach(run.id).outcome(SOON)
+        assert (await SagaAdmin(worker).get_saga(run.id)).unread == ()
+
+
+@pytest.mark.parametrize("verb", [PauseSaga(), Cancel(), SkipStep("approval", Approval("bob"))], ids=type)
+async def test_a_verb_upon_a_saga_with_an_unread_event_ends_as_its_preview_said(
+    make: Make, verb: PauseSaga | Cancel | SkipStep
+) -> None:
+    run = await waiting(make, Shop())
+    async with make(concurrency=0) as desk:
+        await stored(desk, run)
+    async with make(concurrency=0) as desk:
+        handle = desk.register("approved", approved(Shop(), timeout=HOUR))
+        admin = SagaAdmin(desk)
+        (said,) = (await admin.explain(run.id, verb=verb)).verbs
+        match verb:
+            case PauseSaga():
+                await admin.pause_saga(run.id)
+                await admin.resume_saga(run.id)
+            case Cancel():
+                await admin.cancel(run.id)
+            case SkipStep():
+                await admin.skip_step(run.id, "approval", Approval("bob"))
+        await desk.run_due()
+        now = await handle.attach(run.id).snapshot()
+        assert (now.status, now.left_over) == (said.ends_as, said.left_over)
+
+
+async def test_a_message_that_cannot_be_read_and_a_verb_are_told_as_such(make: Make) -> None:
+    run = await waiting(make, Shop())
+    async with make(concurrency=0) as desk:
+        store = desk.engine.store
+        await store.send(run.id, InboxMessage(run.id, "event", b"?"))
+        await store.send(run.id, InboxMessage(desk.engine.owner, "compensate_step", b"{}"))
+        seen = await SagaAdmin(desk).explain(run.id)
+        assert [str(each) for each in seen.unread] == ["an event that cannot be read", "the verb compensate_step"]
+        assert seen.ends_as is SagaStatus.COMPENSATED, "the verb is carried out by the next owner"
