@@ -58,15 +58,17 @@ class Claims:
         """The sagas that could not be claimed: until when (monotonic time) they are passed over, and for how long."""
 
     def room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
-        """The definitions there is room for, and how much there is of each whose name has a limit."""
-        self._turn += 1
+        """The definitions that the next round has room for, and how much there is of each whose name has a limit."""
+        return self._room(self._turn)
+
+    def _room(self, turn: int) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
         registry = self._engine.registry
         if not registry.limits:
             self.crowded = False
             return registry.pairs, {}
         running = self._engine.running_of(registry.limits)
         self.crowded = any(running[name] for name in registry.limits)
-        return rooms_of(registry.pairs, registry.limits, running, self._turn)
+        return rooms_of(registry.pairs, registry.limits, running, turn)
 
     async def round(
         self, shards: Mapping[int, Moment | None], free: Callable[[], int]
@@ -76,9 +78,10 @@ class Claims:
         No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
         take all the slots.
         """
+        turn, self._turn = self._turn, self._turn + 1  # as `room` said before it, or what was found is not asked for
         for shard, since in random.sample([*shards.items()], len(shards)):
             asked = self._most(free())
-            pairs, rooms = self.room()
+            pairs, rooms = self._room(turn)
             claims: Sequence[ClaimedSaga] = []
             driven: Sequence[asyncio.Future[None]] = []
             if asked > 0 and pairs:

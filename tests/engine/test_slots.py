@@ -150,6 +150,18 @@ async def test_all_versions_of_a_name_share_its_limit(make: Make) -> None:
         assert slow.most == 3
 
 
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_version_whose_turn_it_is_not_has_it_next(make: Make, version: int) -> None:
+    """There is room for one saga, so a look asks for those of one version. What it finds is what it claims."""
+    one, two = one_step(quick), one_step(quick)
+    async with make(concurrency=0) as clerk, make(concurrency=8) as orchestrator:
+        for number, definition in enumerate([one, two], 1):
+            orchestrator.register("limited", definition, version=number, concurrency=1)
+        runs = await clerk.register("limited", [one, two][version - 1], version=version).start_many(orders(3))
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
+
+
 async def test_so_it_is_where_a_scheduler_works_on_what_is_due(make: Make) -> None:
     slow, fast = Work(), Work()
     fast.go.set()
