@@ -30,7 +30,7 @@ async def test_a_preview_an_operation_and_numbers_are_printed_in_a_line_each(mem
         await admin.pause("shop")
         assert (
             str(await admin.preview(waiting, Cancel()))
-            == "2 sagas; of 2 looked at, 2 would accept the verb; paused: shop"
+            == "2 sagas; of 2 looked at, 2 would accept the verb; would end: 2 COMPENSATED; paused: shop"
         )
         assert str(await admin.stats()) == "shop v1: 3 suspended, paused"
         told = [str(each) for each in await admin.list_operations()]
@@ -46,7 +46,7 @@ async def test_an_operation_that_cannot_be_read_is_listed_with_the_others(dsn: s
     async with SagaOrchestrator(dsn) as orchestrator:
         admin = SagaAdmin(orchestrator, actor="ann")
         for name in ("whole", "request", "outcome"):
-            await admin.pause(name)
+            await admin.pause(name, may_be_new=True)
         connection = await asyncpg.connect(dsn)
         newest, middle, oldest = await admin.list_operations()
         for column, operation in (("request", middle), ("outcome", newest)):

@@ -307,6 +307,8 @@ MAY_QUOTE = {
     "definition/steps/step.py",  # of a Step
     "definition/waits/event.py",  # of an Event
     "engine/drive/execution.py",  # a step's id, in what is made for each execution
+    "engine/drive/execution_inputs.py",  # as above
+    "engine/drive/inputs.py",  # as above
     "engine/drive/owned_saga.py",  # as above
     "engine/drive/step_error.py",  # where it may raise
     "testing/law_cases.py",  # in a program to paste, by a function that never raises
