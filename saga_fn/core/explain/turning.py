@@ -98,7 +98,10 @@ def _of_persons(plan: Plan, state: SagaState) -> frozenset[StepId]:
     if plan.pivot is None:
         return frozenset()
     found = next((step for step in state.steps if step.step == plan.pivot), None)
-    may_be_passed_over = plan.step(plan.pivot).conditional and (found is None or isinstance(found, NotTaken | Rewound))
+    # A pivot that has begun, and whose input is not known, may find its condition not to hold when that is computed.
+    is_open = isinstance(found, Unfinished) and not found.attempts.digest
+    is_ahead = found is None or isinstance(found, NotTaken | Rewound)
+    may_be_passed_over = plan.step(plan.pivot).conditional and (is_ahead or is_open)
     behind = frozenset[StepId]() if may_be_passed_over else plan.descendants[plan.pivot]
     # A saga that undoes nothing probes nothing either once it has turned.
     is_given_up = plan.step(plan.pivot).on_unknown is OnUnknown.PROBE and not plan.data.compensate_on_failure
