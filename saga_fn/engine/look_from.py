@@ -72,14 +72,16 @@ class LookFrom:
     ) -> Moment | None:
         """Begin one, which asks for what is due since the moment that it gives; None: for all that is due.
 
-        It asks for sagas of some of the known definitions. After one that does not ask every shard, the next one asks from the
-        same moment on.
+        It asks for sagas of some of the known definitions, or for those of all where it is for all that is due in every shard:
+        then it is known since when there are some that there is no room for. After one that does not ask every shard, the next
+        one asks from the same moment on.
         """
         began = steady.now()
         if every_shard and began >= self._at_all_at:
             self._since = LONG_AGO
         since = min([self._since, *(self._crowded[each] for each in asked if each in self._crowded)])
-        unasked = dict.fromkeys(set(known).difference(asked), self._since) if len(asked) < len(known) else {}
+        is_of_all = len(asked) == len(known) or (every_shard and since == LONG_AGO)
+        unasked = {} if is_of_all else dict.fromkeys(set(known).difference(asked), self._since)
         self._look = _Look(began, since, unasked, Moment(self._clock() - _OVERLAP) if every_shard else None)
         return None if since == LONG_AGO else since
 

@@ -30,6 +30,10 @@ class Uncommitted:
         """Remember what was started by this connection, and since when the first of them is due."""
         for each in ids:
             self._ids.add(each)
+        if len(self._open) == _MOST:  # the oldest leaves its moment to the next: one transaction may start more
+            _, before = self._open.popleft()
+            next_one, its = self._open.popleft()
+            self._open.appendleft((next_one, min(before, its)))
         self._open.append((connection, since))
 
     def __contains__(self, id: UUID) -> bool:

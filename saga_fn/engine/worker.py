@@ -269,11 +269,12 @@ class Worker:
                 await self._due_shards(pairs, engine.store.now())
             return 0
         every_shard = self._polls_now() or not self._behind
-        since = self._look_from.begin(pairs, engine.registry.pairs, every_shard=every_shard)
+        known = engine.registry.pairs
+        since = self._look_from.begin(pairs, known, every_shard=every_shard)
         began = steady.now()
         shards: dict[int, Moment | None] = {}
         if every_shard:
-            shards.update(await self._due_shards(pairs, since))
+            shards.update(await self._due_shards(known if since is None else pairs, since))
         else:
             shards.update(dict.fromkeys(self._behind, since))
         took = steady.now() - began

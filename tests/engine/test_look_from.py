@@ -117,15 +117,30 @@ def test_where_something_was_left_the_next_asks_from_the_oldest_of_it_on(looks: 
 
 
 def test_a_definition_that_there_was_no_room_for_is_asked_from_then_on(looks: LookFrom, clocks: Clocks) -> None:
-    assert looks.begin([FREE], BOTH) is None
+    assert at_all(looks)
+    clocks.seconds += 0.3
+    first = looks.begin([FREE], BOTH)
     looks.end(took=0.0, left=None)
     clocks.seconds += 0.3
-    since = looks.begin([FREE], BOTH)
-    assert since is not None, "the others are asked for what is new"
+    second = looks.begin([FREE], BOTH)
+    assert first is not None
+    assert second is not None
+    assert second > first, "the others are asked for what is new"
     looks.end(took=0.0, left=None)
-    assert looks.begin(BOTH, BOTH) is None
+    assert looks.begin(BOTH, BOTH) == first
     looks.end(took=0.0, left=None)
-    assert looks.begin(BOTH, BOTH) is not None
+    assert looks.begin(BOTH, BOTH) == clocks.now() - OVERLAP
+
+
+def test_a_look_at_all_asks_for_those_that_there_is_no_room_for_too(looks: LookFrom, clocks: Clocks) -> None:
+    """Or each of many names that are at their limits would have a look at all of its own when there is room again."""
+    left = Moment(clocks.now() - 60 * SECOND)
+    assert looks.begin([FREE], BOTH) is None
+    looks.end(took=0.0, left=None, crowded={LIMITED: left})
+    clocks.seconds += 0.3
+    assert looks.begin(BOTH, BOTH) == left
+    looks.end(took=0.0, left=None)
+    assert looks.begin(BOTH, BOTH) == clocks.now() - OVERLAP
 
 
 def test_one_that_there_was_room_for_is_asked_from_the_oldest_that_is_left_of_it(
@@ -367,9 +382,11 @@ async def test_what_was_left_of_a_name_at_its_limit_is_found_when_there_is_room_
             orchestrator.register("shop", make_saga(shop), concurrency=1)
             await until(lambda: len(shop.keys) == 2)  # one is in its second step: there is no room for the others
             await has_looked_at_all(orchestrator, store)
+            before = len(store.asked)
             shop.hold.set()
             for run in runs:
                 await run.result(SOON)
+            assert None not in store.asked[before:], "that look has asked since when there is something of it"
 
 
 async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_asked_for(

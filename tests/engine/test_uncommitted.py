@@ -98,3 +98,13 @@ def test_it_remembers_a_thousand(uncommitted: Uncommitted) -> None:
     uncommitted.add([uuid4()], last, before(5))
     last.within = False
     assert uncommitted.committed(NOW) == before(5)
+
+
+def test_more_starts_of_one_transaction_than_it_remembers_are_due_since_the_first_of_them(
+    uncommitted: Uncommitted,
+) -> None:
+    connection = Connection()
+    for number in range(2500):
+        uncommitted.add([uuid4()], connection, before(5000 - number))
+    connection.within = False
+    assert uncommitted.committed(NOW) == before(5000)
