@@ -79,6 +79,11 @@ def find(state: SagaState, step: StepId) -> StepState | None:
     return None
 
 
+def is_executed(state: SagaState, step: StepId) -> bool:
+    """Whether something of the step is being executed."""
+    return step in [each.step for each in state.steps if type(each) in EXECUTING]
+
+
 def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps never started that may start now: all they follow is done, and the saga heads forward."""
     if state.goal is not Goal.FORWARD or state.begins_at > state.at:
@@ -121,9 +126,11 @@ def undoable(plan: Plan, state: SagaState) -> tuple[_Undoable, ...]:
     if plan.has_unknown_policies and any(to_probe(step, plan) or to_ask(step, plan) for step in state.steps):
         return ()
     owing = [step for step in state.steps if owes_undo(plan, step)]
+    if not owing:
+        return ()
     owed = {plan.owner(step.step) for step in owing}
     found = [step for step in owing if _is_undoable(step) and owed.isdisjoint(plan.descendants[plan.owner(step.step)])]
-    if plan.concurrencies:
+    if plan.concurrencies and found:
         places = ConcurrencySlots(plan, state.steps)
         found = [step for step in found if places.take(step.step)]
     return tuple(found)
@@ -171,14 +178,13 @@ def blocked_until(state: SagaState) -> tuple[Moment, ...]:
 
     Going forward such an execution holds up only its own repetition; a rollback waits for all of them.
     """
-    match state.goal:
-        case Goal.FORWARD:
-            holding = [step.attempts.may_run_until for step in state.steps if type(step) is Unknown]
-        case Goal.ROLLBACK:
-            holding = [step.attempts.may_run_until for step in state.steps if is_unfinished(step)]
-        case _:
-            return ()
-    return tuple([until for until in holding if until > state.at])
+    if state.goal is Goal.FORWARD:
+        holding = [step.attempts.may_run_until for step in state.steps if type(step) is Unknown]
+    elif state.goal is Goal.ROLLBACK:
+        holding = [step.attempts.may_run_until for step in state.steps if is_unfinished(step)]
+    else:
+        return ()
+    return tuple([until for until in holding if until > state.at]) if holding else ()
 
 
 def parked_by_plan(state: SagaState) -> bool:
@@ -223,12 +229,17 @@ def has_work(plan: Plan, state: SagaState) -> bool:
     """The same, as if no operator had paused the saga itself."""
     if state.ended:
         return False
-    if needs_owner(state) or startable(plan, state) or undoable(plan, state):
+    if needs_owner(state):
         return True
     if state.goal is Goal.FORWARD:
-        return any(type(step) is Unknown and settled_from(step) <= state.at for step in state.steps)
-    if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
-        return any(settled_from(step) <= state.at for step in pending)
+        settled = [settled_from(step) <= state.at for step in state.steps if type(step) is Unknown]
+        return True in settled or bool(startable(plan, state))
+    if undoable(plan, state):
+        return True
+    if state.goal is Goal.ROLLBACK and plan.has_unknown_policies:
+        probed = [settled_from(step) <= state.at for step in state.steps if to_probe(step, plan)]
+        if probed:
+            return True in probed
     # A rollback that waits for nothing has only its end to come.
     return not blocked_until(state) and _HELD_UP.isdisjoint(map(type, state.steps))
 

@@ -107,11 +107,11 @@ def verdict(plan: Plan, state: SagaState) -> Goal:
 
 
 def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
-    match step:
-        case Running() | Retrying() | Unknown() | Parked() | FailedForGood() | Probing():
-            return _doubtful(step.step, step.attempts, at)
+    match step:  # the frequent ones first: each that is asked before costs
         case Succeeded() | Settled():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
+        case FailedForGood() | Unknown() | Running() | Retrying() | Parked() | Probing():
+            return _doubtful(step.step, step.attempts, at)
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed() if step.attempts.attempt:
             return LeftOver(
                 step.step,

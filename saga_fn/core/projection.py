@@ -173,20 +173,23 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
-    reasons = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
-    is_paused = status is SagaStatus.SUSPENDED and state.paused_itself
-    waits = WaitReason.PAUSED | (reasons & WaitReason.PARKED) if is_paused else reasons
-    parked = next((step for step in state.steps if type(step) is Parked or type(step) is UndoParked), None)
+    waits = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
+    parked: Parked | UndoParked | None = None
+    for step in state.steps:
+        if type(step) is Parked or type(step) is UndoParked:
+            parked = step
+            break
     failed = current if status is SagaStatus.FAILED else None
-    return Projection(
-        status=status,
-        waits=waits,
-        due=state.at if is_ready else wakes_at(state),
-        retry_counter=0 if current is None or abides(current) else current.attempts.failures,
-        current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
-        parked=None if parked is None else parked.why.value,
-        wakes_on_message=not only_a_person_goes_on(waits),
-        problem_step=None if (problem := parked or failed) is None else problem.step,
+    problem = parked or failed
+    return Projection(  # by place: names cost ten times as much
+        status,
+        waits,
+        state.at if is_ready else wakes_at(state),
+        0 if current is None or abides(current) else current.attempts.failures,
+        current.step if current is not None else next(iter(startable(plan, state)), None),
+        None if parked is None else parked.why.value,
+        parked is None or not only_a_person_goes_on(waits),
+        None if problem is None else problem.step,
     )
 
 
@@ -207,12 +210,15 @@ def _is_open(step: StepState) -> TypeIs[_Open]:
 
 def _waits(state: SagaState) -> WaitReason:
     kinds = set(map(type, state.steps))
+    is_parked = Parked in kinds or UndoParked in kinds
+    if state.paused_itself:
+        return WaitReason.PAUSED | WaitReason.PARKED if is_parked else WaitReason.PAUSED
     reasons = (
-        (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
+        (WaitReason.RETRY, not _RETRYING.isdisjoint(kinds) or _waits_for_a_repeat(state)),
         (WaitReason.TIMER, bool(blocked_until(state)) or _waits_for_a_moment(state)),
         (WaitReason.EVENT, Waiting in kinds or UndoWaiting in kinds),
-        (WaitReason.PARKED, Parked in kinds or UndoParked in kinds),
-        (WaitReason.PLAN, parked_by_plan(state)),
+        (WaitReason.PARKED, is_parked),
+        (WaitReason.PLAN, is_parked and parked_by_plan(state)),
     )
     return WaitReason(sum([reason for reason, waits in reasons if waits]))
 
@@ -224,8 +230,9 @@ def _waits_for_a_moment(state: SagaState) -> bool:
     return state.deadline is not None or state.begins_at > state.at or Sleeping in map(type, state.steps)
 
 
-def _waits_for_a_try(step: StepState, at: Moment) -> bool:
-    return type(step) in _RETRYING or (type(step) is Unknown and step.wake > at)
+def _waits_for_a_repeat(state: SagaState) -> bool:
+    """Whether a step that may have run is to be asked about, or repeated, later."""
+    return True in [step.wake > state.at for step in state.steps if type(step) is Unknown]
 
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:

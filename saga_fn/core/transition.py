@@ -30,7 +30,7 @@ and after (`Fold.decided`), so that they can never disagree with the state.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from returns.result import Failure, Success
 
@@ -71,7 +71,7 @@ from saga_fn.core.events import (
     is_verb,
     takes_up,
 )
-from saga_fn.core.facts import find
+from saga_fn.core.facts import is_executed
 from saga_fn.core.foresight import straight_ahead
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items_back import undo_next_item
@@ -91,7 +91,7 @@ from saga_fn.core.rules import (
     waits,
 )
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import FailedForGood, Goal, SagaState, is_executing
+from saga_fn.core.state import FailedForGood, Goal, SagaState
 from saga_fn.core.way_back import after_failure, go_on_back
 
 _News: TypeAlias = (
@@ -108,6 +108,7 @@ _News: TypeAlias = (
     | PlanChanged
 )
 """The events that are neither the end of an execution nor an operator's."""
+_FINISHED: Final = Failure(Rejection(Refusal.FINISHED))
 
 
 def transition(plan: Plan, state: SagaState | None, event: Event, ahead: Ahead | None = None) -> Decision:
@@ -135,7 +136,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event, ahead: Ahead |
         if ahead is not None and ahead.is_all:
             moved = go_ahead(plan, event, ahead)
     elif type(event) is StepFailed:
-        moved = after_failure(plan, state, event)
+        if plan.is_chain:
+            moved = after_failure(plan, state, event)
     elif type(event) is CompensationSucceeded:
         moved = undo_next_item(plan, state, event) if plan.concurrencies else go_on_back(plan, state, event)
     return by_general_rules(plan, state, event) if moved is None else Success(moved)
@@ -156,14 +158,15 @@ def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decis
         return Failure(Rejection(Refusal.PLAN_MISMATCH))
     ended = state.ended
     if ended and not (state.goal is Goal.FAILED and takes_up(event)):
-        return Failure(Rejection(Refusal.FINISHED))
-    if is_verb(event):
+        return _FINISHED
+    if is_result(event):
+        if not is_executed(state, event.step):  # one that comes late is not worth a draft
+            return _late(event.step, known=event.step in plan.index or event.step in plan)
+    elif is_verb(event):
         if event.expect is not None and event.expect != state.rev:
             return Failure(Rejection(Refusal.MOVED_ON))
         if ended and takes_up(event) and event.stopped:
             state = operators.stopped(state, event.stopped)
-    elif is_result(event) and not is_executing(find(state, event.step)):  # one that comes late is not worth a draft
-        return _late(event.step, known=event.step in plan)
     fold = Fold(plan, state, event)
     refused = _change(fold, event)
     if refused is not None:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from functools import lru_cache
 
 from saga_fn.core.events import PlanChanged, is_verb
-from saga_fn.core.explain.prospects import prospects
-from saga_fn.core.ids import StepId
+from saga_fn.core.explain.prospects import Prospects, prospects
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as
-from saga_fn.core.state import UNDOING, SagaState, UndoFailed, Undone
+from saga_fn.core.state import UNDOING, Goal, SagaState, StepState, UndoFailed, Undone
 
-known = lru_cache(maxsize=1 << 14)(prospects)
-"""Many edges lead to and from one state."""
+REMEMBERED = 1 << 16
+
+
+@lru_cache(maxsize=REMEMBERED)
+def known(plan: Plan, state: SagaState) -> Prospects:
+    """The prospects of the state. Many edges lead to and from one."""
+    return follow_from(plan, state.goal, state.steps, state.at)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def follow_from(plan: Plan, goal: Goal, steps: tuple[StepState, ...], at: Moment) -> Prospects:
+    """The prospects follow from this alone, and many states differ in the rest of it."""
+    return prospects(plan, SagaState(0, at, goal, steps, plan=plan.id))
 
 
 def within(plan: Plan, some: tuple[StepId, ...], all_of: tuple[StepId, ...]) -> bool:
@@ -36,7 +47,9 @@ def adds_nothing_to_its_prospects(edge: Edge) -> bool:
 
 
 def has_what_is_so_among_its_prospects(plan: Plan, state: SagaState) -> bool:
-    said = known(plan, state)
+    said = prospects(plan, state)
+    if said != known(plan, state):
+        return False
     if state.ended:
         return [*said.ends] == [ended_as(state)] and said.may_be_left == tuple(
             x.step_id for x in left_over(plan, state)

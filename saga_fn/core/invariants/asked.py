@@ -107,6 +107,8 @@ class Asked:
         self._of_some: Final = tuple(of_some)
         self._some: dict[_Known, tuple[EdgeLaw, ...]] = {}
         """Those of the other laws that are asked. Finding them takes longer than to ask them, and edges are alike."""
+        self._asked: dict[_Known, tuple[EdgeLaw, ...]] = {}
+        """The same, after those that are asked of all."""
 
     @property
     def every(self) -> tuple[EdgeLaw, ...]:
@@ -122,12 +124,18 @@ class Asked:
     def of(self, edge: Edge) -> tuple[EdgeLaw, ...]:
         """The laws that may say something of the edge."""
         known = _known_of(edge)
+        asked = self._asked.get(known)
+        if asked is None:
+            asked = self._asked[known] = self._of_all + self._some_of(known)
+        return asked
+
+    def _some_of(self, known: _Known) -> tuple[EdgeLaw, ...]:
         some = self._some.get(known)
         if some is None:
             kind, changes, those = known
             traits = frozenset(compress(Trait, those))
             some = self._some[known] = tuple([law for law, of in self._of_some if of.has(kind, changes, traits)])
-        return self._of_all + some
+        return some
 
     def broken(self, edge: Edge) -> list[EdgeLaw]:
         """The laws that the edge breaks."""

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import assert_never
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_result
 from saga_fn.core.events import HandedBack
-from saga_fn.core.facts import startable
+from saga_fn.core.facts import needs_owner, startable
+from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, stops
 from saga_fn.core.invariants.items import at_once
-from saga_fn.core.invariants.rows import row_of
-from saga_fn.core.plan import OnUnknown
-from saga_fn.core.state import EXECUTING, Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
+from saga_fn.core.invariants.rows import REMEMBERED
+from saga_fn.core.plan import OnUnknown, Plan
+from saga_fn.core.projection import project
+from saga_fn.core.state import Goal, Probing, Retrying, Running, SagaState, Undoing, Unknown, is_executing
 
 
 def effects_agree_with_the_state(edge: Edge) -> bool:
     """Run exactly what is newly running, cancel what no longer is, and give the saga up when nothing runs."""
-    returned = edge.event.step if is_result(edge.event) else None
-    expected: set[Action] = {_asked_for(now) for _, now in edge.started}
-    expected |= {
-        CancelExecution(was.step)
-        for was, now in edge.changed
-        if is_executing(was) and was.step != returned and stops(was, now)
-    }
-    owned = not EXECUTING.isdisjoint(map(type, edge.after.steps))
-    released = () if owned else (Release(row_of(edge.plan, edge.after).due),)
-    asked = len(edge.moved.actions) == len(expected) and {*edge.moved.actions} == expected
-    return asked and edge.moved.writes == released
+    expected: list[Action] = [_asked_for(now) for _, now in edge.started]
+    for was, now in edge.changed:
+        if is_executing(was) and stops(was, now) and not (is_result(edge.event) and edge.event.step == was.step):
+            expected.append(CancelExecution(was.step))
+    actions = edge.moved.actions
+    # Of no step is the same expected twice: if as many are asked for, and these are among them, then these are all.
+    if len(actions) != len(expected) or (expected and not all(each in actions for each in expected)):
+        return False
+    return edge.moved.writes == _released(edge.plan, edge.after)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _released(plan: Plan, state: SagaState) -> tuple[Release, ...]:
+    """The saga is given up where nothing of it runs, until its row is due."""
+    return () if needs_owner(state) else (Release(project(plan, state).due),)
 
 
 def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:
@@ -50,22 +57,30 @@ def needs_are_what_could_start(edge: Edge) -> bool:
     asked = edge.moved.needs
     if edge.after.goal is not Goal.FORWARD or type(edge.event) is HandedBack or edge.after.paused:
         return not asked
-    could = {*startable(edge.plan, edge.after)}
-    could |= {
-        now.step
-        for _, now in edge.steps
-        if (type(now) is Retrying and now.wake <= edge.after.at)
-        or (
-            type(now) is Unknown
-            and max(now.attempts.may_run_until, now.wake) <= edge.after.at
-            and edge.plan.step(now.step).on_unknown is not OnUnknown.PROBE
-        )
-    }
-    for step, concurrency in edge.plan.concurrencies.items():
+    could = _could_start(edge.plan, edge.after)
+    if len({*asked}) != len(asked):
+        return False
+    for step, concurrency in edge.plan.concurrencies.items() if could else ():
         items = {item for item in could if item != step and edge.plan.owner(item) == step}
         chosen = [item for item in asked if item in items]
         if len(chosen) != min(len(items), max(0, concurrency - at_once(edge.after, step))):
             return False
         could -= items
         asked = tuple([item for item in asked if item not in items])
-    return could == {*asked} and len(asked) == len(could) and len({*edge.moved.needs}) == len(edge.moved.needs)
+    return len(asked) == len(could) and could.issuperset(asked)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _could_start(plan: Plan, state: SagaState) -> frozenset[StepId]:
+    """The steps that lack nothing but their input to start, or to start again."""
+    again = [
+        step.step
+        for step in state.steps
+        if (type(step) is Retrying and step.wake <= state.at)
+        or (
+            type(step) is Unknown
+            and max(step.attempts.may_run_until, step.wake) <= state.at
+            and plan.step(step.step).on_unknown is not OnUnknown.PROBE
+        )
+    ]
+    return frozenset((*startable(plan, state), *again))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from saga_fn.core.ids import StepId, item_of, owner_of
 from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import FannedOut, Goal, Joined, Probing, SagaState, is_done, is_executing
+from saga_fn.core.state import FannedOut, Goal, Joined, Probing, SagaState, executing_of, is_done
 
 
 def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
@@ -36,4 +36,4 @@ def i15_no_more_items_at_once_than_declared(edge: Edge) -> bool:
 
 def at_once(state: SagaState, owner: StepId) -> int:
     """How many items of the step are being executed."""
-    return sum(is_executing(step) and owner_of(step.step) == owner for step in state.steps)
+    return sum([owner_of(step.step) == owner for step in executing_of(state.steps)])

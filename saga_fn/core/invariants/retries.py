@@ -150,15 +150,15 @@ def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
 
     An operator who takes the saga up from FAILED knows that it has ended.
     """
-    ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
-    return all(
-        now.attempts.may_run_until == was.attempts.may_run_until or was.step in ended
-        for was, now in edge.changed
-        if is_tried(was)
-        and was.attempts.may_run_until > edge.after.at
-        and is_tried(now)
-        and is_undo(now) is is_undo(was)
-    )
+    at = edge.after.at
+    for was, now in edge.changed:
+        if not is_tried(was) or was.attempts.may_run_until <= at:
+            continue
+        if is_tried(now) and is_undo(now) is is_undo(was):
+            ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
+            if now.attempts.may_run_until != was.attempts.may_run_until and was.step not in ended:
+                return False
+    return True
 
 
 def _probes_within_the_policy(edge: Edge, step: StepId) -> bool:

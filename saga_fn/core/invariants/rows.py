@@ -27,7 +27,9 @@ _PARKED: Final[frozenset[type[object]]] = frozenset({Parked, UndoParked})
 _EXPECTS: Final[frozenset[type[object]]] = frozenset({Waiting, UndoWaiting})
 _GOES_ON: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying, Running, Undoing, Probing, Sleeping})
 
-row_of: Final = lru_cache(maxsize=1 << 14)(project)
+REMEMBERED: Final = 1 << 16
+"""The states of which laws remember what they have found of them: many edges lead to one state, and all soon after another."""
+row_of: Final = lru_cache(maxsize=REMEMBERED)(project)
 """The row of a state. Several laws look at it, and many edges lead to one state."""
 
 

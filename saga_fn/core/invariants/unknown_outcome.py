@@ -97,11 +97,12 @@ def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
 
     By nothing else: a step that a person only passes over keeps it.
     """
-    return all(
-        _doubt_of(now) >= _doubt_of(was) or _is_told(edge.event, edge.plan, now.step)
-        for was, now in edge.changed
-        if _may_be_in_doubt(was) and _may_be_in_doubt(now)
-    )
+    for was, now in edge.changed:
+        if not _may_be_in_doubt(was) or (doubt := _doubt_of(was)) is Doubt.NONE or not _may_be_in_doubt(now):
+            continue
+        if _doubt_of(now) < doubt and not _is_told(edge.event, edge.plan, now.step):
+            return False
+    return True
 
 
 def _may_be_in_doubt(step: StepState | None) -> TypeIs[Unfinished | Skipped]:

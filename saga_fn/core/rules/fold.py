@@ -48,15 +48,13 @@ class Fold:
     def __init__(self, plan: Plan, before: SagaState, event: Event) -> None:
         self.plan: Plan = plan
         self.before: SagaState = before
-        self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
+        self._event: Event = event
         self.pause: PauseState | None = before.pause
         self.paused: bool = before.pause is not None and before.pause.holds
         self.idle: bool = self.paused or (is_from_outside(event) and not needs_owner(before))
         """Whether no owner may be there to run anything, or to begin it: the steps that may start are left to the next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
-        self.over: StepId | None = event.step if is_result(event) else None
-        """The step whose execution ends with this event: nothing is left of it to cancel."""
 
         self.rev: int = before.rev + 1
         self.at: Moment = Moment(max(before.at, event.at))
@@ -70,6 +68,11 @@ class Fold:
         self.deadline: Moment | None = before.deadline
         self.buffered: tuple[Buffered, ...] = before.buffered
         self.rewound: tuple[Rewound, ...] = before.rewound
+
+    @property
+    def inputs(self) -> tuple[Binding, ...]:
+        """What came with the event."""
+        return self._event.inputs if carries_inputs(self._event) else ()
 
     def put(self, step: StepState) -> None:
         """From now on this is the step's state."""
@@ -106,10 +109,10 @@ class Fold:
         state = self.draft()
         was = _executions(self.before)
         now = _executions(state)
+        # Of a step whose execution ends with this event nothing is left to cancel.
+        over = self._event.step if is_result(self._event) else None
         cancelled = [
-            CancelExecution(name)
-            for name, step in was.items()
-            if name != self.over and not _is_same(step, now.get(name))
+            CancelExecution(name) for name, step in was.items() if name != over and not _is_same(step, now.get(name))
         ]
         started = [_run(step) for name, step in now.items() if not _is_same(step, was.get(name))]
         writes: tuple[Write, ...] = () if now else (Release(due(self.plan, state)),)
@@ -119,6 +122,8 @@ class Fold:
 
 def _executions(state: SagaState) -> dict[StepId, _Execution]:
     """All that its owner may be executing of the saga."""
+    if not needs_owner(state):
+        return {}
     return {step.step: step for step in executing_of(state.steps)}
 
 

@@ -156,7 +156,9 @@ def _again(fold: Fold, step: StepState) -> StepState:
         return step  # nothing is tried again on the way back
     if isinstance(step, Unfinished) and _is_settled_otherwise(fold, step):
         return Unknown(step.step, fresh(step.attempts))  # not repeated blindly, whether or not an operator wishes it
-    match step:
+    match step:  # the frequent ones first: each that is asked before costs
+        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
+            return step
         case Parked(attempts=attempts, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
             # The other input is accepted now; a new generation keeps the old idempotency key out of it.
             attempts = replace(attempts, digest=Digest(b""), generation=attempts.generation + 1, given=0)
@@ -170,8 +172,6 @@ def _again(fold: Fold, step: StepState) -> StepState:
         case UndoRetrying() | UndoParked():
             return _undo_again(fold, step)
         case Running() | Unknown() | FailedForGood() | Probing() | Undoing() | UndoFailed():
-            return step
-        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
             return step
         case Waiting() | Sleeping() | UndoWaiting() | Rewound():
             return step
@@ -256,7 +256,9 @@ def _until(step: Retrying | UndoRetrying | Unknown | Sleeping, to: Moment) -> St
 def abort_requested(fold: Fold, event: AbortRequested) -> None:
     """The saga ends FAILED as it is; what runs may run on for a while."""
     for step in fold.before.steps:
-        match step:
+        match step:  # the frequent ones first: each that is asked before costs
+            case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Rewound():
+                pass
             case Running(transactional=True):
                 fold.put(FailedForGood(step.step, step.attempts))
             case Running():
@@ -272,8 +274,6 @@ def abort_requested(fold: Fold, event: AbortRequested) -> None:
             case Probing():
                 fold.put(Unknown(step.step, step.attempts))
             case Unknown() | FailedForGood() | UndoFailed() | Undone():
-                pass
-            case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Rewound():
                 pass
             case _:
                 assert_never(step)

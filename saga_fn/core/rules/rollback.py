@@ -10,6 +10,7 @@ from saga_fn.core.facts import blocked_until, to_ask, to_probe, undoable
 from saga_fn.core.fan_out import ConcurrencySlots
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.leftovers import verdict
+from saga_fn.core.plan import Plan
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
@@ -24,6 +25,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    SagaState,
     Settled,
     StepState,
     Succeeded,
@@ -39,6 +41,7 @@ from saga_fn.core.state import (
 _GOES_ON: Final[frozenset[type[object]]] = frozenset(
     {Running, Probing, Parked, Undoing, UndoRetrying, UndoWaiting, UndoParked}
 )
+"""The states of steps of which something has to become before the rollback can end."""
 
 
 def turn_back(fold: Fold) -> None:
@@ -52,7 +55,7 @@ def go_back(fold: Fold) -> None:
     A compensation is begun by an owner alone: no other process could run it, and its number would be passed over.
     """
     plan = fold.plan
-    places = ConcurrencySlots(plan, fold.steps.values())
+    places = ConcurrencySlots(plan, fold.steps.values()) if plan.concurrencies else None
     asks = fold.goal is Goal.ROLLBACK and plan.has_unknown_policies
     for was in tuple(fold.steps.values()):
         step: StepState = was
@@ -65,15 +68,21 @@ def go_back(fold: Fold) -> None:
             fold.put(FailedForGood(step.step, step.attempts))
         elif type(step) in ABIDING:
             fold.put(FailedForGood(step.step, Attempts()))
-        elif type(step) is UndoRetrying and step.wake <= fold.at and not fold.idle and places.take(step.step):
+        elif (
+            type(step) is UndoRetrying
+            and step.wake <= fold.at
+            and not fold.idle
+            and (places is None or places.take(step.step))
+        ):
             fold.put(_undoing(fold, step.step, step.seq, step.attempts))
-    to_undo = undoable(plan, fold.draft())
-    if fold.idle and to_undo:
+    draft = fold.draft()
+    to_undo = undoable(plan, draft)
+    if to_undo:
+        for undo in to_undo if not fold.idle else ():
+            fold.put(_undoing(fold, undo.step, *first_undo(undo)))
         return
-    for undo in to_undo:
-        fold.put(_undoing(fold, undo.step, *first_undo(undo)))
-    if not any(_goes_on(fold, step) for step in fold.steps.values()) and not blocked_until(fold.draft()):
-        fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, fold.draft())
+    if _GOES_ON.isdisjoint(map(type, draft.steps)) and not _is_to_probe(plan, draft) and not blocked_until(draft):
+        fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, draft)
 
 
 def _left_to_a_person(fold: Fold, step: Unknown | Parked | Retrying) -> StepState:
@@ -104,11 +113,11 @@ def first_undo(step: Succeeded | Settled | Unknown | FailedForGood) -> tuple[int
             assert_never(step)
 
 
-def _goes_on(fold: Fold, step: StepState) -> bool:
-    """Whether the rollback cannot end before something has become of the step."""
-    if type(step) in _GOES_ON:
-        return True
-    return fold.goal is Goal.ROLLBACK and to_probe(step, fold.plan)
+def _is_to_probe(plan: Plan, state: SagaState) -> bool:
+    """Whether the rollback is to find out about a step before it can end."""
+    if state.goal is not Goal.ROLLBACK or not plan.has_unknown_policies:
+        return False
+    return any(to_probe(step, plan) for step in state.steps)
 
 
 def compensation_succeeded(fold: Fold, event: CompensationSucceeded) -> Rejection | None:
