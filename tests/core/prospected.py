@@ -19,13 +19,13 @@ REMEMBERED = 1 << 16
 @lru_cache(maxsize=REMEMBERED)
 def known(plan: Plan, state: SagaState) -> Prospects:
     """The prospects of the state. Many edges lead to and from one."""
-    return follow_from(plan, state.goal, state.steps, state.at)
+    return follow_from(plan, state.goal, state.steps, state.at, state.deadline)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def follow_from(plan: Plan, goal: Goal, steps: tuple[StepState, ...], at: Moment) -> Prospects:
+def follow_from(plan: Plan, goal: Goal, steps: tuple[StepState, ...], at: Moment, deadline: Moment | None) -> Prospects:
     """The prospects follow from this alone, and many states differ in the rest of it."""
-    return prospects(plan, SagaState(0, at, goal, steps, plan=plan.id))
+    return prospects(plan, SagaState(0, at, goal, steps, deadline=deadline, plan=plan.id))
 
 
 def within(plan: Plan, some: tuple[StepId, ...], all_of: tuple[StepId, ...]) -> bool:
@@ -48,7 +48,7 @@ def adds_nothing_to_its_prospects(edge: Edge) -> bool:
 
 def has_what_is_so_among_its_prospects(plan: Plan, state: SagaState) -> bool:
     said = prospects(plan, state)
-    if said != known(plan, state):
+    if said != known(plan, state):  # then something else of the state has a part in them
         return False
     if state.ended:
         return [*said.ends] == [ended_as(state)] and said.may_be_left == tuple(

@@ -65,12 +65,20 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, plan: Plan, before: SagaState, event: Event, moved: Transition) -> Edge:
         """The edge between these two."""
-        was = {step.step: step for step in before.steps}
-        steps = tuple([(was.get(now.step), now) for now in moved.state.steps])
-        changed = tuple([pair for pair in steps if pair[0] is not pair[1]])
-        started = tuple([(was, now) for was, now in changed if is_executing(now) and starts(was, now)])
-        turned = tuple([(was, now) for was, now in changed if is_undo(now) and not is_undo(was)])
-        return cls(plan, before, event, moved, moved.state, steps, changed, started, turned)
+        known = {step.step: step for step in before.steps}
+        steps = tuple([(known.get(now.step), now) for now in moved.state.steps])
+        changed: list[Pair] = []
+        started: list[tuple[StepState | None, Running | Undoing | Probing]] = []
+        turned: list[Pair] = []
+        for was, now in steps:
+            if was is now:
+                continue
+            changed.append((was, now))
+            if is_executing(now) and starts(was, now):
+                started.append((was, now))
+            if is_undo(now) and not is_undo(was):
+                turned.append((was, now))
+        return cls(plan, before, event, moved, moved.state, steps, tuple(changed), tuple(started), tuple(turned))
 
 
 StateLaw: TypeAlias = Callable[[Plan, SagaState], bool]

@@ -99,11 +99,12 @@ def i18_a_moment_knows_when_it_was_set(edge: Edge) -> bool:
     """
     if _of(edge.after).begin_named != _of(edge.before).begin_named and type(edge.event) is not Rescheduled:
         return not _of(edge.after).begin_named and edge.after.begins_at <= edge.after.at
-    return all(
-        _is_known(edge, was.before if isinstance(was, Parked) else was, now)
-        for was, now in edge.changed
-        if _awaits(now) and _awaited(now)
-    )
+    for was, now in edge.changed:
+        if not _awaits(now) or not _awaited(now):
+            continue
+        if not _is_known(edge, was.before if type(was) is Parked else was, now):
+            return False
+    return True
 
 
 def _is_known(edge: Edge, was: StepState | None, now: _Awaits) -> bool:
@@ -130,6 +131,6 @@ def _span(edge: Edge) -> tuple[Moment, Moment] | None:
 
 def _awaited(step: StepState | None) -> Moment | None:
     """The moment that the step waits for."""
-    if isinstance(step, Waiting | UndoWaiting):
-        return step.times_out_at
-    return step.wake if isinstance(step, Sleeping | Retrying | UndoRetrying | Unknown) else None
+    if not _awaits(step):
+        return None
+    return step.times_out_at if isinstance(step, Waiting | UndoWaiting) else step.wake
