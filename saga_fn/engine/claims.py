@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -57,37 +58,49 @@ class Claims:
         self._refused: dict[UUID, tuple[float, float]] = {}
         """The sagas that could not be claimed: until when (monotonic time) they are passed over, and for how long."""
 
-    def room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
-        """The definitions that the next round has room for, and how much there is of each whose name has a limit."""
-        return self._room(self._turn)
+    def with_room(self) -> list[tuple[str, int]]:
+        """The definitions whose names have room. Where it is too little for all versions of one, these have it in turns."""
+        registry, running = self._engine.registry, self._running()
+        if not registry.limits:
+            return registry.pairs
+        return [pair for pair in registry.pairs if running[pair[0]] < registry.limits.get(pair[0], math.inf)]
 
     def _room(self, turn: int) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
-        registry = self._engine.registry
-        if not registry.limits:
-            self.crowded = False
-            return registry.pairs, {}
-        running = self._engine.running_of(registry.limits)
-        self.crowded = any(running[name] for name in registry.limits)
-        return rooms_of(registry.pairs, registry.limits, running, turn)
+        """The definitions with room in that turn, and how much there is of each whose name has a limit."""
+        registry, running = self._engine.registry, self._running()
+        return rooms_of(registry.pairs, registry.limits, running, turn) if registry.limits else (registry.pairs, {})
+
+    def _running(self) -> Counter[str]:
+        limits = self._engine.registry.limits
+        running = self._engine.running_of(limits) if limits else Counter[str]()
+        self.crowded = any(running[name] for name in limits)
+        return running
 
     async def round(
         self, shards: Mapping[int, Moment | None], free: Callable[[], int]
     ) -> AsyncIterator[ClaimedInShard]:
-        """Claim in each of these shards once, and drive what was claimed: only what is due since the moment that it has.
+        """Claim in each of these shards, and drive what was claimed: only what is due since the moment that it has.
 
         No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
-        take all the slots.
+        take all the slots. In each it ends with the first claim that took something, or when each version has had its turn.
         """
-        turn, self._turn = self._turn, self._turn + 1  # as `room` said before it, or what was found is not asked for
+        self._turn += 1
         for shard, since in random.sample([*shards.items()], len(shards)):
+            turn = self._turn
             asked = self._most(free())
             pairs, rooms = self._room(turn)
             claims: Sequence[ClaimedSaga] = []
             driven: Sequence[asyncio.Future[None]] = []
-            if asked > 0 and pairs:
+            had_turns: set[tuple[str, int]] = set()
+            while asked > 0 and not claims and not had_turns.issuperset(pairs):
                 sent = steady.now()
                 claims = await self._take(shard, pairs, rooms, asked, since)
                 driven = await self._drive(claims, sent)
+                if not claims:  # what was found may be of a version whose turn is the next
+                    had_turns.update(pairs)
+                    turn += 1
+                    asked = self._most(free())
+                    pairs, rooms = self._room(turn)
             full = len(claims) == max(asked, 0)
             yield ClaimedInShard(shard, len(claims), driven, full, self._crowded_out(pairs, rooms, claims))
 

@@ -263,7 +263,7 @@ class Worker:
         if not engine.registry.pairs and not self._told:
             self._told = True
             engine.observers.tell(WorksOn((), this_process(), engine.owner))
-        pairs, _ = self._claims.room()
+        pairs = self._claims.with_room()
         if not pairs or self._free() <= 0:
             if pairs and self._polls_now():  # nothing is claimed, but whether the store answers is told
                 await self._due_shards(pairs, engine.store.now())

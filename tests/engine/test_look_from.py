@@ -389,6 +389,34 @@ async def test_what_was_left_of_a_name_at_its_limit_is_found_when_there_is_room_
             assert None not in store.asked[before:], "that look has asked since when there is something of it"
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.usefixtures("no_second_look_at_all")
+async def test_a_look_claims_what_it_finds_though_it_is_another_versions_turn(
+    memory: MemoryStore, version: int
+) -> None:
+    class Claiming(Telling):
+        looks: int | None = None
+        """How many there were before the first claim that took something."""
+
+        @override
+        async def claim_due(self, *args: Any, since: Moment | None = None, **options: Any) -> list[ClaimedSaga]:
+            claims = await super().claim_due(*args, since=since, **options)
+            if claims and self.looks is None:
+                self.looks = len(self.asked)
+            return claims
+
+    store, definitions = Claiming(memory), [make_saga(Shop()) for _ in range(3)]
+    orchestrator = SagaOrchestrator(store, poll_interval=NEVER)
+    for number, definition in enumerate(definitions, 1):
+        orchestrator.register("shop", definition, version=number, concurrency=1)
+    async with SagaOrchestrator(memory, concurrency=0) as starting:
+        shops = starting.register("shop", definitions[version - 1], version=version)
+        run = await shops.start(Order("1"))
+        async with orchestrator:
+            await run.result(SOON)
+    assert store.looks == 1
+
+
 async def test_a_saga_that_shows_late_is_found_soon_though_only_what_is_new_was_asked_for(
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

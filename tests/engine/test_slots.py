@@ -152,7 +152,7 @@ async def test_all_versions_of_a_name_share_its_limit(make: Make) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_version_whose_turn_it_is_not_has_it_next(make: Make, version: int) -> None:
-    """There is room for one saga, so a look asks for those of one version. What it finds is what it claims."""
+    """There is room for one saga, so a claim asks for those of one version, where a look has asked for those of both."""
     one, two = one_step(quick), one_step(quick)
     async with make(concurrency=0) as clerk, make(concurrency=8) as orchestrator:
         for number, definition in enumerate([one, two], 1):
