@@ -230,6 +230,9 @@ async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: p
     run = await first.register("one", one_step(counted.work)).start(Order("1"))
     await until(lambda: len(counted.begun) == 1)
     gone = first.engine.owner
+    async with asyncio.timeout(SOON):
+        while await first.engine.store.processes.find(gone) is None:  # it says that it works beside its first sagas
+            await asyncio.sleep(0.005)
     await dies(first)
     caplog.clear()
     async with make(log_repeats=1) as second:
