@@ -116,7 +116,7 @@ async def test_a_stop_that_comes_before_the_first_batch_stands(any_dsn: str, mon
             await operations.stop(operation_id)
             return await take(operation_id, seen=seen, lease=lease)
 
-        await admin.pause("shop")
+        await admin.pause("shop", may_be_new=True)
         with monkeypatch.context() as patch:
             patch.setattr(operations, "take", stopped_and_taken)
             assert not await admin.resume("shop", extend=True)

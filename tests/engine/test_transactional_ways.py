@@ -35,8 +35,8 @@ async def test_a_step_goes_to_the_server_three_times_beside_its_own_statements(
 ) -> None:
     connect, sent = connections.connect, dict[int, list[str]]()
 
-    async def heard(address: Any) -> asyncpg.Connection[asyncpg.Record]:
-        connection = await connect(address)
+    async def heard(*given: Any) -> asyncpg.Connection[asyncpg.Record]:
+        connection = await connect(*given)
         words = sent.setdefault(connection.get_server_pid(), [])
         connection.add_query_logger(lambda told: words.append(told.query.split()[0].strip(";")))
         return connection

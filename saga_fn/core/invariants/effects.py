@@ -25,7 +25,7 @@ def effects_agree_with_the_state(edge: Edge) -> bool:
         if is_executing(was) and stops(was, now) and not (is_result(edge.event) and edge.event.step == was.step):
             expected.append(CancelExecution(was.step))
     actions = edge.moved.actions
-    # Of no step is the same expected twice: if as many are asked for, and these are among them, then these are all.
+    # Nothing is expected twice of a step: if as many are asked for, and these are among them, then these are all.
     if len(actions) != len(expected) or (expected and not all(each in actions for each in expected)):
         return False
     return edge.moved.writes == _released(edge.plan, edge.after)

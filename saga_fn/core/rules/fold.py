@@ -71,7 +71,7 @@ class Fold:
 
     @property
     def inputs(self) -> tuple[Binding, ...]:
-        """What came with the event."""
+        """The inputs that came with the event."""
         return self._event.inputs if carries_inputs(self._event) else ()
 
     def put(self, step: StepState) -> None:
@@ -109,7 +109,7 @@ class Fold:
         state = self.draft()
         was = _executions(self.before)
         now = _executions(state)
-        # Of a step whose execution ends with this event nothing is left to cancel.
+        # Nothing is left to cancel of a step whose execution ends with this event.
         over = self._event.step if is_result(self._event) else None
         cancelled = [
             CancelExecution(name) for name, step in was.items() if name != over and not _is_same(step, now.get(name))

@@ -186,7 +186,7 @@ class Publishing:
                     lane.waiting.append(line)
                 case Published():
                     place = message.saga_id, message.rev, message.n
-                    if line.closed:  # before the next look meets later messages of the saga: they are the first by then
+                    if line.closed:  # deleted first: the next look may meet later messages of the saga, as its first
                         followed.append((line, place))
                     else:
                         deletions.add(line, place)
