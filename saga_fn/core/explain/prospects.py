@@ -264,5 +264,6 @@ def _is_left_for_certain(plan: Plan, state: SagaState) -> bool:
 
 
 def _stays_unknown(plan: Plan, step: Unknown) -> bool:
-    """Whether nothing finds out about the step on the way back, and nothing undoes it there."""
-    return not owes_undo(plan, step) and not to_probe(step, plan) and not to_ask(step, plan)
+    """Whether nothing finds out about the step on the way back, and nothing undoes it there. About a pivot a person is asked."""
+    is_found_out = to_probe(step, plan) or to_ask(step, plan) or step.step == plan.pivot
+    return not owes_undo(plan, step) and not is_found_out

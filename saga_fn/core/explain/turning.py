@@ -98,8 +98,8 @@ def _of_persons(plan: Plan, state: SagaState) -> frozenset[StepId]:
     if plan.pivot is None:
         return frozenset()
     found = next((step for step in state.steps if step.step == plan.pivot), None)
-    # A pivot that has begun, and whose input is not known, may find its condition not to hold when that is computed.
-    is_open = isinstance(found, Unfinished) and not found.attempts.digest
+    # A pivot that has begun may find its condition not to hold, once an event that came since makes another input of it.
+    is_open = isinstance(found, Unfinished) and not isinstance(found, FailedForGood)
     is_ahead = found is None or isinstance(found, NotTaken | Rewound)
     may_be_passed_over = plan.step(plan.pivot).conditional and (is_ahead or is_open)
     behind = frozenset[StepId]() if may_be_passed_over else plan.descendants[plan.pivot]
