@@ -41,6 +41,8 @@ class ClaimedInShard(msgspec.Struct, frozen=True):
     """Each is done when its saga is given up again."""
     full: bool
     """As much was claimed as was asked for: there may be more."""
+    since: Moment | None
+    """Since when the first of them was due; None if there is none."""
     crowded: Collection[tuple[str, int]]
     """The definitions that there may be more of, for their names have a limit."""
 
@@ -102,7 +104,8 @@ class Claims:
                     asked = self._most(free())
                     pairs, rooms = self._room(turn)
             full = len(claims) == max(asked, 0)
-            yield ClaimedInShard(shard, len(claims), driven, full, self._crowded_out(pairs, rooms, claims))
+            first = min((each.was_due for each in claims if each.was_due is not None), default=None)
+            yield ClaimedInShard(shard, len(claims), driven, full, first, self._crowded_out(pairs, rooms, claims))
 
     def _crowded_out(
         self,

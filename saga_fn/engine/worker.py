@@ -284,10 +284,12 @@ class Worker:
         crowded: dict[tuple[str, int], Moment] = {}
         async for taken in self._claims.round(shards, self._free):
             claimed += taken.claimed
-            # Nothing of a shard that has something: another session had locked it, and may give it back as it was.
             since_when = shards[taken.shard] or LONG_AGO
             if taken.full or not taken.claimed:
+                # Nothing of a shard that has something: another session had locked it, and may give it back as it was.
                 left.append(since_when)
+            elif taken.since is not None:
+                left.append(taken.since)  # a claim may be short of what is due, where so many rows are locked
             crowded |= {each: min(since_when, crowded.get(each, since_when)) for each in taken.crowded}
             if taken.full:
                 self._behind.append(taken.shard)

@@ -356,7 +356,10 @@ class MemoryStore:
             row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
         )
         return ClaimedSaga(
-            **msgspec.structs.asdict(self._seen(saga.record, now)), token=token, previous_owner=row.owner
+            **msgspec.structs.asdict(self._seen(saga.record, now)),
+            token=token,
+            previous_owner=row.owner,
+            was_due=None if row.due_at is None else moment_of(row.due_at),
         )
 
     def _seen(self, row: SagaRecord, now: Moment) -> SeenSaga:

@@ -519,6 +519,7 @@ class PostgresStore:
             last_error=row.last_error,
             created_at=row.created_at,
             previous_owner=row.previous_owner,
+            was_due=None if row.was_due is None else moment_of(row.was_due),
             now=self._database.sync_clock(row.now),
         )
 

@@ -1,5 +1,5 @@
 -- name: claim_due_sagas :many ClaimedRow
--- nullable: aggregation_id, previous_owner, last_error, since
+-- nullable: aggregation_id, previous_owner, last_error, was_due, since
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
 -- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. With `since` only
@@ -68,7 +68,7 @@ due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan agai
     LIMIT :batch_size::integer
 ),
 numbered AS (
-    SELECT due.id, due.owner, (:tokens::uuid[])[row_number() OVER (ORDER BY due.due_at)] AS token FROM due
+    SELECT due.id, due.owner, due.due_at, (:tokens::uuid[])[row_number() OVER (ORDER BY due.due_at)] AS token FROM due
 )
 UPDATE saga_fn.saga AS s
 SET token = n.token, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()
@@ -76,4 +76,4 @@ FROM numbered AS n
 WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT due.id FROM due)) AND s.id = n.id
 RETURNING
     s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.inbox_sent, s.last_error,
-    s.created_at, n.owner AS previous_owner, now() AS now
+    s.created_at, n.owner AS previous_owner, n.due_at AS was_due, now() AS now

@@ -371,6 +371,28 @@ async def test_a_saga_is_found_whose_row_was_locked_at_the_look_at_all(memory: M
 
 
 @pytest.mark.usefixtures("no_second_look_at_all")
+async def test_what_a_claim_has_left_though_there_was_room_is_found_by_the_next_look(memory: MemoryStore) -> None:
+    """As where other sessions have locked so many of the oldest rows that it sees few of the others."""
+    shop, short = Shop(), 2
+
+    class Short(Telling):
+        @override
+        async def claim_due(self, *args: Any, limit: int, **options: Any) -> list[ClaimedSaga]:
+            nonlocal short
+            short -= 1
+            return await super().claim_due(*args, limit=1 if short >= 0 else limit, **options)
+
+    async with SagaOrchestrator(memory, concurrency=0) as starting:
+        shops = starting.register("shop", make_saga(Shop()))
+        runs = [await shops.start(Order(str(number))) for number in range(5)]
+        async with SagaOrchestrator(Short(memory), poll_interval=NEVER) as orchestrator:
+            orchestrator.register("shop", make_saga(shop))
+            for run in runs:
+                await run.result(SOON)
+    assert short < 0
+
+
+@pytest.mark.usefixtures("no_second_look_at_all")
 async def test_what_was_left_of_a_name_at_its_limit_is_found_when_there_is_room_again(memory: MemoryStore) -> None:
     store, shop = Telling(memory), Shop(hold=asyncio.Event())
     assert shop.hold is not None

@@ -25,7 +25,10 @@ async def test_what_is_due_is_claimed_oldest_first_under_tokens_of_their_own(sto
         assert row.due_at is not None
         assert moment_of(row.due_at - LONG) == claim.now
         assert (claim.takeover, claim.inbox_sent, claim.rev) == (False, 0, 1)
+    since = await store.due_shards(SHOP)
     rest = await store.claim_due(0, SHOP, owner=OTHER, limit=10, lease=LONG)
+    assert min(claim.was_due for claim in rest if claim.was_due is not None) == since[0]
+    assert all(claim.was_due is not None for claim in (*claims, *rest))
     assert {claim.id for claim in rest} == {hand.id for hand in hands[3:]}
     assert await store.claim_due(0, SHOP, owner=OTHER, limit=10, lease=LONG) == []
     assert await store.due_shards(SHOP) == {}

@@ -137,10 +137,14 @@ class SeenSaga(msgspec.Struct, frozen=True):
 
 
 class ClaimedSaga(SeenSaga, frozen=True):
-    """A saga this process now owns under `token`. `previous_owner`: the one whose lease had run out; None if it had given it up."""
+    """A saga this process now owns under `token`. `previous_owner`: the one whose lease had run out; None if it had given it up.
+
+    `was_due`: since when it was due; None where that is not known, or if it was not.
+    """
 
     token: UUID
     previous_owner: UUID | None
+    was_due: Moment | None = None
 
     @property
     def takeover(self) -> bool:
