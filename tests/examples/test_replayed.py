@@ -34,4 +34,4 @@ def test_a_build_without_the_approval_does_not_go_on_with_an_order_that_has_it()
     changed = SagaOrchestrator(MemoryStore())
     changed.register(without_approval)
     kinds = {finding.kind for finding in replay(EXPORTED, changed) if finding.saga_name == "order"}
-    assert kinds == {ReplayKind.UNFIT, ReplayKind.OTHER_COURSE}
+    assert kinds == {ReplayKind.UNFIT}
