@@ -29,7 +29,7 @@ from saga_fn.core.events import (
     StepSkipped,
     Ticked,
 )
-from saga_fn.core.explain.course import Course, Move, MoveKind, course, moves_of
+from saga_fn.core.explain.course import Course, Move, MoveKind, at_once, course, moves_of
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.explain.reasons import Cause, Reason, ended, reasons
@@ -319,6 +319,50 @@ def test_a_course_counts_with_what_is_stored_and_not_read() -> None:
     said = preview(plan, saga.state, event, unread=(paid,), most=MOST)
     assert isinstance(said, Consequences)
     assert said.course.end is SagaStatus.COMPENSATED, "the verb comes first"
+
+
+GROWN = Plan.of(step("a"), step("b", "a"), step("c", "b"), step("d", "c"))
+"""Fits a saga of THREE, whatever it has done."""
+OTHER = Plan.of(step("x"), step("y", "x"))
+"""Fits none that has begun a step."""
+
+
+@pytest.mark.parametrize(
+    "owners, goes_by",
+    [((GROWN,), GROWN), ((GROWN, THREE), THREE), ((OTHER, GROWN), GROWN)],
+    ids=["one", "its own", "a fit"],
+)
+def test_a_course_goes_by_the_first_plan_that_fits(owners: tuple[Plan, ...], goes_by: Plan) -> None:
+    saga = started(THREE, A)
+    saga.succeed(A)
+    found = course(THREE, saga.state, owners=owners, most=MOST)
+    assert (found.plan, found.misfit, found.end) == (goes_by, False, SagaStatus.COMPLETED)
+    assert told(found.moves)[-1] == f"run {goes_by.steps[-1].step}"
+
+
+@pytest.mark.parametrize("is_due", [True, False], ids=["due", "waits for an event"])
+def test_a_course_ends_where_no_plan_fits(*, is_due: bool) -> None:
+    plan = THREE if is_due else Plan.of(step("a"), wait("b", "a"), step("c", "b"))
+    saga = started(plan, A)
+    saga.succeed(A)
+    if not is_due:
+        saga.tick(B)
+    found = course(plan, saga.state, owners=(OTHER,), most=MOST)
+    assert (found.misfit, found.end, found.is_whole) == (True, None, True)
+    assert project(plan, found.state).waits == WaitReason.PARKED | WaitReason.PLAN
+    assert at_once(plan, saga.state, owners=(OTHER,)) == ()
+
+
+def test_a_course_reads_what_is_stored_as_the_next_owner_does() -> None:
+    plan = Plan.of(step("a"), wait("b", "a"), step("c", "b"))
+    grown = Plan.of(step("a"), wait("b", "a"), step("c", "b"), step("d", "c"))
+    saga = started(plan, A)
+    saga.succeed(A)
+    saga.tick(B)
+    paid = EventReceived(saga.moment, "paid")
+    assert told(course(plan, saga.state, unread=(paid,), owners=(grown,), most=MOST).moves) == ["run c", "run d"]
+    lost = course(plan, saga.state, unread=(paid,), owners=(OTHER,), most=MOST)
+    assert (lost.misfit, lost.moves) == (True, ()), "it is read by the plan that the saga has, and then no plan fits"
 
 
 def test_a_course_runs_the_items_that_are_known() -> None:

@@ -22,7 +22,7 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.facts import owes_undo, ready
-from saga_fn.core.fan_out import ITEM_LIMIT
+from saga_fn.core.fan_out import ITEM_LIMIT, place_of
 from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of, number_of, owner_of
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
@@ -368,3 +368,12 @@ def test_nothing_but_what_has_run_is_owed_an_undo() -> None:
     plan = Plan.of(step("a", concurrency=1), step("b", "a"))
     for idle in (FannedOut(A, 1, LIST), Joined(A, 1), Waiting(B), Sleeping(B, Moment(0))):
         assert not owes_undo(plan, idle)
+
+
+@pytest.mark.parametrize("begun", [(0, 1, 2, 3), (0, 2, 3), (1, 3), (2,), ()])
+@pytest.mark.parametrize("beside", [(), (B,)], ids=["alone", "before another step"])
+def test_an_item_is_found_among_those_that_have_begun(begun: tuple[int, ...], beside: tuple[StepId, ...]) -> None:
+    names = [A, *(ITEMS[number] for number in begun), *beside]
+    steps = [Sleeping(name) for name in names]
+    for name in (A, B, *ITEMS):
+        assert place_of(steps, name) == (names.index(name) if name in names else None)

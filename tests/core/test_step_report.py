@@ -36,7 +36,16 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.step_report import StepReport, StepStatus, is_not_undone, is_tried_again, report_of, status_of
+from saga_fn.core.step_report import (
+    StepReport,
+    StepStatus,
+    is_executed,
+    is_not_undone,
+    is_of_undo,
+    is_tried_again,
+    report_of,
+    status_of,
+)
 from tests.core.given import THREE, A, B, C, step
 
 TRIED = Attempts(3, 2, digest=Digest(b"x"))
@@ -127,3 +136,13 @@ def test_a_step_is_not_undone_from_its_success_to_the_success_of_its_compensatio
     undoing = {status for status in StepStatus if status.value.startswith("COMPENSATION_")}
     expected = {StepStatus.SUCCEEDED, StepStatus.COMPENSATING} | undoing
     assert {status for status in StepStatus if is_not_undone(status)} == expected
+
+
+def test_a_status_of_the_undo_is_one_of_a_compensation_that_is_not_done() -> None:
+    undoing = {status for status in StepStatus if status.value.startswith("COMPENSATION_")}
+    assert {status for status in StepStatus if is_of_undo(status)} == {StepStatus.COMPENSATING} | undoing
+
+
+def test_a_step_is_executed_where_code_of_it_runs() -> None:
+    running = {status_of(begun) for begun, _ in SAID if isinstance(begun, Running | Probing | Undoing)}
+    assert {status for status in StepStatus if is_executed(status)} == running

@@ -136,10 +136,19 @@ def _may_be_left_by_turning(
             if planned.undoes_in_doubt and back:
                 return not is_undone and (fails_in_doubt or turning.after(name))
             return fails_in_doubt or (planned.compensable and not is_undone and turning.after(name))
-        case NotTaken() | Joined() | Waiting() | Sleeping():
+        case (
+            NotTaken()
+            | Joined()
+            | Waiting()
+            | Sleeping()
+            | Undoing()
+            | UndoRetrying()
+            | UndoWaiting()
+            | UndoParked()
+            | UndoFailed()
+            | Undone()
+        ):  # nothing is undone before the saga turns back
             return False
-        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed() | Undone():
-            return _may_be_left(turning.plan, state, planned, step, back=back)
         case _:
             assert_never(step)
 

@@ -126,9 +126,20 @@ def _may_fail(planned: PlannedStep, begun: Mapping[StepId, StepState]) -> bool:
             return step.times_out_at is not None and planned.on_timeout is OnTimeout.FAIL
         case Running() | Probing() | Unknown() | FailedForGood() | FannedOut():
             return True
-        case Succeeded() | Skipped() | Settled() | NotTaken() | Joined() | Sleeping():
-            return False
-        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed() | Undone():
+        case (
+            Succeeded()
+            | Skipped()
+            | Settled()
+            | NotTaken()
+            | Joined()
+            | Sleeping()
+            | Undoing()
+            | UndoRetrying()
+            | UndoWaiting()
+            | UndoParked()
+            | UndoFailed()
+            | Undone()
+        ):
             return False
         case _:
             assert_never(step)

@@ -129,8 +129,6 @@ def _span(edge: Edge) -> tuple[Moment, Moment] | None:
     return None
 
 
-def _awaited(step: StepState | None) -> Moment | None:
+def _awaited(step: _Awaits) -> Moment | None:
     """The moment that the step waits for."""
-    if not _awaits(step):
-        return None
     return step.times_out_at if isinstance(step, Waiting | UndoWaiting) else step.wake
