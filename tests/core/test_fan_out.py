@@ -374,6 +374,6 @@ def test_nothing_but_what_has_run_is_owed_an_undo() -> None:
 @pytest.mark.parametrize("beside", [(), (B,)], ids=["alone", "before another step"])
 def test_an_item_is_found_among_those_that_have_begun(begun: tuple[int, ...], beside: tuple[StepId, ...]) -> None:
     names = [A, *(ITEMS[number] for number in begun), *beside]
-    steps = [Sleeping(name) for name in names]
+    steps = [Sleeping(name, Moment(1)) for name in names]
     for name in (A, B, *ITEMS):
         assert place_of(steps, name) == (names.index(name) if name in names else None)
