@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ _Made: TypeAlias = "CoroutineType[Any, Any, Any]"  # Any: it never runs
 _OF_STEPS: Final = ("Step.execute", "Step.compensate")
 """The methods of a step that call its functions alone."""
 _NEVER_AWAITED: Final = "coroutine .* was never awaited"
+_watched: Final = threading.RLock()
+"""Held by the thread whose warnings are read. A saga may be defined within another."""
 
 
 def no_ref(fact: str, given: object, hint: str) -> SagaDefinitionError:
@@ -31,29 +34,39 @@ def each_call_is_a_step(function: str, builder: object) -> Generator[None]:
     """Raise SagaDefinitionError at the end if a coroutine was given a reference of this builder meanwhile, and forgotten.
 
     Nothing holds such a coroutine any more, so Python warns of it at once. That warning is the one word about it. Every other
-    warning goes on as it would have gone.
+    warning goes on, also if the function raises. All threads have the same `warnings`. While one thread reads them here, a saga
+    that another thread defines is not watched: Python's own warning is shown then.
 
     Args:
         function: The name of the function that is called meanwhile.
         builder: The builder whose references it is given.
     """
-    with warnings.catch_warnings(record=True) as told:
-        warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
-        try:
-            yield
-        finally:
-            seen = list(told)
+    if not _watched.acquire(blocking=False):
+        yield
+        return
+    seen: list[warnings.WarningMessage] = []
     forgotten: list[_Made] = []
-    for each in seen:
-        if not inspect.iscoroutine(each.source):
-            warnings.showwarning(each.message, each.category, each.filename, each.lineno, each.file, each.line)
-        elif _has_a_ref_of(builder, each.source):
-            forgotten.append(each.source)
-        else:  # of another place: the collector of garbage found it just now
-            with suppress(RuntimeWarning):  # where warnings are errors, none can be raised out of a collector
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno, source=each.source)
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
+            yield
+    finally:
+        _watched.release()
+        for each in seen:
+            if inspect.iscoroutine(each.source) and _has_a_ref_of(builder, each.source):
+                forgotten.append(each.source)
+            else:
+                _pass_on(each)
     if forgotten:
         raise SagaDefinitionError(f"@saga function {function}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
+
+
+def _pass_on(told: warnings.WarningMessage) -> None:
+    if not inspect.iscoroutine(told.source):
+        warnings.showwarning(told.message, told.category, told.filename, told.lineno, told.file, told.line)
+        return
+    with suppress(RuntimeWarning):  # of another place: where warnings are errors, a collector of garbage can raise none
+        warnings.warn_explicit(told.message, told.category, told.filename, told.lineno, source=told.source)
 
 
 def _has_a_ref_of(builder: object, made: _Made) -> bool:

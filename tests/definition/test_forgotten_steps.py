@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 from saga_fn import Event, SagaBuilder, SagaDefinitionError, StepRef, saga, sleep, step
 from tests.definition.refusal import Cases, each_of, refused
 from tests.definition.shop import Order, price
+from tests.support.until import SOON
 
 
 async def hold(order: Order) -> int:
@@ -122,6 +124,53 @@ def test_other_warnings_of_the_function_go_where_they_would() -> None:
         warnings.simplefilter("error")
         with pytest.raises(DeprecationWarning, match="old words"):
             saga("shop")(shop)
+
+
+def test_other_warnings_of_a_function_that_raises_go_where_they_would() -> None:
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        warnings.warn("old words", DeprecationWarning, stacklevel=2)
+        return price(order, step_id="")
+
+    with pytest.warns(DeprecationWarning, match="old words"), pytest.raises(SagaDefinitionError):
+        saga("shop")(shop)
+
+
+def test_sagas_that_threads_define_together_leave_the_warnings_of_the_process_as_they_were() -> None:
+    first_is_in, second_is_in, first_is_out = threading.Event(), threading.Event(), threading.Event()
+
+    def first(order: StepRef[Order]) -> StepRef[float]:
+        first_is_in.set()
+        assert second_is_in.wait(SOON)
+        return price(order)
+
+    def second(order: StepRef[Order]) -> StepRef[float]:
+        second_is_in.set()
+        hold(order)
+        assert first_is_out.wait(SOON)
+        return price(order)
+
+    def defines_second() -> None:
+        assert first_is_in.wait(SOON)
+        saga("second")(second)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        other = threading.Thread(target=defines_second)
+        other.start()
+        saga("first")(first)
+        first_is_out.set()
+        other.join(SOON)
+        warnings.warn("a word of later", UserWarning, stacklevel=1)
+    words = [str(each.message) for each in told]
+    assert words == ["coroutine 'hold' was never awaited", "a word of later"]
+
+
+def test_a_saga_within_another_is_watched_too() -> None:
+    def outer(order: StepRef[Order]) -> StepRef[float]:
+        refused(traced(left_out), FACT, MEND)
+        return price(order)
+
+    assert saga("outer")(outer).name == "outer"
 
 
 @pytest.mark.parametrize("filters", ["error", "ignore", "always"])
