@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -16,11 +17,11 @@ from saga_fn.core.explain.preview import questions
 from saga_fn.core.explain.prospects import prospects
 from saga_fn.core.explore.ends import ends_of, happenings, shortened, variants
 from saga_fn.core.explore.view import view_of
-from saga_fn.core.ids import Micros, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, ended_as
-from saga_fn.core.state import Parked, SagaState, StepState, UndoParked, Unfinished
+from saga_fn.core.state import FannedOut, Parked, SagaState, StepState, Succeeded, UndoParked, Unfinished
 from saga_fn.core.transition import transition
 from tests.core.given import sleep, step, wait
 from tests.core.strategies import plans
@@ -142,3 +143,31 @@ def test_an_explanation_and_an_exploration_agree(plan: Plan, ends: set[str]) -> 
     before = SagaState(plan=plan.id, rev=1, at=Moment(0), deadline=None)
     assert {end.value for end in prospects(plan, before).ends} == ends
     assert {rest.status.value for rest in ends_of(plan, budget=20_000).ends} == ends
+
+
+def work_for(items: int) -> int:
+    """How many functions are called to tell the prospects of a saga with so many items, each of which may be undone."""
+    plan = Plan.of(step("a", concurrency=items, undo_parks=True), step("b", "a", undo_parks=True))
+    done = (Succeeded(item_of(StepId("a"), number), 1) for number in range(items))
+    state = SagaState(
+        plan=plan.id, rev=1, at=Moment(0), steps=(FannedOut(StepId("a"), items, Digest(b"of a list")), *done)
+    )
+    calls = 0
+
+    def count(_frame: object, event: str, _called: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        said = prospects(plan, state)
+    finally:
+        sys.setprofile(before)
+    assert len(said.may_be_undone) == items + 1
+    return calls
+
+
+def test_the_prospects_of_twice_as_many_items_are_twice_the_work() -> None:
+    """Each verb that is previewed is told with them: of 200 items there are a thousand."""
+    assert work_for(200) < 3 * work_for(100)

@@ -100,6 +100,7 @@ def _of_going_forward(plan: Plan, state: SagaState) -> Prospects:
     back = plan.data.compensate_on_failure
     may_go_back = back or state.goal is Goal.ROLLBACK
     begun = {step.step: step for step in state.steps}
+    awaited = _awaited_undos(plan, state, turning) if back else frozenset[StepId]()
     undone: list[StepId] = []
     left: list[StepId] = []
     for planned in plan.steps:
@@ -107,7 +108,7 @@ def _of_going_forward(plan: Plan, state: SagaState) -> Prospects:
             step = begun.get(name)
             if may_go_back and _may_be_undone(planned, step):
                 undone.append(name)
-            if _may_be_left_by_turning(turning, state, planned, name, step, back=back):
+            if _may_be_left_by_turning(turning, planned, name, step, awaited, back=back):
                 left.append(name)
     ends = {SagaStatus.COMPLETED}
     if may_go_back and not _is_left_for_certain(plan, state) and not turning.leaves_itself(state):
@@ -118,10 +119,19 @@ def _of_going_forward(plan: Plan, state: SagaState) -> Prospects:
 
 
 def _may_be_left_by_turning(
-    turning: Turning, state: SagaState, planned: PlannedStep, name: StepId, step: StepState | None, *, back: bool
+    turning: Turning,
+    planned: PlannedStep,
+    name: StepId,
+    step: StepState | None,
+    awaited: frozenset[StepId],
+    *,
+    back: bool,
 ) -> bool:
-    """Whether something of the step may be left over if the saga turns back; `back`: what was done is undone."""
-    is_undone = back and _waits_for_its_undo(turning.plan, state, planned, turning)
+    """Whether something of the step may be left over if the saga turns back; `back`: what was done is undone.
+
+    `awaited`: the steps before whose undo the saga does not end.
+    """
+    is_undone = planned.step in awaited
     match step:
         case Succeeded() | Settled():
             return planned.compensable and not is_undone and turning.after(name)
@@ -156,7 +166,8 @@ def _may_be_left_by_turning(
 def _of_going_back(plan: Plan, state: SagaState) -> Prospects:
     back = state.goal is Goal.ROLLBACK
     undone = [step.step for step in state.steps if back and _may_be_undone(plan.step(step.step), step, turned=True)]
-    left = [step.step for step in state.steps if _may_be_left(plan, state, plan.step(step.step), step, back=back)]
+    awaited = _awaited_undos(plan, state, None) if back else frozenset[StepId]()
+    left = [step.step for step in state.steps if _may_be_left(plan, plan.step(step.step), step, awaited)]
     if not back:
         return Prospects(frozenset({SagaStatus.FAILED}), (), tuple(left))
     ends = {SagaStatus.COMPENSATED, SagaStatus.FAILED}
@@ -199,9 +210,12 @@ def _may_be_undone(planned: PlannedStep, step: StepState | None, *, turned: bool
             assert_never(step)
 
 
-def _may_be_left(plan: Plan, state: SagaState, planned: PlannedStep, step: StepState, *, back: bool) -> bool:
-    """Whether something of the step may be left over by a saga that has turned back; `back`: what was done is undone."""
-    waits = back and _waits_for_its_undo(plan, state, planned, None)
+def _may_be_left(plan: Plan, planned: PlannedStep, step: StepState, awaited: frozenset[StepId]) -> bool:
+    """Whether something of the step may be left over by a saga that has turned back.
+
+    `awaited`: the steps before whose undo it does not end.
+    """
+    waits = planned.step in awaited
     is_undone = waits and planned.undoes_in_doubt
     match step:
         case Succeeded() | Settled():
@@ -232,14 +246,18 @@ def _may_fail_in_doubt(planned: PlannedStep, step: StepState | None) -> bool:
     return planned.on_unknown is OnUnknown.PROBE or step.attempts.doubt is Doubt.OUTPUT_LOST
 
 
-def _waits_for_its_undo(plan: Plan, state: SagaState, planned: PlannedStep, turning: Turning | None) -> bool:
-    """Whether the saga does not end before the step is undone: neither its undo is given up, nor one of what follows it.
+def _awaited_undos(plan: Plan, state: SagaState, turning: Turning | None) -> frozenset[StepId]:
+    """The steps before whose undo the saga does not end: it is not given up, nor is one of what follows them.
 
     `turning`: by what it may turn back; None if it has.
     """
     begun = _by_owner(plan, state.steps)
-    behind = [plan.step(each) for each in plan.descendants[planned.step]]
-    return planned.undo_parks and not any(_may_give_up_an_undo(each, begun, turning) for each in behind)
+    given_up = {planned.step for planned in plan.steps if _may_give_up_an_undo(planned, begun, turning)}
+    return frozenset(
+        planned.step
+        for planned in plan.steps
+        if planned.undo_parks and given_up.isdisjoint(plan.descendants[planned.step])
+    )
 
 
 def _by_owner(plan: Plan, steps: tuple[StepState, ...]) -> dict[StepId, list[StepState]]:
