@@ -166,10 +166,11 @@ class _Walk:
             _ = self.take_up()
         self.is_over = self.misfit or self.state.ended
 
-    def take_up(self) -> bool:
+    def take_up(self, awaited: Event | None = None) -> bool:
         """Have an owner take the saga up, by the first plan that fits it. It parks one that none fits, and this is False.
 
-        It reads what is stored before: by the new plan, or, where none fits, by the one that the saga has.
+        It reads what is stored before: by the new plan, or, where none fits, by the one that the saga has. So it does with the
+        event that the saga has `awaited` till then, by which it may end.
         """
         if self._is_taken_up:
             return not self.misfit
@@ -177,6 +178,8 @@ class _Walk:
         fits = not self._owners or self.state.ended or self._is_fitted()
         for event in self._unread:  # one that is refused changes nothing
             self.tell(not_before(event, self.state.at))
+        if not fits and awaited is not None:
+            self.tell(awaited)
         if not fits and not self.state.ended:
             self.tell(SagaParked(max(self.state.at, self._now), ParkReason.PLAN_CHANGED))
             self.misfit = self.is_over = True
@@ -223,7 +226,7 @@ class _Walk:
                 return event
         for step in state.steps:
             if (event := self._awaited(step)) is not None:
-                if not self.take_up():
+                if not self.take_up(event):
                     return None
                 self._is_ticked = False  # nothing starts by an event from outside alone
                 return event
