@@ -240,11 +240,28 @@ async def test_a_renamed_step_is_one_finding_with_the_option_that_keeps_its_name
         assert (before_it_began.entry, before_it_began.fact) == (1, "after it step 'hold' begins by this build")
         assert (found.kind, found.step, found.entry) == (ReplayKind.UNFIT, "reserve", 2)
         assert found.hint == (
-            "a step that was renamed keeps its name by @step(step_id='reserve'); "
+            "a step that was renamed keeps its name by @step(step_id='reserve'), and a wait by wait(step_id='reserve'); "
             "else register the changed definition beside the old one: register(definition, version=2)"
         )
         assert found.stands_there is (number is None)
         assert list(replay(lines, build(kept))) == []
+
+
+async def test_a_wait_whose_event_was_renamed_keeps_its_name_by_the_option_that_is_told() -> None:
+    settled = Event("settled", Receipt)
+
+    @saga("sale")
+    def renamed(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(settled.wait(after=reserve(order)))
+
+    @saga("sale")
+    def kept(order: StepRef[Order]) -> StepRef[Receipt]:
+        return ship(settled.wait(after=reserve(order), step_id="paid"))
+
+    lines = await exported(sale, number=None)
+    (found,) = [each for each in replay(lines, build(renamed)) if each.kind is ReplayKind.UNFIT]
+    assert "and a wait by wait(step_id='paid')" in found.hint
+    assert list(replay(lines, build(kept))) == []
 
 
 async def test_a_step_that_is_gone_and_was_not_taken_has_no_status_in_this_build() -> None:

@@ -32,8 +32,9 @@ def beside_the_old_one(version: int) -> str:
 
 
 def kept_name(step: StepId) -> str:
-    """The option by which a function with a new name is the step that it was."""
-    return f"@step(step_id={shown(owner_of(step))})"
+    """The option by which a function, or an event, with a new name is the step that it was."""
+    name = shown(owner_of(step))
+    return f"@step(step_id={name}), and a wait by wait(step_id={name})"
 
 
 def told_of_misfit(rejection: Rejection) -> str:
