@@ -10,6 +10,7 @@ import attrs
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.state import (
+    COMMITTED,
     Doubt,
     FailedForGood,
     FannedOut,
@@ -97,11 +98,10 @@ class Turning:
 def _of_persons(plan: Plan, state: SagaState) -> frozenset[StepId]:
     if plan.pivot is None:
         return frozenset()
-    found = next((step for step in state.steps if step.step == plan.pivot), None)
-    # A pivot that has begun may find its condition not to hold, once an event that came since makes another input of it.
-    is_open = isinstance(found, Unfinished) and not isinstance(found, FailedForGood)
-    is_ahead = found is None or isinstance(found, NotTaken | Rewound)
-    may_be_passed_over = plan.step(plan.pivot).conditional and (is_ahead or is_open)
+    # One that has begun may find its condition not to hold when it is tried again.
+    may_be_passed_over = plan.step(plan.pivot).conditional and not any(
+        step.step == plan.pivot and type(step) in COMMITTED for step in state.steps
+    )
     behind = frozenset[StepId]() if may_be_passed_over else plan.descendants[plan.pivot]
     # A saga that undoes nothing probes nothing either once it has turned.
     is_given_up = plan.step(plan.pivot).on_unknown is OnUnknown.PROBE and not plan.data.compensate_on_failure

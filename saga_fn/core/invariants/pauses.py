@@ -81,7 +81,7 @@ def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
         *(
             (_awaited(each), _awaited(step), each.set_at)
             for each, step in edge.steps
-            if _awaits(each) and type(each) is type(step)
+            if _awaits(each) and _awaits(step) and type(each) is type(step)
         ),
     ]
     return now == at_most(known) and all(
