@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from types import CoroutineType
+from types import CodeType, CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 from saga_fn.definition.values.refs import StepRef
@@ -30,15 +31,17 @@ def no_ref(fact: str, given: object, hint: str) -> SagaDefinitionError:
 
 
 @contextmanager
-def each_call_is_a_step(function: str, builder: object) -> Generator[None]:
-    """Raise SagaDefinitionError at the end if a coroutine was given a reference of this builder meanwhile, and forgotten.
+def each_call_is_a_step(function: Callable[..., object], name: str, builder: object) -> Generator[None]:
+    """Raise SagaDefinitionError at the end if the function has called an async function meanwhile, and forgotten the coroutine.
 
-    Nothing holds such a coroutine any more, so Python warns of it at once. That warning is the one word about it. Every other
-    warning goes on, also if the function raises. All threads have the same `warnings`. While one thread reads them here, a saga
-    that another thread defines is not watched: Python's own warning is shown then.
+    Nothing holds such a coroutine any more, so Python warns of it at once. That warning is the one word about it. It counts if the
+    call stands in the function itself, or was given a reference of this builder. Every other warning goes on, also if the function
+    raises. All threads have the same `warnings`. While one thread reads them here, a saga that another thread defines is not
+    watched: Python's own warning is shown then.
 
     Args:
-        function: The name of the function that is called meanwhile.
+        function: The function that is called meanwhile.
+        name: Its name in messages.
         builder: The builder whose references it is given.
     """
     if not _watched.acquire(blocking=False):
@@ -46,19 +49,34 @@ def each_call_is_a_step(function: str, builder: object) -> Generator[None]:
         return
     seen: list[warnings.WarningMessage] = []
     forgotten: list[_Made] = []
+    depth = sys.get_coroutine_origin_tracking_depth()
+    sys.set_coroutine_origin_tracking_depth(max(depth, 1))
     try:
         with warnings.catch_warnings(record=True) as seen:
             warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
             yield
     finally:
+        sys.set_coroutine_origin_tracking_depth(depth)
         _watched.release()
         for each in seen:
-            if inspect.iscoroutine(each.source) and _has_a_ref_of(builder, each.source):
+            if inspect.iscoroutine(each.source) and (
+                _is_in(function, each.source) or _has_a_ref_of(builder, each.source)
+            ):
                 forgotten.append(each.source)
             else:
                 _pass_on(each)
     if forgotten:
-        raise SagaDefinitionError(f"@saga function {function}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
+        raise SagaDefinitionError(f"@saga function {name}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
+
+
+def _is_in(function: Callable[..., object], made: _Made) -> bool:
+    """Whether the call stands in the lines of the function."""
+    code: object = getattr(inspect.unwrap(function), "__code__", None)
+    if not isinstance(code, CodeType) or not made.cr_origin:
+        return False
+    file, line, _ = made.cr_origin[0]
+    lines = [each for _, _, each in code.co_lines() if each is not None]
+    return file == code.co_filename and min(lines) <= line <= max(lines)
 
 
 def _pass_on(told: warnings.WarningMessage) -> None:

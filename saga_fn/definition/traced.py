@@ -104,7 +104,7 @@ def saga(
             on_failed=on_failed,
             on_parked=on_parked,
         )
-        with tracing(builder), each_call_is_a_step(name_in_messages(fn), builder):
+        with tracing(builder), each_call_is_a_step(fn, name_in_messages(fn), builder):
             result = fn(builder.initial)
         if result is not None and not isinstance(result, StepRef):
             fact = f"@saga function {name_in_messages(fn)} returned {shown(result)}"

@@ -30,6 +30,10 @@ async def hold_named(**orders: Order) -> int:
     return 1
 
 
+async def audit() -> int:
+    return 1
+
+
 class Warehouse:
     async def hold(self, order: Order) -> int:
         return 1
@@ -63,6 +67,16 @@ def by_name(order: StepRef[Order]) -> StepRef[float]:
     return price(order)
 
 
+def without_a_reference(order: StepRef[Order]) -> StepRef[float]:
+    audit()
+    return price(order)
+
+
+def in_a_loop(order: StepRef[Order]) -> StepRef[float]:
+    _ = [audit() for _ in range(2)]
+    return price(order)
+
+
 def named_and_left_out(order: StepRef[Order]) -> StepRef[float]:
     held = hold(order)
     assert held is not None
@@ -87,6 +101,13 @@ def built(order: object) -> object:
 FORGOTTEN: Cases = [
     ("left out", traced(left_out), "shop: " + FACT, MEND),
     ("named, and left out", traced(named_and_left_out), FACT, MEND),
+    (
+        "without a reference",
+        lambda: saga("shop")(without_a_reference),
+        "'audit' is an async function",
+        "`async def audit`",
+    ),
+    ("without a reference, in a loop", lambda: saga("shop")(in_a_loop), "'audit' is an async", "`async def audit`"),
     ("in a list, and left out", traced(in_a_list), "'hold_all' is an async function", "`async def hold_all`"),
     ("by name, and left out", traced(by_name), "'hold_named' is an async function", "`async def hold_named`"),
     ("a method", traced(of_an_object), FACT, MEND),
@@ -177,11 +198,13 @@ def test_a_saga_within_another_is_watched_too() -> None:
 def test_a_coroutine_of_another_place_that_the_collector_finds_meanwhile_is_no_forgotten_step(filters: str) -> None:
     other = SagaBuilder(Order)
 
-    def shop(order: StepRef[Order]) -> StepRef[float]:
+    def forget_in_circles() -> None:
         for given in (Order("1"), other.initial):
             circle = [hold(given)]
             circle.append(circle)
-            del circle
+
+    def shop(order: StepRef[Order]) -> StepRef[float]:
+        forget_in_circles()
         gc.collect()
         return price(order)
 
