@@ -72,7 +72,8 @@ class VerbPreview:
     """The steps that `forget` of a refused `rewind` has to name."""
 
     unread: tuple[str, ...] = ()
-    """The events and verbs that are stored for the saga and not read yet: its next owner reads them right after this verb."""
+    """The events and verbs that are stored for the saga and not read yet: its next owner reads them right after this verb, if that
+    has not ended it."""
 
     @property
     def text(self) -> str:
