@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -98,6 +99,13 @@ def built(order: object) -> object:
     return builder.add_step(price, depends_on=hold(order))
 
 
+def of_these(told: list[warnings.WarningMessage]) -> list[str]:
+    """The warnings of the functions above. The collector may find as well what other tests have left behind."""
+    return [
+        text for each in told if re.match(r"coroutine '(\w+\.)*(hold\w*|audit|execute)'", text := str(each.message))
+    ]
+
+
 FORGOTTEN: Cases = [
     ("left out", traced(left_out), "shop: " + FACT, MEND),
     ("named, and left out", traced(named_and_left_out), FACT, MEND),
@@ -131,7 +139,7 @@ def test_it_is_refused_with_the_mend(make: Callable[[], object], fact: str, mend
         warnings.simplefilter(filters)
         refused(make, fact, mend)
         gc.collect()
-    assert told == [], "the refusal has said it"
+    assert of_these(told) == [], "the refusal has said it"
 
 
 def test_other_warnings_of_the_function_go_where_they_would() -> None:
@@ -182,8 +190,8 @@ def test_sagas_that_threads_define_together_leave_the_warnings_of_the_process_as
         first_is_out.set()
         other.join(SOON)
         warnings.warn("a word of later", UserWarning, stacklevel=1)
-    words = [str(each.message) for each in told]
-    assert words == ["coroutine 'hold' was never awaited", "a word of later"]
+    assert of_these(told) == ["coroutine 'hold' was never awaited"]
+    assert "a word of later" in [str(each.message) for each in told]
 
 
 def test_a_saga_within_another_is_watched_too() -> None:
@@ -211,7 +219,7 @@ def test_a_coroutine_of_another_place_that_the_collector_finds_meanwhile_is_no_f
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter(filters)
         assert saga("shop")(shop).name == "shop"
-    assert len(told) == (2 if filters == "always" else 0)
+    assert len(of_these(told)) == (2 if filters == "always" else 0)
 
 
 def test_an_error_of_the_function_comes_first() -> None:
