@@ -417,6 +417,8 @@ class SagaParkedError(SagaError):
             )
         elif snapshot.parked == "undo_failed":
             mend = "mend the cause, then retry_step; or undo the step by hand, then settle_undone"
+        elif snapshot.parked == "plan_changed":
+            mend = "deploy a build whose definition fits it: the saga then goes on by itself; no verb runs or undoes a step before"
         elif snapshot.parked == "settled":
             mend = "retry_step attempts the step again; cancel turns back, but not past a pivot"
         super().__init__(

@@ -14,6 +14,7 @@ from saga_fn.core.explore.ends import Rest, ends_of
 from saga_fn.core.explore.shapes import MOST_ITEMS
 from saga_fn.core.ids import StepId, number_of, owner_of
 from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.plan import StepKind
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.step_report import StepStatus, is_not_undone
 from saga_fn.definition.saga_definition import SagaDefinition
@@ -23,6 +24,7 @@ from saga_fn.definition.values.refs import StepRef
 from saga_fn.diagram import EndSeen, EndsFormat, ends_tree
 from saga_fn.errors import SagaDefinitionError, SagaError, shown
 from saga_fn.testing.calls import AnyStepName
+from saga_fn.testing.fakes import AnyCode, code_of
 
 _MOST_STATES: Final = 1_000_000
 _SHOWN: Final = 40
@@ -44,6 +46,8 @@ class SagaEnd:
     """The effects that it leaves in the world, of a FAILED one."""
     path: tuple[str, ...] = attrs.field(eq=False)
     """The shortest way there, a sentence for each thing that happens."""
+    _codes: Mapping[str, AnyCode] = attrs.field(eq=False, repr=False, factory=dict[str, AnyCode])
+    """The function of each step, by its id."""
 
     @property
     def waits_for_a_person(self) -> bool:
@@ -62,7 +66,7 @@ class SagaEnd:
         Raises:
             SagaDefinitionError: The saga has no such step.
         """
-        named = _id_of(step)
+        named = self._id_of(step)
         found = self.steps.get(named)
         if found is None:
             number = number_of(named) if owner_of(named) in self.steps else None
@@ -103,7 +107,18 @@ class SagaEnd:
             SagaDefinitionError: The saga has no such step.
         """
         _ = self.status_of(step)
-        return any(each.step_id == _id_of(step) for each in self.left_over)
+        return any(each.step_id == self._id_of(step) for each in self.left_over)
+
+    def _id_of(self, step: AnyStepName) -> StepId:
+        if isinstance(step, StepRef):
+            return step.step_id
+        if isinstance(step, StepBase):
+            parts = parts_of(step)
+            code = code_of(parts.execute)
+            ids = [each for each, other in self._codes.items() if other == code]
+            return StepId(ids[0] if len(ids) == 1 else parts.name)
+        check_is(step, str, "a step", error=SagaDefinitionError, hint="pass its id, its StepRef, or the step itself")
+        return StepId(step)
 
     @override
     def __str__(self) -> str:
@@ -232,7 +247,10 @@ def explore(
     given = frozenset(each.step_id for each in definition.steps.values() if each.input_cannot_fail)
     found = ends_of(definition.plan, budget=most_states, given=given)
     name = definition.name or "saga"
-    ends, stops = tuple(map(_end, found.ends)), tuple(map(_end, found.stops))
+    codes = {
+        str(each.step_id): code_of(each.execute) for each in definition.steps.values() if each.kind is StepKind.STEP
+    }
+    ends, stops = (tuple(_end(each, codes) for each in rests) for rests in (found.ends, found.stops))
     forbidden = [end for end in (*ends, *stops) if forbid is not None and forbid(end)]
     if forbidden:
         raise ForbiddenEndError(name, forbidden)
@@ -245,23 +263,15 @@ def explore(
     return SagaEnds(name, ends, stops, found.states, found.bounded, most_items)
 
 
-def _end(rest: Rest) -> SagaEnd:
+def _end(rest: Rest, codes: Mapping[str, AnyCode]) -> SagaEnd:
     return SagaEnd(
         rest.status,
         MappingProxyType({str(step): status for step, status in rest.steps}),
         MappingProxyType({str(step): why.value for step, why in rest.parked}),
         tuple(LeftOver(step, kind) for step, kind in rest.left_over),
         rest.story,
+        codes,
     )
-
-
-def _id_of(step: AnyStepName) -> StepId:
-    if isinstance(step, StepRef):
-        return step.step_id
-    if isinstance(step, StepBase):
-        return StepId(parts_of(step).name)
-    check_is(step, str, "a step", error=SagaDefinitionError, hint="pass its id, its StepRef, or the step itself")
-    return StepId(step)
 
 
 def _line(end: SagaEnd) -> str:

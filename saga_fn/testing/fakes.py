@@ -60,9 +60,9 @@ def named(step: object, sagas: Iterable[tuple[str, AnySaga]], *, of_one: bool = 
     known = [(name, each) for name, definition in sagas for each in _steps(definition)]
     if _is_step(step):
         parts = parts_of(step)
-        code = _code(parts.execute)
+        code = code_of(parts.execute)
         said = parts.name
-        places = {(name, str(each.step_id)) for name, each in known if _code(each.execute) == code}
+        places = {(name, str(each.step_id)) for name, each in known if code_of(each.execute) == code}
     else:
         hint = 'pass its id, as in "charge", its StepRef, or the step itself'
         check_is(step, (str, StepRef), "a step", error=SagaDefinitionError, hint=hint)
@@ -84,7 +84,7 @@ def _refuse_two(said: str, found: Iterable[tuple[str, CompiledStep]]) -> None:
     """Raise WorldError for an id under which two sagas have nothing in common: a fake of the one would stand in for the other."""
     codes: dict[str, list[AnyCode]] = {}
     for name, each in found:
-        codes.setdefault(name, []).append(_code(each.execute))
+        codes.setdefault(name, []).append(code_of(each.execute))
     for (one, of_one), (other, of_other) in itertools.combinations(codes.items(), 2):
         if not any(code in of_other for code in of_one):
             raise WorldError(
@@ -97,7 +97,7 @@ def _is_step(value: object) -> TypeIs[AnyStep]:
     return isinstance(value, StepBase)
 
 
-def _code(execute: AnyCode) -> AnyCode:
+def code_of(execute: AnyCode) -> AnyCode:
     """The user's own function: what calls it without a context is made anew each time for a step that is an object."""
     return execute.fn if isinstance(execute, WithoutContext) else execute
 

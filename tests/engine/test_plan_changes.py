@@ -10,7 +10,17 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from saga_fn import Compensated, Completed, LeftOverKind, SagaAdmin, SagaBuilder, SagaDefinition, SagaOrchestrator, step
+from saga_fn import (
+    Compensated,
+    Completed,
+    LeftOverKind,
+    SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
+    SagaOrchestrator,
+    SagaParkedError,
+    step,
+)
 from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.engine.observe.of_sagas import SagaParked
@@ -114,10 +124,12 @@ async def test_a_step_that_was_given_up_before_its_first_call_has_not_failed(mak
         await suspended(run)
     async with make(concurrency=0) as desk:
         admin = SagaAdmin(desk)
-        desk.register("shop", reserved_and_approved(shop, "hold_stock"))
+        desk_handle = desk.register("shop", reserved_and_approved(shop, "hold_stock"))
         await desk.to(run.id, approval).send(Approval("ann"))
         await parked_by_its_plan(desk, run.id)
         assert {each.step_id: each.parked for each in (await admin.get_saga(run.id)).steps}["charge"] == "plan_changed"
+        with pytest.raises(SagaParkedError, match="deploy a build whose definition fits it"):
+            await desk_handle.attach(run.id).result(SOON)
         await admin.cancel(run.id)
         assert {each.step_id: each.status for each in (await admin.get_saga(run.id)).steps}["charge"] == "PENDING"
     async with make() as after:

@@ -179,9 +179,14 @@ def test_a_step_is_named_by_its_id_its_reference_or_itself() -> None:
     builder = SagaBuilder(Order)
     ref = builder.add_step(charge, depends_on=builder.initial, step_id="first")
     done = explore(builder.build()).ends[0]
-    assert done.status_of(ref) is done.status_of("first")
+    assert done.status_of(ref) is done.status_of("first") is done.status_of(charge)
+    assert done.is_done(charge)
+    assert not done.is_left_over(charge)
+    twice = SagaBuilder(Order)
+    for step_id in ("first", "second"):
+        twice.add_step(charge, depends_on=twice.initial, step_id=step_id)
     with pytest.raises(SagaDefinitionError, match="no step 'charge'"):
-        done.is_done(charge)  # it stands there under another id
+        explore(twice.build()).ends[0].is_done(charge)  # which of the two?
 
 
 def test_a_stop_says_why_it_waits_for_a_person() -> None:
