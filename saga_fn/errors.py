@@ -451,7 +451,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     begins_at: datetime | None
     """The time when it begins, if it was started with a delay."""
     goes_back: bool
-    """Whether it has turned back: then it is undone, and what waits is compensations, and doubts that are to be settled."""
+    """Whether it has turned back: then it is not tried any more, but undone, and what waits is compensations."""
 
     def __init__(
         self,
@@ -488,7 +488,10 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
             f"{self._whose()}step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}"
             for wait in self.waiting_for
         ]
-        again = [f"{_tried_again(step)}{_until(step.wakes_at, 'at')}{_failed(step.failures)}" for step in self.retrying]
+        again = [
+            f"{_UNDO_OF if step.undoes else ''}step {step.step_id} is tried again{_until(step.wakes_at, 'at')}{_failed(step.failures)}"
+            for step in self.retrying
+        ]
         told = [*begins, *waits, *again]
         more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
         return "".join(f"; {each}" for each in told[:_MOST_TOLD]) + more
@@ -508,12 +511,6 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
 
 def _for(events: tuple[str, ...]) -> str:
     return f" for {' or '.join(map(repr, events))}" if events else ""
-
-
-def _tried_again(step: StepSnapshot) -> str:
-    if step.status == "UNKNOWN":  # by its probe, by a repeat, or by its undo, as its plan says
-        return f"step {step.step_id} may have run, which is to be settled"
-    return f"{_UNDO_OF if step.undoes else ''}step {step.step_id} is tried again"
 
 
 def _failed(times: int) -> str:

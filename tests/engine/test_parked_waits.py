@@ -14,7 +14,6 @@ from saga_fn import (
     Event,
     FixedRetry,
     MemoryStore,
-    NotDone,
     OutcomeUnknown,
     SagaAdmin,
     SagaBuilder,
@@ -176,25 +175,6 @@ async def test_a_wait_that_is_over_tells_of_a_compensation_that_the_saga_is_bein
         )
         assert told.goes_back
         assert [(step.step_id, step.undoes) for step in told.retrying] == [("charge", True)]
-
-
-async def test_a_wait_that_is_over_tells_of_a_step_that_may_have_run(make: Make) -> None:
-    async def charge(order: Order) -> Done:
-        raise OutcomeUnknown("the answer was lost")
-
-    async def find(order: Order, ctx: StepContext) -> NotDone:
-        raise ConnectionError("the bank is away")
-
-    builder = SagaBuilder(Order)
-    builder.add_step(
-        step(charge, probe=find, probe_retry_policy=FixedRetry(max_attempts=9, delay=timedelta(hours=1))),
-        depends_on=builder.initial,
-    )
-    async with asyncio.timeout(SOON), make() as orchestrator:
-        run = await orchestrator.register("in doubt", builder.build()).start(Order("1"))
-        await suspended(run)
-        told = await told_late(run, r"it is SUSPENDED; step charge may have run, which is to be settled at 20.*")
-        assert [each.step_id for each in told.retrying] == ["charge"]
 
 
 async def test_a_wait_that_is_over_tells_of_a_few_steps_and_the_number_of_the_others(make: Make) -> None:
