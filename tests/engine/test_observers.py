@@ -20,7 +20,7 @@ from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptFailed, Atte
 from saga_fn.engine.observe.of_claims import ClaimRound
 from saga_fn.engine.observe.of_commits import BatchCommitted, CommitsRecovered, CommitsWait
 from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaParked, SagaReleased, SagaStarted
-from saga_fn.engine.observe.of_troubles import EventRejected
+from saga_fn.engine.observe.of_troubles import EventRejected, LeftToLease
 from saga_fn.engine.observe.of_upkeep import UpkeepBegunAgain
 from saga_fn.errors import SagaStateError, StoreUnavailableError
 from saga_fn.store.this_process import this_process
@@ -270,3 +270,14 @@ async def test_many_takeovers_are_told_in_one_line_and_a_number(
     lines = [each.getMessage() for each in caplog.records if "taken over" in each.getMessage()]
     assert len(lines) == 3
     assert lines[-1].startswith("left out 10 lines of the log"), lines
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("PostgreSQL does not answer"), ValueError("a fault")])
+def test_a_saga_that_is_left_to_its_lease_is_told_with_a_traceback_unless_the_store_is_away(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    Observers().tell(LeftToLease(SagaIdentity(UUID(int=1), "order", 1, "trace"), error))
+    (record,) = caplog.records
+    is_away = isinstance(error, StoreUnavailableError)
+    assert (record.levelno, bool(record.exc_info)) == ((logging.WARNING, False) if is_away else (logging.ERROR, True))
+    assert ("PostgreSQL does not answer" in record.getMessage()) is is_away

@@ -212,6 +212,9 @@ async def test_what_a_step_has_prepared_by_sql_does_not_reach_the_next(
         assert isinstance(await (await handle.start(Order("o1"))).outcome(), Completed)
 
 
+RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"
+
+
 async def test_a_statement_left_running_fails_the_step_and_says_so(
     dsn: str, rows: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -221,7 +224,9 @@ async def test_a_statement_left_running_fails_the_step_and_says_so(
     async def leaves(inp: Order, ctx: TransactionalContext) -> Done:
         await write(ctx, "left")
         left.append(asyncio.create_task(ctx.connection.execute("SELECT pg_sleep(3600)")))
-        await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):  # until the server runs it
+            while not await rows.fetchval(f"{RUNNING} AND state = 'active'"):
+                await asyncio.sleep(0.01)
         return Done("left")
 
     async with SagaOrchestrator(dsn) as orchestrator:
@@ -233,7 +238,7 @@ async def test_a_statement_left_running_fails_the_step_and_says_so(
         assert isinstance(left[0].exception(), Exception)
     assert await entries(rows) == []
     async with asyncio.timeout(SOON):  # the server does not go on with it, and keep the locks of the step
-        while await rows.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"):
+        while await rows.fetchval(RUNNING):
             await asyncio.sleep(0.01)
 
 

@@ -194,6 +194,9 @@ class LeftToLease(SagaFactBase, frozen=True):
 
     @override
     def _line(self) -> Line:
+        if isinstance(self.error, StoreError):  # it does not answer: no traceback says more
+            text = "saga %s could not be driven; its lease runs out: %s"
+            return Line(logging.WARNING, text, (self.saga.id, self.error.fact), about(self.saga))
         text = "saga %s could not be driven; its lease runs out"
         return Line(logging.ERROR, text, (self.saga.id,), about(self.saga), self.error)
 
