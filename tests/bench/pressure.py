@@ -1,4 +1,4 @@
-"""What wears databases down: a million sleeping sagas, a transaction left open for minutes, a row that a session locks."""
+"""The load that wears databases down: a million sleeping sagas, a transaction open for minutes, a row that a session locks."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_one_of_three_that_was_quick_tells_that_it_is_not_what_they_walk_that_ta
     for took in (0.5, 0.0, 0.5, 0.5):
         assert at_all(looks, took=took)
         clocks.seconds += AT_ALL_EVERY if took == 0.0 else AT_ALL_AT_LEAST_EVERY
-    # Of the last three none was quick.
+    # None of the last three was quick.
     assert at_all(looks, took=0.5)
     clocks.seconds += AT_ALL_EVERY
     assert not at_all(looks)

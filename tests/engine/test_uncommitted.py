@@ -1,4 +1,4 @@
-"""What a process remembers of the sagas that it has started in callers' transactions."""
+"""A process remembers the sagas that it has started in callers' transactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored for a saga and not read yet is told by every look at it, and a preview counts with it."""
+"""Every look at a saga tells of the messages that are stored for it and not read yet, and a preview counts with them."""
 
 from __future__ import annotations
 

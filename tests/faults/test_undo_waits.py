@@ -75,7 +75,7 @@ async def test_killed_at_the_commit_in_which_it_begins_to_wait(stage: Stage, poi
 async def test_the_sender_is_killed_between_the_storing_of_the_event_and_its_match(
     stage: Stage, stranger: SagaOrchestrator
 ) -> None:
-    """What it has left is found by the scan, though no process was told of it."""
+    """The scan finds the rows that it has left, though no process was told of them."""
     run = await waiting(stage)
     message = OutsideEvent(id_of("refunded", "m1"), "refunded", b'{"number":7}').message()
     await stranger.engine.store.send(run.id, message)

@@ -71,7 +71,7 @@ async def test_killed_while_a_saga_waits(sagas: SagaOrchestrator, workers: Proce
 async def test_the_sender_is_killed_between_the_message_and_its_match(
     sagas: SagaOrchestrator, workers: Processes, stranger: SagaOrchestrator
 ) -> None:
-    """What it has left is found by the scan, though no process was told of it."""
+    """The scan finds the rows that it has left, though no process was told of them."""
     run = await sagas.handle(waits).start(Start())
     workers.begin()
     await suspended(run)

@@ -1,4 +1,4 @@
-"""Whoever waits in a World with a timeout waits by its clock, and is answered as in production."""
+"""A caller who waits in a World with a timeout waits by its clock, and is answered as in production."""
 
 from __future__ import annotations
 
