@@ -215,5 +215,8 @@ async def test_many_that_begin_later_have_the_events_that_were_kept_for_their_ke
             assert await orchestrator.to(("kept", key), approval).send(Approval(key)) is Delivery.KEPT
         orders = [Order(key) for key in keys]
         runs = await sagas.start_many(orders, aggregation_id=lambda order: order.order_id, delay=200 * MS)
-        assert (await runs[0].snapshot()).begins_at is not None
         assert [await run.result(SOON) for run in runs] == [Approval(key) for key in keys]
+        for run in runs:
+            ended = await run.snapshot()
+            assert ended.ended_at is not None
+            assert ended.ended_at >= ended.created_at + 200 * MS

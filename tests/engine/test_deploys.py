@@ -180,15 +180,16 @@ async def test_a_worker_alone_with_its_plan_parks_what_it_does_not_fit_at_once(m
 
 async def test_a_saga_is_handed_back_for_a_while_and_then_parked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roster, "HANDED_BACK_FOR", 300_000)
-    line = Line(hold="charge")
-    async with make(stop_timeout=SHORTLY) as before:
-        run = await before.register("line", line.saga(*OLD)).start(Order("1"))
-        await line.held.wait()
-    busy = Line(hold="reserve")
-    async with make(concurrency=1) as other, make() as careless:
+    line, busy = Line(hold="charge"), Line(hold="reserve")
+    async with make(concurrency=1) as other:
+        # It has no room for the saga that is handed back, but it has the plan.
         await other.register("line", busy.saga(*OLD)).start(Order("2"))
         await busy.held.wait()
-        await parked(careless.register("line", line.saga(*NEW)).attach(run.id))
+        async with make(stop_timeout=SHORTLY) as before:
+            run = await before.register("line", line.saga(*OLD)).start(Order("1"))
+            await line.held.wait()
+        async with make() as careless:
+            await parked(careless.register("line", line.saga(*NEW)).attach(run.id))
         busy.go.set()
 
 
