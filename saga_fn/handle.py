@@ -9,7 +9,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from saga_fn.arguments import micros_of_delay
+from saga_fn.arguments import check_id, micros_of_delay
 from saga_fn.core.facts import has_completed
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.attendance import has_workers
@@ -373,8 +373,10 @@ class SagaHandle(Generic[D, R]):
             The run, whose `created` is False.
 
         Raises:
-            SagaError: The id is none.
+            PayloadError: The id is no UUID.
+            SagaError: The handle was not made by an orchestrator.
         """
+        check_id(saga_id)
         return self._run(StartedSaga(saga_id, created=False))
 
     def _run(self, started: StartedSaga) -> SagaRun[R]:

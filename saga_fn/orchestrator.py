@@ -285,8 +285,9 @@ class SagaOrchestrator:
             definition: The saga, made by `@saga` or `SagaBuilder.build`. Default: the first argument.
             version: A whole number from 1 to 2,147,483,647. Default: 1.
             concurrency: How many sagas of this name this process runs at once, of all versions together, 1 or more. If the systems
-                that they call fail, the other sagas still have slots. A later call for the same name replaces the limit. `resume`,
-                and `run` outside of `async with`, work on their own saga at once. Default: None, no limit of its own.
+                that they call fail, the other sagas still have slots. One version may give it for all of them. A later call for
+                the same version replaces it. `resume`, and `run` outside of `async with`, work on their own saga at once. Default:
+                None, no limit of its own.
 
         Returns:
             The handle that starts such sagas.
@@ -294,7 +295,7 @@ class SagaOrchestrator:
         Raises:
             SagaDefinitionError: The definition is none, or the name or version cannot be one; or it publishes to a topic that has no
                 publisher here. Or it has a transactional step for which this store, or its pool, has no connection, or whose
-                `timeout` is too long for its isolation.
+                `timeout` is too long for its isolation. Or another version of it has another `concurrency`.
             SagaError: `concurrency` is out of its range.
         """
         given: object = definition if isinstance(name, str) else name

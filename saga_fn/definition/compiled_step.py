@@ -99,6 +99,11 @@ def compile_step(
             f"step {shown(step_id)} has compensation_waits_for, but no compensation",
             hint="give compensate=, or leave it out",
         )
+    if "retry_on" in options and "retry_policy" not in options:
+        raise SagaDefinitionError(
+            f"step {shown(step_id)} has retry_on, but no retry_policy: it would have one attempt",
+            hint="give it retry_policy=, such as ExponentialRetry(max_attempts=5), or leave retry_on= out",
+        )
     if parts.undo_waits and "compensation_waits_for" not in options:
         raise SagaDefinitionError(
             f"the compensation of step {shown(step_id)} may return a WaitFor, but the step does not say for which event",

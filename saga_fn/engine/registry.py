@@ -45,11 +45,14 @@ class Registry:
         """Every name and version with its plan."""
         self.limits: dict[str, int] = {}
         """How many sagas of a name this process runs at once, of all versions together; most names have no limit."""
+        self._numbers: dict[tuple[str, int], int] = {}
+        """The limits, by the versions that gave them."""
 
     def add(self, registered: Registered, concurrency: int | None = None) -> None:
         """Register; the same definition twice is harmless, another under the same name and version is refused.
 
-        `concurrency` limits the name, in the place of a limit that was given for it before.
+        `concurrency` limits the name, all its versions together. It may be changed by the version that gave it; another number of
+        another version is refused.
         """
         key = (registered.name, registered.version)
         known = self._by_key.get(key)
@@ -58,14 +61,25 @@ class Registry:
                 f"saga {shown(registered.name)} version {registered.version} is registered already, with another definition",
                 hint="register a changed definition under the next version: register(definition, version=2)",
             )
+        if concurrency is not None:
+            self._limit(key, concurrency)
         self._by_key[key] = registered
         self._awaiting.clear()
         self.definitions.add((*key, registered.definition.plan.id))
-        if concurrency is not None:
-            self.limits[registered.name] = concurrency
         latest = self._latest.get(registered.name)
         if latest is None or latest.version <= registered.version:
             self._latest[registered.name] = registered
+
+    def _limit(self, key: tuple[str, int], number: int) -> None:
+        name, version = key
+        for (other_name, other), its in self._numbers.items():
+            if other_name == name and other != version and its != number:
+                raise SagaDefinitionError(
+                    f"saga {shown(name)} has concurrency={its} with version {other}, and concurrency={number} with version {version}, "
+                    "but all its versions together have one limit",
+                    hint="give the same number, or give it with one version alone",
+                )
+        self._numbers[key] = self.limits[name] = number
 
     def find(self, name: str, version: int) -> Registered | None:
         """The definition of that name and version, if this process knows it."""

@@ -10,6 +10,7 @@ import http.client
 import socket
 import ssl
 import struct
+import subprocess
 import urllib.error
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,7 @@ import pytest
 from saga_fn.core.events import FailureKind
 from saga_fn.definition import ErrorPolicy
 from saga_fn.definition.steps.clients import Arrival, arrival
+from saga_fn.errors import SagaDefinitionError
 
 OPEN, NEVER, ANSWERED = Arrival.OPEN, Arrival.NEVER, Arrival.ANSWERED
 
@@ -265,8 +267,9 @@ class BankDownError(httpx.HTTPStatusError):
 
 
 def test_what_a_step_names_is_what_it_says() -> None:
-    assert ErrorPolicy.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
-    assert ErrorPolicy.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.BUSINESS_ERROR
+    assert ErrorPolicy.of({"retry_on": SlowError}, None).judge(SlowError()) is FailureKind.ERROR
+    assert ErrorPolicy.of({"retry_on": SlowError}, None).judge(TimeoutError()) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({"retry_on": ConnectionResetError}, None).judge(ConnectionResetError()) is FailureKind.ERROR
     assert ErrorPolicy.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.BUSINESS_ERROR
     assert ErrorPolicy.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
 
@@ -278,7 +281,8 @@ def test_a_base_class_says_nothing_of_the_doubt_below_it(option: str, kind: Fail
     for base in (httpx.HTTPError, httpx.TransportError, httpx.TimeoutException, Exception):
         assert ErrorPolicy.of({option: base}, None).judge(lost) is FailureKind.UNKNOWN
     assert ErrorPolicy.of({option: httpx.HTTPError}, None).judge(nobody) is kind
-    assert ErrorPolicy.of({option: (httpx.HTTPError, httpx.ReadTimeout)}, None).judge(lost) is kind
+    broken = httpx.ReadError("lost", request=request)
+    assert ErrorPolicy.of({option: (httpx.HTTPError, httpx.ReadError)}, None).judge(broken) is kind
     assert ErrorPolicy.of({option: OSError}, None).judge(ConnectionResetError()) is FailureKind.UNKNOWN
     assert ErrorPolicy.of({option: OSError}, None).judge(ConnectionRefusedError()) is kind
     for status, meant in ((502, FailureKind.UNKNOWN), (503, kind), (402, kind)):
@@ -287,6 +291,27 @@ def test_a_base_class_says_nothing_of_the_doubt_below_it(option: str, kind: Fail
         assert ErrorPolicy.of({option: httpx.HTTPStatusError}, None).judge(error) is meant
     own = BankDownError("no", request=request, response=httpx.Response(502, request=request))
     assert ErrorPolicy.of({option: BankDownError}, None).judge(own) is kind
+
+
+@pytest.mark.parametrize("option", ["retry_on", "give_up_on"])
+@pytest.mark.parametrize(
+    "timeout",
+    [TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, subprocess.TimeoutExpired, (KeyError, asyncio.TimeoutError)],
+)
+def test_a_timeout_after_which_all_is_open_cannot_be_said_to_have_done_nothing(option: str, timeout: Any) -> None:
+    with pytest.raises(SagaDefinitionError, match=f"{option} names .*, which says that nothing was done") as refused:
+        ErrorPolicy.of({option: timeout}, None)
+    assert "leave it out" in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["retry_on", "give_up_on"])
+@pytest.mark.parametrize(
+    "named", [httpx.ConnectTimeout, httpx.PoolTimeout, httpx.TimeoutException, OSError, SlowError, Exception]
+)
+def test_a_timeout_before_the_request_may_be_named_and_a_base_and_one_of_the_programs_own(
+    option: str, named: type[Exception]
+) -> None:
+    ErrorPolicy.of({option: named}, None)
 
 
 def test_to_try_again_whatever_is_raised_is_the_default_and_asks_what_stands_behind() -> None:
@@ -299,10 +324,10 @@ def test_to_try_again_whatever_is_raised_is_the_default_and_asks_what_stands_beh
 
 def test_what_never_left_is_not_in_doubt_whatever_is_behind_it() -> None:
     error = made("httpx.ConnectTimeout")
-    error.__cause__ = TimeoutError()
+    error.__cause__ = SlowError()
     assert ErrorPolicy.of({}, None).judge(error) is FailureKind.ERROR
     assert ErrorPolicy.of({"retry_on": KeyError}, None).judge(error) is FailureKind.FATAL
-    assert ErrorPolicy.of({"retry_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
+    assert ErrorPolicy.of({"retry_on": SlowError}, None).judge(error) is FailureKind.ERROR
     assert ErrorPolicy.of({"unknown_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
     wrapped = RuntimeError()
     wrapped.__cause__ = error

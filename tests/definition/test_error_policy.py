@@ -341,7 +341,7 @@ KEPT = [
     PermissionError(13, "not permitted", "from", None, "to"),
     ImportError("no module", name="shop", path="/shop.py"),
     UnicodeEncodeError("ascii", "\xe4", 0, 1, "ordinal not in range(128)"),
-    TimeoutError(),
+    InterruptedError(),
 ]
 
 
@@ -536,6 +536,7 @@ def test_an_exception_is_no_value() -> None:
     "options, fact, mend",
     [
         ({"retry_on": "TimeoutError"}, "retry_on must name exceptions, not 'TimeoutError'", "exception class"),
+        ({"retry_on": TimeoutError}, "but after one it may have been done", "leave it out"),
         ({"retry_on": ()}, "names no exception", "leave it out"),
         ({"give_up_on": (ValueError, 3)}, "give_up_on must name exceptions, not 3", "exception class"),
         ({"give_up_on": BaseException}, "must name exceptions", "exception class"),

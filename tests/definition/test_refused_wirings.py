@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from saga_fn import Event, SagaBuilder, SagaDefinitionError, StepRef, saga, step
+from saga_fn import Event, FixedRetry, SagaBuilder, SagaDefinitionError, StepRef, saga, step
 from tests.definition.refusal import Cases, each_of, other_ref, refused, use
 from tests.definition.shop import ChargeInput, Order, charge, price, reserve
 
@@ -40,6 +40,12 @@ WIRINGS: Cases = [
     ("a long id", use(lambda b, r: b.add_step(price, depends_on=b.initial, step_id="x" * 65)), "64", "step_id="),
     ("an id with NUL", use(lambda b, r: b.add_step(price, depends_on=b.initial, step_id="\0")), "printable", ""),
     ("an id of no text", use(lambda b, r: b.add_step(price, depends_on=b.initial, step_id=3)), "printable", ""),
+    (
+        "what is tried again, and not how often",
+        lambda: SagaBuilder(ChargeInput).add_step(charge, retry_on=ConnectionRefusedError),
+        "step 'charge' has retry_on, but no retry_policy",
+        "give it retry_policy=",
+    ),
     ("a list", use(lambda b, r: b.add_step(charge, depends_on=[r], input_map=to_charge)), "depends_on", "(first"),
     (
         "no ref",
@@ -194,3 +200,10 @@ def test_after_a_failed_trace_no_saga_is_being_traced() -> None:
         trace(traced_if)()
     with pytest.raises(SagaDefinitionError, match="outside of a @saga"):
         price(other_ref())
+
+
+def test_the_policy_of_what_is_tried_again_may_stand_where_the_step_is_wired() -> None:
+    builder = SagaBuilder(ChargeInput)
+    builder.add_step(step(charge, retry_on=ConnectionRefusedError), retry_policy=FixedRetry(max_attempts=3))
+    (planned,) = builder.build().plan.steps
+    assert planned.retry.attempts == 3

@@ -56,6 +56,7 @@ WRONG: list[tuple[Callable[..., object], dict[str, Any]]] = [  # Any: values tha
     (ExponentialRetry, {"max_attempts": 2, "base_delay": -SECOND}),
     (ExponentialRetry, {"max_attempts": 2, "max_delay": -SECOND}),
     (ExponentialRetry, {"max_attempts": 2, "max_delay": 3}),
+    (ExponentialRetry, {"max_attempts": 2, "base_delay": 10 * SECOND, "max_delay": SECOND}),
     (ExponentialRetry, {"max_attempts": 2, "multiplier": NAN}),
     (ExponentialRetry, {"max_attempts": 2, "multiplier": float("inf")}),
     (ExponentialRetry, {"max_attempts": 2, "multiplier": 0.0}),
@@ -69,3 +70,8 @@ WRONG: list[tuple[Callable[..., object], dict[str, Any]]] = [  # Any: values tha
 def test_values_out_of_range_are_refused(policy: Callable[..., object], options: dict[str, object]) -> None:
     with pytest.raises(SagaDefinitionError, match=list(options)[-1]):
         policy(**options)
+
+
+def test_the_first_delay_is_no_longer_than_the_longest_where_it_is_not_given() -> None:
+    policy = ExponentialRetry(max_attempts=2, max_delay=SECOND / 10)
+    assert policy.schedule().delay_after(1, jitter_draw=0.0) == 100_000

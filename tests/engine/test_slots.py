@@ -17,7 +17,10 @@ from saga_fn import (
     Completed,
     FixedRetry,
     Health,
+    MemoryStore,
+    SagaDefinitionError,
     SagaError,
+    SagaNotRegisteredError,
     SagaOrchestrator,
     StepOptions,
 )
@@ -247,6 +250,21 @@ def test_a_limit_is_a_number_of_sagas(wrong: Any) -> None:  # Any: wrong on purp
     orchestrator = SagaOrchestrator("postgresql://localhost/nowhere")
     with pytest.raises(SagaError, match="concurrency must be a whole number"):
         orchestrator.register("slow", one_step(quick), concurrency=wrong)
+
+
+def test_versions_of_a_name_have_one_limit_and_two_numbers_are_refused() -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    one, two = one_step(quick), one_step(quick)
+    orchestrator.register("slow", one, concurrency=1)
+    with pytest.raises(SagaDefinitionError, match="concurrency=1 with version 1, and concurrency=3 with") as refused:
+        orchestrator.register("slow", two, version=2, concurrency=3)
+    assert "with one version alone" in str(refused.value)
+    with pytest.raises(SagaNotRegisteredError):
+        orchestrator.handle(two)
+    orchestrator.register("other", two, concurrency=3)
+    orchestrator.register("slow", one, concurrency=2)  # what a version has said it may say anew
+    orchestrator.register("slow", two, version=2)
+    assert orchestrator.engine.registry.limits == {"slow": 2, "other": 3}
 
 
 # All slots held.

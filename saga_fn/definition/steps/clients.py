@@ -196,6 +196,27 @@ def may_be_named(error: BaseException, named: type[BaseException]) -> bool:
     return issubclass(named, base) and (said is Arrival.OPEN or named is not base)
 
 
+def is_open_timeout(cls: type[BaseException]) -> bool:
+    """Whether the class is a client's timeout, or Python's own, after which the request may always have arrived.
+
+    A base of such timeouts and of others (httpx.TimeoutException) is none, nor is a class that a program makes of one.
+    """
+    base, said = _look_up(cls)
+    if base is not cls or said is not Arrival.OPEN or "Timeout" not in cls.__name__:
+        return False
+    return all(_look_up(each)[1] is Arrival.OPEN for each in _below(cls) if _package(each) == _package(cls))
+
+
+def _below(cls: type[BaseException]) -> Iterator[type[BaseException]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def _package(cls: type) -> str:
+    return str(cls.__module__).partition(".")[0]
+
+
 def _look_up(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
     """The first of its bases that the table knows, and what it says of that; else `object`, of which it says nothing."""
     found = _FOUND.get(cls)
@@ -213,7 +234,7 @@ _MOST_FOUND: Final = 256
 
 def _search(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
     for base in cls.__mro__:
-        package = str(base.__module__).partition(".")[0]
+        package = _package(base)
         known = _KNOWN.get(_PACKAGES.get(package, package))
         if known is not None and base.__name__ in known:
             return base, known[base.__name__]
@@ -298,5 +319,5 @@ def _detail(error: BaseException, read: DetailReader) -> object:
 
 def is_clients(cls: type) -> bool:
     """Whether the class is one of a client's own, or of the standard library's, which no option can declare otherwise."""
-    package = cls.__module__.partition(".")[0]
+    package = _package(cls)
     return package in _KNOWN or package in _PACKAGES or package in sys.stdlib_module_names

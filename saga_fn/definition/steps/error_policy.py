@@ -14,7 +14,7 @@ from returns.result import Result
 from saga_fn.codec import AnyType
 from saga_fn.core.events import FailureKind
 from saga_fn.core.ids import Micros
-from saga_fn.definition.steps.clients import Arrival, arrival, causes, may_be_named
+from saga_fn.definition.steps.clients import Arrival, arrival, causes, is_open_timeout, may_be_named
 from saga_fn.definition.steps.kept_errors import check_kept, check_typed, is_plain, kept_of, named_so
 from saga_fn.definition.steps.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.values.annotations import hints_of, members, payload_type
@@ -50,6 +50,14 @@ def check_errors(options: Mapping[str, object]) -> None:
                 raise SagaDefinitionError(
                     f"{cls.__name__} is named in {one} and in {other}",
                     hint=f"name it in one of them; {one} may name a subclass of what {other} names",
+                )
+    for name in ("give_up_on", "retry_on"):
+        for cls in named.get(name, ()):
+            if is_open_timeout(cls):
+                raise SagaDefinitionError(
+                    f"{name} names {cls.__name__}, which says that nothing was done, but after one it may have been done",
+                    hint="leave it out: the step is settled as on_unknown= or its probe= say, by default repeated under the same key; "
+                    "where it is sure that nothing was done, raise an exception of your own in the step, and name that",
                 )
     for cls in named.get("give_up_on", ()):
         check_kept(cls)

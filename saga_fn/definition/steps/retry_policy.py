@@ -14,6 +14,7 @@ from saga_fn.errors import SagaDefinitionError, shown
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ATTEMPTS: Final = 1_000_000
+_FIRST_DELAY: Final = timedelta(seconds=1)
 
 
 def _check_attempts(policy: object, value: object) -> None:
@@ -108,7 +109,8 @@ class ExponentialRetry(msgspec.Struct, frozen=True, kw_only=True):
     No delay overflows, at any number of attempts.
 
     Raises:
-        SagaDefinitionError: A field is out of its range, or the policy has no limit.
+        SagaDefinitionError: A field is out of its range, `base_delay` is given and longer than `max_delay`, or the policy has no
+            limit.
 
     >>> ExponentialRetry(max_attempts=5, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)).schedule().attempts
     5
@@ -116,8 +118,8 @@ class ExponentialRetry(msgspec.Struct, frozen=True, kw_only=True):
 
     max_attempts: int | None = None
     """How many attempts at most, the first one included, 1 to 1,000,000. Default: None, as many as fit into `within`."""
-    base_delay: timedelta = timedelta(seconds=1)
-    """The time before the second attempt, 0 to 365 days. Default: 1 second."""
+    base_delay: timedelta = _FIRST_DELAY
+    """The time before the second attempt, 0 to 365 days. Default: 1 second, or `max_delay` where that is shorter."""
     multiplier: float = 2.0
     """The factor from one delay to the next, 1 to 1,000. Default: 2."""
     max_delay: timedelta | None = None
@@ -134,6 +136,11 @@ class ExponentialRetry(msgspec.Struct, frozen=True, kw_only=True):
         _check_number(self, "multiplier", self.multiplier, 1.0, 1000.0)
         if self.max_delay is not None:
             _check_delay(self, "max_delay", self.max_delay)
+            if self.max_delay < self.base_delay != _FIRST_DELAY:
+                raise SagaDefinitionError(
+                    f"ExponentialRetry.base_delay ({self.base_delay}) is longer than its max_delay ({self.max_delay})",
+                    hint="base_delay is the first delay, max_delay the longest; for equal delays FixedRetry(delay=...)",
+                )
         _check_number(self, "jitter", self.jitter, 0.0, 1.0)
         _check_budget(self, self.within)
         _bounded(self)

@@ -50,9 +50,10 @@ class CommonOptions(TypedDict, total=False):
     pivot: bool
     """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward. Default: False."""
     retry_on: ErrorTypes
-    """The exceptions after which it is tried again; any other ends its attempts. Default: every exception.
+    """The exceptions after which it is tried again by its `retry_policy`; any other ends its attempts. Default: every exception.
 
-    To name one says that the step has not been done: that is seldom so for a TimeoutError. A base class (OSError, httpx.HTTPError,
+    To name one says that the step has not been done. So a timeout that leaves it open (TimeoutError, httpx.ReadTimeout) is refused
+    here and in `give_up_on`: such a step is repeated as `unknown_retry_policy` says. A base class (OSError, httpx.HTTPError,
     Exception) does not say so of the timeouts and lost connections below it.
     """
     give_up_on: ErrorTypes

@@ -255,12 +255,19 @@ class WaitFor(_ForEvent, frozen=True, kw_only=True):
     """Returned by a compensation that is called again when an event has come: see `StepContext.received`.
 
     The step names the event in `compensation_waits_for=`.
+
+    Raises:
+        SagaDefinitionError: The event is none.
     """
 
     timeout: timedelta | None = None
     """The longest to wait, as a timedelta of at most 365 days; then the attempt has failed. Default: None, without a limit."""
     correlation_id: str | None = None
     """The thing that the event is about: only an event that was sent with the same is taken. Default: None."""
+
+    def __post_init__(self) -> None:
+        """Refuse with SagaDefinitionError what is no event."""
+        check_event(self.event)
 
     def limit(self) -> Micros | None:
         """Give the timeout in microseconds.
