@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Annotated
 from uuid import UUID
 
 import httpx
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
@@ -41,7 +42,6 @@ class Order(BaseModel, frozen=True):
 
 
 class Approval(BaseModel, frozen=True):
-    order_id: str
     by: str
 
 
@@ -88,13 +88,16 @@ async def place(order: Order) -> PlainTextResponse:
     return PlainTextResponse(f"/orders/{run.id}", 202)  # the address of its status
 
 
-@app.post("/approvals")
-async def approve(given: Approval) -> str:
-    return await orchestrator.to(("order", given.order_id), approval).send(given, event_id=given.order_id)
+@app.post("/orders/{saga_id}/approval")
+async def approve(saga_id: UUID, given: Approval) -> str:
+    try:
+        return await orchestrator.to(saga_id, approval).send(given, event_id="approval")
+    except SagaNotFoundError:
+        raise HTTPException(404, "there is no such order") from None
 
 
 @app.get("/orders/{saga_id}")
-async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
+async def status(saga_id: UUID, wait: Annotated[float, Query(ge=0, le=60)] = 0) -> dict[str, str]:
     try:
         receipt = await orders.attach(saga_id).result(timeout=wait)
     except TimeoutError:

@@ -43,7 +43,7 @@ async def approved(world: World) -> SagaRun[Any]:  # Any: as above
     run = await awaits_approval(world)
     world.fake(shop.charge, returns="receipt")
     world.crash(shop.charge, at="after")
-    await world.send(run, shop.approval, shop.Approval(order_id="7", by="ann"))
+    await world.send(run, shop.approval, shop.Approval(by="ann"))
     return run
 
 

@@ -162,7 +162,7 @@ class GuardedBank(unknown_outcomes.Bank):
 
 payments, guarded = ServedBank(), GuardedBank()
 ORDER = shop.Order(order_id="7", cents=900)
-APPROVED = shop.approval, shop.Approval(order_id="7", by="ann")
+APPROVED = shop.approval, shop.Approval(by="ann")
 PAID = events.payment, events.Payment(900), "invoice-7"
 REFUNDED = waiting_undo.refunded, waiting_undo.Refund(accepted=True), "payment-of-1"
 REFUSED = waiting_undo.refunded, waiting_undo.Refund(accepted=False), "payment-of-1"

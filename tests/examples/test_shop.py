@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import attrs
+import httpx
 import pytest
 from fastapi import HTTPException
 
@@ -130,6 +131,28 @@ async def test_what_cannot_be_answered_is_said_to_the_client(monkeypatch: pytest
         with pytest.raises(HTTPException, match="no such order") as unknown:
             await shop.status(UUID(int=7))
         assert unknown.value.status_code == 404
+
+
+async def test_an_approval_of_no_order_is_refused_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    monkeypatch.setattr(shop, "orchestrator", orchestrator)
+    monkeypatch.setattr(shop, "orders", orchestrator.register(shop.order_saga))
+    async with orchestrator:
+        with pytest.raises(HTTPException, match="no such order") as unknown:
+            await shop.approve(UUID(int=7), shop.Approval(by="ann"))
+        assert unknown.value.status_code == 404
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+        run = await shop.orders.start(shop.Order(order_id="7", cents=1), aggregation_id="7")
+        await orchestrator.run_until_idle()
+        assert await shop.approve(run.id, shop.Approval(by="ann")) == "accepted"
+        assert await shop.approve(run.id, shop.Approval(by="ann")) in ("duplicate", "ended")
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "61"])
+async def test_a_status_is_not_waited_for_without_end(wait: str) -> None:
+    transport = httpx.ASGITransport(shop.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        assert (await client.get(f"/orders/{UUID(int=7)}", params={"wait": wait})).status_code == 422
 
 
 async def test_an_order_that_is_not_paid_is_answered_with_what_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
