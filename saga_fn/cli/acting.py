@@ -173,7 +173,9 @@ def bulk_command(form: VerbForm) -> Callable[..., object]:
         everything: Annotated[bool, flag("All sagas are meant: no filter is given.")] = False,
         dry_run: DryRun = False,
         per_second: Annotated[int, Parameter(help="The greatest number of sagas per second.")] = 50,
-        key: Annotated[str | None, Parameter(help="One key is one operation: a repeat goes on with it.")] = None,
+        idempotency_key: Annotated[
+            str | None, Parameter(help="One key is one operation: a repeat goes on with it.")
+        ] = None,
         background: Annotated[bool, flag("Begin it, and leave it to the workers.")] = False,
         yes: Yes = False,
         by: By = None,
@@ -198,7 +200,12 @@ def bulk_command(form: VerbForm) -> Callable[..., object]:
             if not session.agrees("Do it?", yes=yes):
                 return said("Nothing was changed.", {"preview": told, "operation": None}, ExitCode.FOUND)
             operation = await place.admin.begin_operation(
-                chosen, asked, everything=everything, per_second=per_second, idempotency_key=key, reason=reason
+                chosen,
+                asked,
+                everything=everything,
+                per_second=per_second,
+                idempotency_key=idempotency_key,
+                reason=reason,
             )
             if not background:
                 operation = await carried_out(place, operation, session)

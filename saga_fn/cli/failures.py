@@ -6,7 +6,7 @@ import traceback
 from typing import Final
 
 import attrs
-from cyclopts.exceptions import CycloptsError, UnknownCommandError
+from cyclopts.exceptions import CycloptsError, MissingArgumentError, UnknownCommandError
 
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.spelling import in_commands
@@ -79,7 +79,11 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(said.rstrip(". "), "saga-fn --help lists the commands", ExitCode.BAD_INPUT)
         case CycloptsError():
             said = " ".join(str(error).split())
-            return Failure(said.rstrip("."), "saga-fn COMMAND --help shows how it is written", ExitCode.BAD_INPUT)
+            if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
+                name = error.keyword or error.argument.name
+                said = f"{name.rstrip('_')} is missing"  # `with_fields` tells two of one name apart by it
+            command = " ".join(error.command_chain or ("COMMAND",))
+            return Failure(said.rstrip("."), f"saga-fn {command} --help shows how it is written", ExitCode.BAD_INPUT)
         case KeyboardInterrupt():
             return Failure("interrupted", None, ExitCode.INTERRUPTED)
         case _:

@@ -8,10 +8,13 @@ from typing import Annotated, Final, TypeAlias, get_type_hints
 
 from cyclopts import Parameter
 
-from saga_fn.admin.text_fields import FieldKind, TextField
+from saga_fn.admin.text_fields import FieldKind, TextField, parts_of, text_of
+from saga_fn.codec.containers import is_tuple
 
 Texts: TypeAlias = dict[str, str]
-_MORE_NAMES: Final = {"saga_name": ("--saga-name", "--name")}
+_MORE_NAMES: Final = {"saga_name": ("--saga-name", "--name"), "aggregation_id": ("--aggregation-id", "--key")}
+_LISTS: Final = (FieldKind.STEPS, FieldKind.CHOICES)
+"""Kinds whose texts are lists: an option of theirs may be given again, with one more of it."""
 
 
 def with_fields(
@@ -49,7 +52,7 @@ def with_fields(
         for unique, (group, field_name) in sources.items():
             value = bound.pop(unique, None)
             if value is not None:
-                texts[group][field_name] = str(value)
+                texts[group][field_name] = _text(value)
         by_place = [
             bound.pop(each.name, each.default)
             for each in own.parameters.values()
@@ -65,6 +68,13 @@ def with_fields(
     return called
 
 
+def _text(given: object) -> str:
+    """The text of what was given for a field; of an option that was given several times, one list."""
+    if not is_tuple(given):
+        return str(given)
+    return text_of([part for each in given for part in parts_of(str(each))])
+
+
 def _place(name: str, field: TextField) -> inspect.Parameter:
     annotation = Annotated[str, Parameter(help=field.summary)]
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=annotation)
@@ -73,7 +83,8 @@ def _place(name: str, field: TextField) -> inspect.Parameter:
 def _named(name: str, field: TextField, option: str) -> inspect.Parameter:
     told = f"{field.summary} One of {', '.join(field.choices)}." if field.choices else field.summary
     names = _MORE_NAMES.get(field.name, (f"--{option}",))
-    annotation: object = Annotated[str | None, Parameter(name=names, help=told, show_default=False)]
+    tp = tuple[str, ...] if field.kind in _LISTS else str
+    annotation: object = Annotated[tp | None, Parameter(name=names, negative=(), help=told, show_default=False)]
     if field.kind is FieldKind.FLAG:
         annotation = Annotated[
             bool | None, Parameter(name=names, negative=f"--no-{option}", help=told, show_default=False)

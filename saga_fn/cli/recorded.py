@@ -80,7 +80,7 @@ async def pause(
     session: Given,
 ) -> Answer:
     """Let the sagas of a name begin nothing more until they are resumed. No start and no event is refused."""
-    _one_of(name, every)
+    _one_of(name, every, "pause")
     async with session.acting(by) as place:
         is_known = name is None or await knows_name(place, name)
         note = "" if is_known else f" {UNKNOWN}"
@@ -97,10 +97,7 @@ async def pause(
             else:  # with --yes no operator has read the note
                 done = await admin.pause(name, may_be_new=may_be_new or not yes, reason=reason)
         except SagaNotRegisteredError as error:
-            raise BadInputError(
-                f"no saga is named {shown(name)}, and no process works on one",
-                hint="spell it as it is registered, or add --may-be-new",
-            ) from error
+            raise _unknown(name, "spell it as it is registered, or add --may-be-new") from error
     if not done:
         return said(f"{_whose(name)}: paused already.", {"paused": False}, ExitCode.FOUND)
     return said(f"{_whose(name)}: paused.{note}", {"paused": True, "is_known": is_known})
@@ -118,10 +115,14 @@ async def resume(
     session: Given,
 ) -> Answer:
     """End a pause. Sagas go on when both the pause of their name and that of everything are ended."""
-    _one_of(name, every)
+    _one_of(name, every, "resume")
     async with session.acting(by) as place:
         held = [each for each in await place.admin.pauses() if each.saga_name == name]
-        told = of_pauses(held, SagaCount(0, is_more=False)) if held else (lines(f"{_whose(name)}: {NO_PAUSE}"),)
+        if not held:
+            if name is not None and not await knows_name(place, name):
+                raise _unknown(name, "saga-fn pauses lists what is paused")
+            return said(f"{_whose(name)}: {NO_PAUSE}", {"resumed": False}, ExitCode.FOUND)
+        told = of_pauses(held, SagaCount(0, is_more=False))
         session.before_the_question((lines(f"database: {place.where}"), *told), yes=yes)
         if not session.agrees(f"Resume {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"resumed": False}, ExitCode.FOUND)
@@ -135,9 +136,14 @@ async def resume(
     return said(f"{_whose(name)}: resumed.", {"resumed": True})
 
 
-def _one_of(name: str | None, every: bool) -> None:
+def _one_of(name: str | None, every: bool, command: str) -> None:
     if (name is None) is not every:
-        raise BadInputError("name the sagas, or say --all", hint="saga-fn pause shipping, or saga-fn pause --all")
+        hint = f"saga-fn {command} shipping, or saga-fn {command} --all"
+        raise BadInputError("name the sagas, or say --all", hint=hint)
+
+
+def _unknown(name: str | None, hint: str) -> BadInputError:
+    return BadInputError(f"no saga is named {shown(name)}, and no process works on one", hint=hint)
 
 
 def _whose(name: str | None) -> str:

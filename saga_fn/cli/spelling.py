@@ -39,7 +39,7 @@ _CALLS: Final = {
     "drop_months(ended=True)": "saga-fn drop-months --ended",
     "skip_step(..., not_begun=True)": "saga-fn skip-step ID STEP --not-begun",
     "register it in this process": "name the orchestrator that has registered it: --app module:orchestrator",
-    "give another key": "give another --key",
+    "give another key": "give another --idempotency-key",
     "pause(name, may_be_new=True)": "saga-fn pause NAME --may-be-new",
     "but=[ReplayKind.INCOMPLETE], or --but incomplete": "--but incomplete",
     "pause_all() and resume_all() are for all": "--all is for all",
@@ -47,7 +47,7 @@ _CALLS: Final = {
     "python -m saga_fn.store.migrate --dsn ...": "saga-fn migrate",
 }
 """Calls, and the commands for them: a longer one stands before those that are part of it."""
-_OTHERWISE: Final = {"saga_name": "name", "actor": "by", "idempotency_key": "key"}
+_OTHERWISE: Final = {"saga_name": "name", "actor": "by"}
 """Arguments whose options have another name."""
 _ARGUMENTS: Final = (
     *(field.name for field in FILTER_FIELDS),

@@ -120,12 +120,14 @@ async def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, seeded: Seed
         ("abort", seeded.retrying),
         ("bulk", "abort", "--name", "billing"),
         ("pause", "billing"),
-        ("resume", "--all"),
     ):
         told = await cli(*command, "--dsn", seeded.dsn)
         assert told.code == 2
         assert "add --yes" in told.err
     assert await state(seeded.dsn, seeded.retrying) == ("SUSPENDED", 4)
+    assert (await cli("pause", "--all", "--yes", "--dsn", seeded.dsn)).code == 0
+    told = await cli("resume", "--all", "--dsn", seeded.dsn)
+    assert (told.code, "add --yes" in told.err) == (2, True)
 
 
 async def test_a_value_needs_the_definition(cli: Cli, seeded: Seeded) -> None:
@@ -254,7 +256,7 @@ async def test_a_filter_that_finds_all_has_to_be_meant(cli: Cli, dsn: str) -> No
 async def test_an_operation_is_left_to_the_workers_stopped_and_continued(cli: Cli, dsn: str) -> None:
     await many(dsn, 3)
     begun = await cli(
-        "bulk", "abort", "--name", "billing", "--background", "--key", "k", "--yes", "--json", "--dsn", dsn
+        "bulk", "abort", "--name", "billing", "--background", "--idempotency-key", "k", "--yes", "--json", "--dsn", dsn
     )
     operation = begun.data["operation"]
     assert operation["state"] == OperationState.RUNNING
@@ -262,9 +264,9 @@ async def test_an_operation_is_left_to_the_workers_stopped_and_continued(cli: Cl
     assert stopped.data["state"] == OperationState.STOPPED
     done = await cli("operations", "continue", operation["id"], "--json", "--dsn", dsn)
     assert (done.data["state"], done.data["done"]) == (OperationState.DONE, 3)
-    again = await cli("bulk", "abort", "--name", "billing", "--key", "k", "--yes", "--json", "--dsn", dsn)
+    again = await cli("bulk", "abort", "--name", "billing", "--idempotency-key", "k", "--yes", "--json", "--dsn", dsn)
     assert again.data["operation"]["id"] == operation["id"]
-    other = await cli("bulk", "cancel", "--name", "billing", "--key", "k", "--yes", "--dsn", dsn)
+    other = await cli("bulk", "cancel", "--name", "billing", "--idempotency-key", "k", "--yes", "--dsn", dsn)
     assert other.code == 1
 
 
@@ -280,13 +282,25 @@ async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (unasked.code, "OPS-12" in unasked.err, "look at the preview" in unasked.err) == (2, True, True)
     assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 0
     unasked = await cli("resume", "billing", "--dsn", dsn)
-    assert (unasked.code, "there is no such pause" in unasked.err) == (2, True)
+    assert (unasked.code, "no saga is named 'billing'" in unasked.err) == (2, True)
     unasked = await cli("pause", "billing", "--dsn", dsn)
     assert (unasked.code, "'billing': 0 have not ended" in unasked.err) == (2, True)
-    assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 1
     assert (await cli("resume", "--all", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("pause", "billing", "--all", "--yes", "--dsn", dsn)).code == 2
-    assert (await cli("resume", "--yes", "--dsn", dsn)).code == 2
+    unnamed = await cli("resume", "--yes", "--dsn", dsn)
+    assert (unnamed.code, "saga-fn resume --all" in unnamed.err) == (2, True)
+
+
+async def test_a_misspelt_name_is_not_resumed_and_one_that_is_not_paused_is_told_so_once(
+    cli: Cli, seeded: Seeded
+) -> None:
+    misspelt = await cli("resume", "biling", "--yes", "--dsn", seeded.dsn)
+    assert (misspelt.code, misspelt.out) == (2, "")
+    assert "no saga is named 'biling'" in misspelt.err
+    assert "saga-fn pauses lists what is paused" in misspelt.err
+    known = await cli("resume", "billing", "--yes", "--dsn", seeded.dsn)
+    assert (known.code, known.err) == (1, "")
+    assert known.out.count("there is no such pause") == 1
 
 
 async def test_a_name_that_nobody_knows_is_paused_only_if_it_may_be_new(cli: Cli, seeded: Seeded) -> None:
@@ -445,7 +459,7 @@ async def test_what_may_be_left_over_is_told_before_the_question(seeded: Seeded)
 async def test_an_operation_that_somebody_stops_is_not_done(cli: Cli, dsn: str) -> None:
     await many(dsn, 40)
     bulk = asyncio.ensure_future(
-        cli("bulk", "abort", "--name", "billing", "--per-second", "10", "--yes", "--key", "k", "--dsn", dsn)
+        cli("bulk", "abort", "--name", "billing", "--per-second", "10", "--yes", "--idempotency-key", "k", "--dsn", dsn)
     )
     async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
         admin = SagaAdmin(orchestrator)

@@ -103,6 +103,22 @@ async def test_it_is_told_in_one_line(
     assert one_line_with_a_mend(told), told
 
 
+@pytest.mark.parametrize(
+    "tokens, fact, mend",
+    [
+        (("explain",), "SAGA_ID is missing", "saga-fn explain --help"),
+        (("bulk", "settle-done", "--name", "x"), "STEP is missing", "saga-fn bulk settle-done --help"),
+        (("list", "--limit"), "--limit is missing", "saga-fn list --help"),
+        (("bulk", "rewind", "charge", "--nothing"), "Unknown option: --nothing", "saga-fn bulk rewind --help"),
+    ],
+)
+async def test_the_argument_and_the_command_are_named(tokens: tuple[str, ...], fact: str, mend: str, cli: Cli) -> None:
+    told = await cli(*tokens, "--dsn", NOWHERE)
+    assert one_line_with_a_mend(told), told
+    assert fact in told.err
+    assert mend in told.err
+
+
 @pytest.mark.parametrize("app", ["tests.cli.shop_app:orchestrator", "tests.cli.shop_app:in_memory"])
 @pytest.mark.parametrize("option", [("--dsn", NOWHERE), ("--schema", "other")])
 async def test_a_worker_is_given_no_other_place_than_its_own(

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import pytest
 from cyclopts import App
 
+from saga_fn.admin.filter_fields import FILTER_FIELDS
 from saga_fn.admin.verb_fields import VERB_FORMS
 from saga_fn.cli.app import make_app
+from saga_fn.cli.options import Texts, with_fields
 from saga_fn.core.verbs import Verb
 from tests.cli.conftest import Cli
 
@@ -78,6 +80,25 @@ async def test_each_shell_gets_its_completion(shell: str, cli: Cli) -> None:
     told = await cli("completion", shell)
     assert told.code == 0
     assert "saga-fn" in told.out
+
+
+@pytest.mark.parametrize(
+    "tokens, name, text",
+    [
+        (["reserve", "--forget", "charge", "--forget", "ship, book"], "forget", "charge,ship,book"),
+        (["reserve", "--forget", '["a,b"]', "--forget", "c"], "forget", '["a,b","c"]'),
+        (["reserve", "--forget", "a,b"], "forget", "a,b"),
+        (["reserve", "--waits", "parked", "--waits", "timer,event"], "waits", "parked,timer,event"),
+        (["reserve", "--key", "order-7"], "aggregation_id", "order-7"),
+    ],
+)
+def test_an_option_that_takes_a_list_may_be_given_again(tokens: list[str], name: str, text: str) -> None:
+    def command(*, wanted: Texts, verb: Texts) -> Texts:
+        return {**wanted, **verb}
+
+    app = App(result_action="return_value")
+    app.default(with_fields(command, {"wanted": FILTER_FIELDS, "verb": VERB_FORMS[Verb.REWIND].fields}, name="rewind"))
+    assert app(tokens, exit_on_error=False, print_error=False)[name] == text
 
 
 def test_nothing_of_it_is_imported_with_the_library() -> None:

@@ -193,7 +193,7 @@ class VersionUnowned(FactBase, frozen=True):
     @override
     def _line(self) -> Line:
         text = (
-            "%s of %s v%d are due, but no process works on them: register this version until they have ended "
+            "%s of %s v%d: due, but no process works on this version: register it until they have ended "
             "(among them saga %s)"
         )
         extra: dict[str, object] = {"saga_name": self.name, "version": self.version, "saga_id": str(self.saga_id)}
