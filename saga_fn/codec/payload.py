@@ -55,19 +55,24 @@ class PayloadType(Generic[T]):
     b'[1,2]'
     >>> PayloadType.of(list[int]).decode(b"[1,2]")
     [1, 2]
+    >>> PayloadType.of(tuple[int, str]).unchangeable, PayloadType.of(list[int]).unchangeable
+    (True, False)
     """
 
-    __slots__ = ("_classes", "_decode", "_encode", "_names", "_traits", "_written", "name", "tp")
+    __slots__ = ("_classes", "_decode", "_encode", "_names", "_traits", "_written", "name", "tp", "unchangeable")
 
     tp: object
     """The type as it was given: a class, a generic alias, a union."""
     name: str
     """The type as messages call it."""
+    unchangeable: bool
+    """Whether one object may be given to several, for none of them can change it in place: a tuple may, a list may not."""
 
     def __init__(self, tp: object) -> None:
         self.tp = tp
         self.name = type_name(tp)
         self._traits: Traits = Traits.of(tp)
+        self.unchangeable = self._traits.unchangeable
         self._classes: tuple[type, ...] = classes_of(tp)
         self._names: frozenset[str] = frozenset()
         self._encode: Callable[[Any], bytes]  # Any: a value of the type, or what is to be refused
@@ -100,15 +105,6 @@ class PayloadType(Generic[T]):
             return None
         told = (f"{each.stored}{' (may be left out)' if each.defaulted else ''}" for each in known.each)
         return ", ".join(told) or None
-
-    @property
-    def unchangeable(self) -> bool:
-        """Whether one object may be given to several, for none of them can change it in place.
-
-        >>> PayloadType.of(tuple[int, str]).unchangeable, PayloadType.of(list[int]).unchangeable
-        (True, False)
-        """
-        return self._traits.unchangeable
 
     def as_message(self, value: object, data: bytes) -> bytes | None:
         """`data`, which `encode` has given for that value, where it is what a message of the value has; else None.

@@ -248,7 +248,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     def step(self, step: StepId) -> PlannedStep:
         """The planned step of that name; KeyError if the plan has none."""
-        return self.data.steps[self.index[self.owner(step)]]
+        place = self.index.get(step)  # as nearly always: no item
+        return self.data.steps[self.index[self.owner(step)] if place is None else place]
 
     def gives(self, step: StepId) -> bool:
         """Whether the journal entry of the step's end holds what it gave: not that of a sleep, which gives nothing."""

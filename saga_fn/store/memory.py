@@ -633,8 +633,10 @@ class MemoryStore:
     async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
         """The same with the times when they were sent; `most` of them at most."""
         saga = self._sagas.get(saga_id)
-        found = [] if saga is None else [stored for stored in saga.inbox if stored.answer is None]
-        return [UnreadRecord(stored.message, stored.sent_at) for stored in found[:most]]
+        if saga is None:
+            return []
+        found = [stored for stored in saga.inbox if stored.answer is None]
+        return [UnreadRecord(stored.message, stored.sent_at, saga.record.inbox_sent) for stored in found[:most]]
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         """Answer a message that changed nothing."""

@@ -29,6 +29,10 @@ class MemoryOperations:
         self._closed: set[UUID] = set()
         """Acts whose outcome was written."""
 
+    async def record(self, act: OperationRecord) -> None:
+        """Record an act that its caller carries out, unless there is one of its id."""
+        await self.insert(act)
+
     async def insert(self, operation: OperationRecord) -> OperationRecord:
         """Record an operation, unless there is one of its id."""
         if operation.id not in self._kept:

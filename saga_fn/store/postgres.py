@@ -287,17 +287,14 @@ class PostgresStore:
         )
         return frozenset(() if row.id is None else (row.id,)), row.now
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
-        """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        return await self._commit(shard, writes, skip_locked=skip_locked, within=None)
-
     async def _commit_within(self, connection: Connection, write: SagaWrite) -> Committed:
-        """The same of one write, in a step's transaction."""
-        return await self._commit(self._shard(write.id), [write], skip_locked=False, within=connection)
+        """Apply one write in a step's transaction."""
+        return await self.commit(self._shard(write.id), [write], within=connection)
 
-    async def _commit(
-        self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool, within: Connection | None
+    async def commit(
+        self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False, within: Connection | None = None
     ) -> Committed:
+        """Apply those writes whose saga stands as the writer knows it, in one statement; `within`: in a step's transaction."""
         at_length = [write for write in writes if write.answers or write.attributes or write.outgoing]
         first = writes[0]
         plain = len(writes) == 1 and len(first.entries) == 1 and not first.answers and not first.attributes
@@ -761,7 +758,7 @@ class PostgresStore:
             rows = await self._database.queries.read_messages(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, most=most
             )
-        read = [UnreadRecord(InboxMessage(row.id, row.kind, row.body), row.sent_at) for row in rows]
+        read = [UnreadRecord(InboxMessage(row.id, row.kind, row.body), row.sent_at, row.inbox_sent) for row in rows]
         verbs = {unread.message.id for unread in read if unread.message.is_verb}
         # No event goes by the id of a verb: its answer would be taken for the verb's.
         return [unread for unread in read if unread.message.is_verb or unread.message.id not in verbs]

@@ -28,26 +28,32 @@ class PostgresOperations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def record(self, act: OperationRecord) -> None:
+        """Record an act that its caller carries out, unless there is one of its id."""
+
+        async def recorded() -> None:
+            async with self._database.work() as connection:
+                await self._database.queries.record_act(
+                    connection,
+                    shard=_SHARD,
+                    id=act.id,
+                    verb=act.verb,
+                    step_id=act.step_id,
+                    saga_id=act.saga_id,
+                    actor=act.actor,
+                    reason=act.reason,
+                    request=act.request,
+                    progress=encode_progress(act.progress),
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+
+        await self._database.persist(recorded)
+
     async def insert(self, operation: OperationRecord) -> OperationRecord:
         """Record an operation, unless there is one of its id."""
 
         async def inserted() -> None:
             async with self._database.work() as connection:
-                if operation.state is OperationState.DONE:
-                    await self._database.queries.record_act(
-                        connection,
-                        shard=_SHARD,
-                        id=operation.id,
-                        verb=operation.verb,
-                        step_id=operation.step_id,
-                        saga_id=operation.saga_id,
-                        actor=operation.actor,
-                        reason=operation.reason,
-                        request=operation.request,
-                        progress=encode_progress(operation.progress),
-                        lock_timeout=LOCK_TIMEOUT,
-                    )
-                    return
                 await self._database.queries.insert_operation(
                     connection,
                     shard=_SHARD,

@@ -1,10 +1,12 @@
 -- name: read_messages :many InboxMessageRow
 -- The first `most` messages that have no answer yet, in the order they were sent: events and operators' verbs. All
--- that stands in saga_inbox is an event.
+-- that stands in saga_inbox is an event. `inbox_sent` is how many messages the saga has had at that moment: whoever has
+-- read these knows so many.
 -- Locks: none.
--- Plan: a range of saga_inbox_unread, and one of the primary key of saga_verb.
-SELECT m.id, m.kind, m.body, m.sent_at
-FROM (
+-- Plan: the primary key of saga, a range of saga_inbox_unread, and one of the primary key of saga_verb.
+SELECT m.id, m.kind, m.body, m.sent_at, s.inbox_sent
+FROM saga_fn.saga AS s
+CROSS JOIN (
     SELECT i.id, 'event' AS kind, i.body, i.sent_at
     FROM saga_fn.saga_inbox AS i
     WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
@@ -13,5 +15,6 @@ FROM (
     FROM saga_fn.saga_verb AS v
     WHERE v.shard = :shard::smallint AND v.saga_id = :saga_id::uuid AND v.answer IS NULL
 ) AS m
+WHERE s.shard = :shard::smallint AND s.id = :saga_id::uuid
 ORDER BY m.sent_at, m.id
 LIMIT :most::bigint

@@ -74,7 +74,18 @@ class Counting:
         self.calls: Counter[str] = Counter()
         store = orchestrator.engine.store
         for name in (
-            *("send_many", "send", "read", "read_answer", "messages", "commit", "claim_due", "claim", "results"),
+            *(
+                "send_many",
+                "send",
+                "read",
+                "read_answer",
+                "messages",
+                "unread",
+                "commit",
+                "claim_due",
+                "claim",
+                "results",
+            ),
             *("fates", "plan", "standing"),
         ):
             monkeypatch.setattr(store, name, self._counted(name, getattr(store, name)))
@@ -96,7 +107,7 @@ async def test_senders_of_one_moment_share_their_statements_and_need_no_other(
         sent = await asyncio.gather(*[orchestrator.to(run.id, approval).send(Approval("ann")) for run in runs])
         assert sent == [Delivery.ACCEPTED] * MANY
         calls = counting.calls
-        assert not calls.keys() & {"send", "read", "read_answer", "messages", "claim_due", "claim"}
+        assert not calls.keys() & {"send", "read", "read_answer", "messages", "unread", "claim_due", "claim"}
         assert calls.total() <= MANY // 4, calls
         for run in runs:
             assert await run.result(SOON) == Approval("ann")
@@ -111,7 +122,7 @@ async def test_senders_to_business_keys_share_their_statements_too(make: Make, m
             *[orchestrator.to(to, approval).send(Approval("ann"), event_id="m1") for to in targets]
         )
         assert sent == [Delivery.ACCEPTED] * MANY
-        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "claim_due", "claim"}
+        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "unread", "claim_due", "claim"}
         assert counting.calls.total() <= MANY // 4, counting.calls
         for run in runs:
             assert await run.result(SOON) == Approval("ann")
@@ -133,7 +144,7 @@ async def test_senders_of_a_process_without_slots_read_for_the_owner_by_shared_s
         targets: list[Any] = [("approved", str(number)) if by_key else run.id for number, run in enumerate(runs)]
         sent = await asyncio.gather(*[webhook.to(to, approval).send(Approval("ann")) for to in targets])
         assert sent == [Delivery.ACCEPTED] * MANY
-        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "plan", "standing"}
+        assert not counting.calls.keys() & {"send", "read", "read_answer", "messages", "unread", "plan", "standing"}
         assert counting.calls.total() <= MANY // 4, counting.calls
         for run in runs:
             assert await run.result(SOON) == Approval("ann")

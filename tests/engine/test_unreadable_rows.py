@@ -16,7 +16,7 @@ from saga_fn import Event, SagaAdmin, SagaOrchestrator, StepRef, saga, step
 from saga_fn.core.ids import PlanId
 from saga_fn.errors import StoredDataError
 from saga_fn.store.errors import RowRejectedError
-from saga_fn.store.records import InboxMessage
+from saga_fn.store.records import InboxMessage, UnreadRecord
 
 Make = Callable[..., SagaOrchestrator]
 _LEASE = timedelta(seconds=2)
@@ -108,20 +108,20 @@ async def test_a_saga_whose_messages_cannot_be_read_is_parked(make: Make, monkey
         while (await run.snapshot()).status != "SUSPENDED" or (await other.snapshot()).status != "SUSPENDED":
             await asyncio.sleep(0.02)
         store = shop.engine.store
-        read = store.messages
+        read = store.unread
 
-        async def messages(saga_id: UUID) -> list[InboxMessage]:
+        async def unread(saga_id: UUID, *, most: int) -> list[UnreadRecord]:
             if saga_id == run.id:
                 raise RowRejectedError("a value cannot be read")
-            return await read(saga_id)
+            return await read(saga_id, most=most)
 
-        monkeypatch.setattr(store, "messages", messages)
+        monkeypatch.setattr(store, "unread", unread)
         await store.send(run.id, InboxMessage(uuid4(), "retry_step", b"{}"))
         shop.engine.notify_processes(None, store.now())
         async with asyncio.timeout(20):
             while run.id in shop.engine.held or (await run.snapshot()).parked is None:
                 await asyncio.sleep(0.02)
-        monkeypatch.setattr(store, "messages", read)
+        monkeypatch.setattr(store, "unread", read)
         assert await shop.to(other.id, approved).send(Approval("ann")) == "accepted"
         assert await other.result(timeout=10) == "ann"
         await SagaAdmin(shop).abort(run.id)

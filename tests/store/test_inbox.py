@@ -27,10 +27,12 @@ async def test_messages_are_kept_in_order_until_they_are_answered(store: Store) 
     assert await store.messages(hand.id) == sent
     unread = await store.unread(hand.id, most=3)
     assert [each.message for each in unread] == sent[:3]
+    assert [each.inbox_sent for each in unread] == [5, 5, 5]
     times = [each.sent_at for each in unread]
     assert times == sorted(times)
     await store.answer(hand.id, sent[1].id, "late")
     assert await store.messages(hand.id) == [sent[0], *sent[2:]]
+    assert {each.inbox_sent for each in await store.unread(hand.id, most=10)} == {5}, "those that are answered count"
     assert await store.read_answer(hand.id, sent[1].id) == "late"
     await store.answer(hand.id, sent[1].id, "applied")
     assert await store.read_answer(hand.id, sent[1].id) == "late", "an answer is final"

@@ -114,7 +114,7 @@ async def test_an_operation_that_is_stopped_is_claimed_by_nobody_and_goes_on_whe
 
 async def test_operations_are_listed_page_by_page_the_newest_first(store: Store) -> None:
     for _ in range(5):
-        await store.operations.insert(operation(state=OperationState.DONE))
+        await store.operations.record(operation(state=OperationState.DONE))
     every = await store.operations.page(before=None, most=10)
     assert len(every) == 5
     assert every == sorted(every, key=lambda each: (each.began_at, each.id), reverse=True)
@@ -124,9 +124,13 @@ async def test_operations_are_listed_page_by_page_the_newest_first(store: Store)
 
 
 async def test_the_outcome_of_an_act_that_was_recorded_before_it_was_done_is_written_to_it(store: Store) -> None:
-    asked = await store.operations.insert(operation(state=OperationState.DONE))
-    await store.operations.close(asked.id, Progress(done=1))
-    found = await store.operations.read(asked.id)
+    act = operation(state=OperationState.DONE)
+    await store.operations.record(act)
+    asked = await store.operations.read(act.id)
+    assert asked is not None
+    await store.operations.close(act.id, Progress(done=1))
+    await store.operations.record(act)  # it is there
+    found = await store.operations.read(act.id)
     assert found is not None
     assert (found.progress, found.state, found.began_at) == (Progress(done=1), OperationState.DONE, asked.began_at)
     runs = await store.operations.insert(operation())
@@ -144,7 +148,9 @@ async def test_the_outcome_of_an_act_that_was_recorded_before_it_was_done_is_wri
 
 
 async def test_acts_that_are_over_are_deleted_once_they_are_old_enough(store: Store) -> None:
-    done = [await store.operations.insert(operation(state=OperationState.DONE)) for _ in range(3)]
+    done = [operation(state=OperationState.DONE) for _ in range(3)]
+    for act in done:
+        await store.operations.record(act)
     runs = await store.operations.insert(operation())
     assert await store.operations.drop(kept=LONG) == 0
     await asyncio.sleep(0.01)

@@ -108,6 +108,8 @@ class Batcher(Generic[T]):
     def _take(self, shard: int) -> list[T]:
         """The next batch; what is left of the shard's queue goes behind the other shards."""
         queue = self._waiting.pop(shard)
+        if len(queue) == 1:
+            return list(queue)
         batch = {item.id: item for item in queue}
         if (
             len(queue) == len(batch) <= BATCH_ROWS and sum([item.size for item in queue]) <= BATCH_BYTES

@@ -33,11 +33,14 @@ async def read_messages(
     store: Store, observers: Observers, saga: OwnedSaga, now: Callable[[], Moment], wanted: Wanted
 ) -> MessagesRead | Ended:
     """Read what has been sent to the saga."""
-    messages = await asked(observers, saga, "its messages", lambda: store.messages(saga.id), wanted)
-    if messages is None:
+    unread = await asked(observers, saga, "its messages", lambda: store.unread(saga.id, most=MOST_READ), wanted)
+    if unread is None:
         return Ended.DONE
-    told = await judge_all(store, observers, saga, messages, now())
-    return MessagesRead(tuple(told), more=len(messages) >= MOST_READ)
+    if unread:  # a NOTIFY says that there is one, and not how many: the next write is to know that
+        saga.inbox_sent = max(saga.inbox_sent, unread[0].inbox_sent)
+        saga.inbox_seen = max(saga.inbox_seen, unread[0].inbox_sent)
+    told = await judge_all(store, observers, saga, [each.message for each in unread], now())
+    return MessagesRead(tuple(told), more=len(unread) >= MOST_READ)
 
 
 async def read_journal(store: Store, observers: Observers, saga: OwnedSaga, wanted: Wanted) -> Ended:

@@ -75,7 +75,7 @@ async def execute_watched(
 
 async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
-    given = input_for_step(saga, action)
+    given = input_for_step(saga, action, binding.input_type)
     run = binding.execute
     said: Collected | None = None
     if isinstance(run, WithoutContext):

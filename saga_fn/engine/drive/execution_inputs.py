@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from saga_fn.codec import AnyType
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import Bound
 from saga_fn.core.ids import Digest, StepId
@@ -22,10 +23,12 @@ _GIVEN: Final = object()
 """In place of the value of an input that an attempt has in its hands: it may change it in place."""
 
 
-def input_for_step(saga: OwnedSaga, action: RunStep) -> BoundInput:
-    """The input the step was bound to: a further attempt is given it as it was, whatever the one before has made of it."""
+def input_for_step(saga: OwnedSaga, action: RunStep, kind: AnyType) -> BoundInput:
+    """The input the step was bound to: a further attempt is given it as it was, whatever the one before has made of it.
+
+    `kind`: the type of the step's inputs.
+    """
     found = saga.inputs[action.step]
-    kind = saga.binding(action.step).input_type
     if not kind.unchangeable:
         if found.value is _GIVEN:
             return msgspec.structs.replace(found, value=kind.decode_own(found.data))

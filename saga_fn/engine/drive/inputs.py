@@ -12,7 +12,7 @@ from typing import cast
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, StepId, number_of
-from saga_fn.core.inputs import NO_DIGEST, ListBefore, input_before, list_before, output_at, returned_at
+from saga_fn.core.inputs import NO_DIGEST, ListBefore, input_before, list_before, returned_at
 from saga_fn.core.owning import room_for_items, with_fan_out
 from saga_fn.core.plan import StepKind
 from saga_fn.core.state import SagaState
@@ -67,10 +67,11 @@ def bind(saga: OwnedSaga, state: SagaState, step: StepId) -> tuple[Binding, Step
             if before != NO_DIGEST:
                 saga.differing[step] = True
             return Declined(step), None
-        data = _given(saga, state, binding)
+        data, same_as = _given(saga, state, binding)
         # An older build may have written it anew for an attempt before, by an input map.
-        if data is None or before not in (NO_DIGEST, saga.fingerprint(data)):
+        if data is None or (before != NO_DIGEST and before != saga.fingerprint(data)):
             data, _ = saga.encoded("the input", step, binding.input_type, value)
+            same_as = _payload_like(saga, data, state, step)
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
         ending = program_end(error)
         if ending is not None:
@@ -86,21 +87,24 @@ def bind(saga: OwnedSaga, state: SagaState, step: StepId) -> tuple[Binding, Step
             digest = before
         else:
             saga.differing[step] = saga.earlier.of_digest(step, before) is not None
-    saga.inputs[step] = BoundInput(value, data, _payload_like(saga, data, state, step))
+    saga.inputs[step] = BoundInput(value, data, same_as)
     return Bound(step, digest), None
 
 
-def _given(saga: OwnedSaga, state: SagaState, binding: CompiledStep) -> bytes | None:
-    """The bytes of an input that is another step's output as it is, or the initial data; None if it has none of its own."""
+def _given(saga: OwnedSaga, state: SagaState, binding: CompiledStep) -> tuple[bytes | None, int | None]:
+    """The bytes of an input that is another step's output as it is, or the initial data, and the journal entry that has them.
+
+    None if they have to be computed: it is neither, or this process has not written them.
+    """
     source = binding.given_by
     if source is None:
-        return None
+        return None, None
     if source == INITIAL:
-        return saga.initial if saga.own else None
-    at, recorded = output_at(state, source), saga.results.get(source)
-    if not at or isinstance(at, tuple) or recorded is None or not recorded.own:
-        return None
-    return saga.output_of(source, at)
+        return (saga.initial, 1) if saga.own else (None, None)
+    seq, recorded = returned_at(state, source), saga.results.get(source)
+    if seq is None or recorded is None or not recorded.own:
+        return None, None
+    return saga.output_of(source, seq), seq
 
 
 def _bind_given(saga: OwnedSaga, step: StepId, digest: Digest, seq: int, binding: CompiledStep) -> Binding:

@@ -62,7 +62,7 @@ async def recorded(
         began_at=now,
         updated_at=now,
     )
-    await engine.store.operations.insert(record)
+    await engine.store.operations.record(record)
     try:
         done = await act()
     except Exception as error:

@@ -34,6 +34,10 @@ class Operations(Protocol):
         act_id: The id of an act, of its message, or of its write.
     """
 
+    async def record(self, act: OperationRecord) -> None:
+        """Record an act that its caller carries out, and no other process, unless there is one of its id."""
+        ...
+
     async def insert(self, operation: OperationRecord) -> OperationRecord:
         """Record an operation, unless there is one of its id; gives the one that is there."""
         ...

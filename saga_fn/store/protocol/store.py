@@ -351,7 +351,10 @@ class Store(Protocol):
         ...
 
     async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
-        """The same with the times when they were sent, for people; `most` of them at most; takes no lock."""
+        """The same with the times when they were sent, and how many the saga has had; `most` of them at most; takes no lock.
+
+        One look gives both: an owner that has read these knows so many messages.
+        """
         ...
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:

@@ -35,10 +35,12 @@ class InboxMessage(msgspec.Struct, frozen=True):
 
 
 class UnreadRecord(msgspec.Struct, frozen=True):
-    """A message that no owner has answered, as people are shown it."""
+    """A message that no owner has answered."""
 
     message: InboxMessage
     sent_at: datetime
+    inbox_sent: int
+    """The number of messages that the saga has had at the moment of that look."""
 
 
 class MessageStatus(enum.Enum):
