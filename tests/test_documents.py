@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -253,8 +253,7 @@ WHERE: list[tuple[str, Any, tuple[str, ...]]] = [  # Any: functions and classes 
     ("## Options of a start", saga_fn.SagaHandle[int, int].start, ()),
     ("## Options of a saga", saga_fn.saga, ()),
     ("## Options of a saga", saga_fn.SagaBuilder, ("initial",)),
-    ("| option of FixedRetry |", saga_fn.FixedRetry, ()),
-    ("| option of ExponentialRetry |", saga_fn.ExponentialRetry, ()),
+    *((f"| option of {each.__name__} |", each, ()) for each in get_args(saga_fn.RetryPolicy) if defaults(each)),
     ("| option of event.wait |", EventPattern[object].wait, ("ref",)),
     ("| option of send |", saga_fn.EventSender[object].send, ()),
     ("## Options of awaiting", saga_fn.SagaRun[object].result, ()),

@@ -55,11 +55,6 @@ _FAILED: Final[frozenset[type[object]]] = frozenset(get_args(Failed))
 _RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
 
 
-_BRING: Final[frozenset[type[object]]] = frozenset(
-    {EventReceived, StepSkipped, StepSettled, WaitDefaulted, RetryRequested}
-)
-
-
 def _by_kind(told: Callable[[Event], T]) -> Callable[[Event], T]:
     """The same, asked once of each kind of event: a match on these classes is slow where it says no."""
     known: dict[type[Event], T] = {}
@@ -322,9 +317,10 @@ def gives_output(event: Event) -> StepId | None:
     return output_given(event)
 
 
+@_by_kind
 def brings(event: Event) -> bool:
-    """Whether the event brings a value from outside that inputs may be computed from."""
-    return type(event) in _BRING
+    """Whether the event brings a value from outside that inputs may be computed from: no result, and not the initial data."""
+    return payload_of(event) is not PayloadKind.ERROR and not is_result(event) and type(event) is not Started
 
 
 def outside_name(event: Event) -> str | None:

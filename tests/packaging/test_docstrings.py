@@ -16,7 +16,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typing_extensions import is_protocol
@@ -279,7 +279,7 @@ def test_each_field_and_each_member_is_documented() -> None:
     assert [f"{name}.{field}" for name, cls in asked for field in undocumented(cls)] == []
 
 
-@pytest.mark.parametrize("cls", [CommonOptions, saga_fn.StepOptions, saga_fn.FixedRetry, saga_fn.ExponentialRetry])
+@pytest.mark.parametrize("cls", [CommonOptions, saga_fn.StepOptions, *get_args(saga_fn.RetryPolicy)])
 def test_each_field_that_is_an_option_has_a_default(cls: type) -> None:
     assert [field for field, text in fields_of(cls).items() if "Default: " not in text] == []
 

@@ -13,8 +13,9 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import pytest
 
+import saga_fn
 from saga_fn import Event as OutsideEvent
-from saga_fn import StepOptions, StepRef, saga, step
+from saga_fn import RetryPolicy, StepOptions, StepRef, saga, step
 from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.sleeping import AdminSleeping
@@ -25,9 +26,11 @@ from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, name_of
 from saga_fn.core.explain.preview import questions
 from saga_fn.core.explore.offers import events_for, events_of
+from saga_fn.core.explore.shapes import cut_schedule
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection
+from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import SagaState
 from saga_fn.core.verbs import Verb, verb_of
 from saga_fn.definition.steps import step_options
@@ -64,6 +67,17 @@ def test_every_option_of_a_step_is_read_by_the_definition() -> None:
     others = [file for file in DEFINITION.rglob("*.py") if file != Path(step_options.__file__)]
     read = set[str]().union(*map(texts_in, others))
     assert set(get_type_hints(StepOptions)) - read == set()
+
+
+def test_every_retry_policy_is_a_public_name() -> None:
+    policies: tuple[type[object], ...] = get_args(RetryPolicy)
+    assert [each.__name__ for each in policies if each.__name__ not in saga_fn.__all__] == []
+
+
+def test_the_exploration_goes_by_every_field_of_a_schedule() -> None:
+    """The exploration puts a short schedule in the place of each: a field that it does not know would be explored nowhere."""
+    read = inspect.getsource(cut_schedule)
+    assert {name for name in RetrySchedule.__struct_fields__ if f"retry.{name}" not in read} == set()
 
 
 def test_every_event_has_a_number_of_its_own_and_the_next_one_is_free() -> None:
