@@ -8,11 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple, final
+from typing import Final, NamedTuple, TypeAlias, assert_never, final, get_args
 from uuid import UUID
 
 import attrs
 import msgspec
+from typing_extensions import TypeIs
 
 from saga_fn.core.ids import owner_of
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -269,10 +270,36 @@ METRICS: Final = (
 """All metrics."""
 
 
+_Telling: TypeAlias = (
+    AttemptFailed
+    | AttemptOver
+    | AttemptSucceeded
+    | BatchCommitted
+    | ClaimRoundFailed
+    | LateWriteRefused
+    | LoopBlocked
+    | MessagesTried
+    | ResultDropped
+    | SagaClaimed
+    | SagaEnded
+    | SagaLost
+    | SagaParked
+    | SagaStarted
+    | SagasDeleted
+    | StatsRead
+)
+_TELLING: Final[frozenset[type[object]]] = frozenset(get_args(_Telling))
+
+
+def _tells(fact: Fact) -> TypeIs[_Telling]:
+    """Whether a metric follows from the fact: a match asks each of its classes, and of most facts there is one for every step."""
+    return type(fact) in _TELLING
+
+
 def measured(fact: Fact) -> Iterator[Measured]:
     """The values that follow from a fact. Those of gauges replace all that were told before."""
-    if type(fact) not in _MEASURED:
-        return  # a match asks each of its classes, and there is such a fact for every step
+    if not _tells(fact):
+        return
     match fact:
         case AttemptOver(saga=saga, step=step, phase=phase, seconds=seconds):
             yield Measured(STEP_DURATION, seconds, (*_saga(saga), owner_of(step), phase.value))
@@ -312,7 +339,7 @@ def measured(fact: Fact) -> Iterator[Measured]:
         case StatsRead():
             yield from _gauges(fact)
         case _:
-            raise AssertionError("that is no such fact, as was asked")
+            assert_never(fact)
 
 
 @final
@@ -372,25 +399,3 @@ def _age(since: datetime | None, at: datetime) -> float:
 
 def _saga(saga: SagaIdentity) -> tuple[str, str]:
     return saga.name, str(saga.version)
-
-
-_MEASURED: Final = frozenset(
-    {
-        AttemptFailed,
-        AttemptOver,
-        AttemptSucceeded,
-        BatchCommitted,
-        ClaimRoundFailed,
-        LateWriteRefused,
-        LoopBlocked,
-        MessagesTried,
-        ResultDropped,
-        SagaClaimed,
-        SagaEnded,
-        SagaLost,
-        SagaParked,
-        SagaStarted,
-        SagasDeleted,
-        StatsRead,
-    }
-)

@@ -15,7 +15,7 @@ import pytest
 
 import saga_fn
 from saga_fn import Event as OutsideEvent
-from saga_fn import RetryPolicy, StepOptions, StepRef, saga, step
+from saga_fn import RetryPolicy, StepOptions, StepRef, saga, step, telemetry
 from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.sleeping import AdminSleeping
@@ -37,6 +37,7 @@ from saga_fn.definition.steps import step_options
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import Flaw, judge, message_of
 from saga_fn.store.records import SagaRecord
+from saga_fn.telemetry import METRICS, Metric
 
 DEFINITION = Path(step_options.__file__).parents[1]
 approval = OutsideEvent("approval", str)
@@ -132,6 +133,13 @@ def test_every_verb_is_a_method_of_admin_and_is_explained() -> None:
     asked = list(questions(plan, state, Moment(0), until=Moment(0)))
     assert {type(event) for _, event in asked} == set(get_args(OperatorVerb))
     assert all(verb_of(event) is verb for verb, event in asked)
+
+
+def test_every_metric_is_listed_and_something_measures_it() -> None:
+    metrics = {name: each for name, each in vars(telemetry).items() if isinstance(each, Metric)}
+    assert set(metrics.values()) == set(METRICS)
+    source = inspect.getsource(telemetry)
+    assert [name for name in metrics if f"Measured({name}, " not in source] == []
 
 
 def test_verify_compares_every_column_that_mirrors_the_state() -> None:
