@@ -46,6 +46,7 @@ from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
 from saga_fn.core.state import ParkReason
+from saga_fn.core.verbs import Verb
 from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
@@ -303,6 +304,10 @@ def codes_after(heading: str) -> list[str]:
     _, found, after = OPERATORS.partition(heading)
     assert found, heading
     return sorted(re.findall(r"^\| `(\w+)` \|", after[after.index("| --- |") :].split("\n\n")[0], re.MULTILINE))
+
+
+def test_every_verb_is_told_of() -> None:
+    assert [verb for verb in Verb if f"`{verb}" not in OPERATORS] == []
 
 
 def test_every_reason_to_be_parked_has_its_row() -> None:

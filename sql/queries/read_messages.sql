@@ -1,7 +1,7 @@
 -- name: read_messages :many InboxMessageRow
 -- The first `most` messages that have no answer yet, in the order they were sent: events and operators' verbs. All
--- that stands in saga_inbox is an event. `inbox_sent` is how many messages the saga has had at that moment: whoever has
--- read these knows so many.
+-- that stands in saga_inbox is an event. `inbox_sent` is how many messages the saga has had at that moment. An owner
+-- that has read these knows so many.
 -- Locks: none.
 -- Plan: the primary key of saga, a range of saga_inbox_unread, and one of the primary key of saga_verb.
 SELECT m.id, m.kind, m.body, m.sent_at, s.inbox_sent
