@@ -18,6 +18,8 @@ _Made: TypeAlias = "CoroutineType[Any, Any, Any]"  # Any: it never runs
 _OF_STEPS: Final = ("Step.execute", "Step.compensate")
 """The methods of a step that call its functions alone."""
 _NEVER_AWAITED: Final = "coroutine .* was never awaited"
+_CALLS_DEEP: Final = 64
+"""So many calls are remembered of each coroutine, to the saga's function if a helper of it has made one."""
 _watched: Final = threading.RLock()
 """Held by the thread whose warnings are read. A saga may be defined within another."""
 
@@ -35,9 +37,9 @@ def each_call_is_a_step(function: Callable[..., object], name: str, builder: obj
     """Raise SagaDefinitionError at the end if the function has called an async function meanwhile, and forgotten the coroutine.
 
     Nothing holds such a coroutine any more, so Python warns of it at once. That warning is the one word about it. It counts if the
-    call stands in the function itself, or was given a reference of this builder. Every other warning goes on, also if the function
-    raises. All threads have the same `warnings`. While one thread reads them here, a saga that another thread defines is not
-    watched: Python's own warning is shown then.
+    function has made the call, or one that it called, or if the call was given a reference of this builder. Every other warning goes
+    on, also if the function raises. All threads have the same `warnings`. While one thread reads them here, a saga that another
+    thread defines is not watched: Python's own warning is shown then.
 
     Args:
         function: The function that is called meanwhile.
@@ -50,7 +52,7 @@ def each_call_is_a_step(function: Callable[..., object], name: str, builder: obj
     seen: list[warnings.WarningMessage] = []
     forgotten: list[_Made] = []
     depth = sys.get_coroutine_origin_tracking_depth()
-    sys.set_coroutine_origin_tracking_depth(max(depth, 1))
+    sys.set_coroutine_origin_tracking_depth(max(depth, _CALLS_DEEP))
     try:
         with warnings.catch_warnings(record=True) as seen:
             warnings.filterwarnings("always", _NEVER_AWAITED, RuntimeWarning)
@@ -60,7 +62,7 @@ def each_call_is_a_step(function: Callable[..., object], name: str, builder: obj
         _watched.release()
         for each in seen:
             if inspect.iscoroutine(each.source) and (
-                _is_in(function, each.source) or _has_a_ref_of(builder, each.source)
+                _is_made_by(function, each.source) or _has_a_ref_of(builder, each.source)
             ):
                 forgotten.append(each.source)
             else:
@@ -69,14 +71,13 @@ def each_call_is_a_step(function: Callable[..., object], name: str, builder: obj
         raise SagaDefinitionError(f"@saga function {name}: {_said_of(forgotten[0])}", hint=_mend_of(forgotten[0]))
 
 
-def _is_in(function: Callable[..., object], made: _Made) -> bool:
-    """Whether the call stands in the lines of the function."""
+def _is_made_by(function: Callable[..., object], made: _Made) -> bool:
+    """Whether the call, or one of those that led to it, stands in the lines of the function."""
     code: object = getattr(inspect.unwrap(function), "__code__", None)
-    if not isinstance(code, CodeType) or not made.cr_origin:
+    if not isinstance(code, CodeType):
         return False
-    file, line, _ = made.cr_origin[0]
     lines = [each for _, _, each in code.co_lines() if each is not None]
-    return file == code.co_filename and min(lines) <= line <= max(lines)
+    return any(file == code.co_filename and min(lines) <= line <= max(lines) for file, line, _ in made.cr_origin or ())
 
 
 def _pass_on(told: warnings.WarningMessage) -> None:

@@ -172,10 +172,10 @@ async def connect(address: Address, farewells: Errands | None = None) -> asyncpg
     try:
         _ = await asyncio.wait((connecting,))
     except asyncio.CancelledError:
+        waited_for = Errands() if farewells is None else farewells
+        waited_for.add(_cut_when_made(connecting))
         if farewells is None:
-            await _cut_when_made(connecting)
-        else:
-            farewells.add(_cut_when_made(connecting))
+            await waited_for.wait()  # cut short once more, it goes on to its end all the same
         raise
     return await connecting
 

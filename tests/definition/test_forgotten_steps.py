@@ -73,6 +73,15 @@ def without_a_reference(order: StepRef[Order]) -> StepRef[float]:
     return price(order)
 
 
+def audits() -> int:
+    return sum(1 for _ in (audit(), audit()))
+
+
+def in_a_helper(order: StepRef[Order]) -> StepRef[float]:
+    audits()
+    return price(order)
+
+
 def in_a_loop(order: StepRef[Order]) -> StepRef[float]:
     _ = [audit() for _ in range(2)]
     return price(order)
@@ -115,6 +124,7 @@ FORGOTTEN: Cases = [
         "'audit' is an async function",
         "`async def audit`",
     ),
+    ("in a helper", lambda: saga("shop")(in_a_helper), "'audit' is an async function", "`async def audit`"),
     ("without a reference, in a loop", lambda: saga("shop")(in_a_loop), "'audit' is an async", "`async def audit`"),
     ("in a list, and left out", traced(in_a_list), "'hold_all' is an async function", "`async def hold_all`"),
     ("by name, and left out", traced(by_name), "'hold_named' is an async function", "`async def hold_named`"),
@@ -204,15 +214,15 @@ def test_a_saga_within_another_is_watched_too() -> None:
 
 @pytest.mark.parametrize("filters", ["error", "ignore", "always"])
 def test_a_coroutine_of_another_place_that_the_collector_finds_meanwhile_is_no_forgotten_step(filters: str) -> None:
-    other = SagaBuilder(Order)
-
-    def forget_in_circles() -> None:
-        for given in (Order("1"), other.initial):
-            circle = [hold(given)]
-            circle.append(circle)
+    kept: list[object] = []
+    for given in (Order("1"), SagaBuilder(Order).initial):
+        circle: list[object] = [hold(given)]
+        circle.append(circle)
+        kept.append(circle)
+        del circle
 
     def shop(order: StepRef[Order]) -> StepRef[float]:
-        forget_in_circles()
+        kept.clear()
         gc.collect()
         return price(order)
 

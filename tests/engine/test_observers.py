@@ -14,6 +14,7 @@ from saga_fn import Compensated, Completed, FixedRetry, MemoryStore, SagaAdmin, 
 from saga_fn.core.event_kinds import Phase
 from saga_fn.core.outlook import Again, ForGood
 from saga_fn.core.projection import SagaStatus
+from saga_fn.engine.hold import taking_up
 from saga_fn.engine.observe.fact import FactBase, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observers
 from saga_fn.engine.observe.of_attempts import AttemptBegun, AttemptFailed, AttemptOver, AttemptSucceeded
@@ -23,10 +24,11 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaEnded, SagaParked, 
 from saga_fn.engine.observe.of_troubles import EventRejected, LeftToLease
 from saga_fn.engine.observe.of_upkeep import UpkeepBegunAgain
 from saga_fn.errors import SagaStateError, StoreUnavailableError
+from saga_fn.store.records import SeenProcess
 from saga_fn.store.this_process import this_process
 from tests.support.crash import born, dies
 from tests.support.observed import Observed
-from tests.support.shop import Counted, Order, Shop, ShopError, make_saga, one_step
+from tests.support.shop import Counted, Done, Order, Shop, ShopError, make_saga, one_step
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 
@@ -224,7 +226,10 @@ def test_a_task_that_begins_again_is_told(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == ["the task that renews leases was ended by other code of this process; it begins again"]
 
 
-async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_takeover_is_told_with_the_owner_before_it(
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking_up, "_NAMED_WITHIN", SOON)
     counted = Counted(seconds=None)
     first = await born(make())
     run = await first.register("one", one_step(counted.work)).start(Order("1"))
@@ -245,6 +250,26 @@ async def test_a_takeover_is_told_with_the_owner_before_it(make: Make, caplog: p
         assert claimed.previous_process == this_process()
         assert line.getMessage().startswith(f"saga {run.id} is taken over from process {this_process()}, ")
         assert line.__dict__["saga_id"] == str(run.id)
+
+
+async def test_no_takeover_waits_for_the_name_of_a_process(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never_answers(_: UUID) -> SeenProcess | None:
+        await asyncio.Event().wait()
+        raise AssertionError("it never answers")
+
+    counted = Counted(seconds=None)
+    first = await born(SagaOrchestrator(memory))
+    run = await first.register("one", one_step(counted.work)).start(Order("1"))
+    await until(lambda: len(counted.begun) == 1)
+    await dies(first)
+    monkeypatch.setattr(memory.processes, "find", never_answers)
+    async with SagaOrchestrator(memory) as second:
+        told = Observed(second)
+        handle = second.register("one", one_step(Counted().work))
+        assert await handle.attach(run.id).result(SOON) == Done("1")
+        assert (await told.until(SagaClaimed)).previous_process is None
 
 
 def test_a_saga_that_its_own_process_takes_up_again_is_told_so(caplog: pytest.LogCaptureFixture) -> None:

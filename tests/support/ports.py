@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import socket
 import tempfile
@@ -15,14 +16,11 @@ _held: Final[list[IO[bytes]]] = []
 
 
 def free_port() -> int:
-    """A port at which nothing listens, and that no other test run is given meanwhile."""
-    folder = Path(tempfile.gettempdir()) / "saga_fn_ports"
+    """A port at which nothing listens, and that no other test run of this user is given meanwhile."""
+    folder = Path(tempfile.gettempdir()) / f"saga_fn_ports_{os.getuid()}"  # none may open another user's files
     folder.mkdir(exist_ok=True)
     for port in random.sample(_PORTS, len(_PORTS)):
-        try:
-            lock = (folder / str(port)).open("ab")
-        except PermissionError:  # another user's
-            continue
+        lock = (folder / str(port)).open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as listener:

@@ -40,6 +40,8 @@ from saga_fn.store.records import ClaimedSaga, InboxMessage, Recorded, decode_st
 from saga_fn.tasks import Errands
 
 _NAMED_AT_ONCE: Final = 4
+_NAMED_WITHIN: float = 0.25
+"""Seconds that a takeover waits at most for the name of the process before; then the log has that one's id."""
 _MOST_NAMED: Final = 64
 """Processes whose names are kept."""
 _NO_MESSAGES: Final[Mapping[UUID, InboxMessage]] = {}
@@ -79,6 +81,8 @@ class TakingUp:
         self._named: dict[UUID, str | None] = {}
         """The hosts and numbers of processes from which sagas were taken over."""
         self._apart = Errands()
+        self._naming = Errands()
+        """The one look-up of names that goes on, if any."""
 
     async def drive(
         self, claims: Sequence[ClaimedSaga], sent: float, messages: Mapping[UUID, InboxMessage] = _NO_MESSAGES
@@ -90,7 +94,7 @@ class TakingUp:
         """
         if any(self._pauses.of(claim.name) is not None for claim in claims):
             await self._pauses.look()  # a claim of what was due has found no pause: that is newer
-        await self._look_up(frozenset(each.previous_owner for each in claims if each.previous_owner) - {self._owner})
+        await self._look_up({each.previous_owner for each in claims if each.previous_owner})
         driven: list[asyncio.Future[None]] = []
         by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
         for claim in claims:
@@ -219,9 +223,16 @@ class TakingUp:
             self._pauses.tell(interpreter)
         return interpreter
 
-    async def _look_up(self, owners: frozenset[UUID]) -> None:
-        """Have the names of these processes at hand, for the log: each is looked up once."""
-        for owner in sorted(owners - self._named.keys())[:_NAMED_AT_ONCE]:
+    async def _look_up(self, owners: set[UUID]) -> None:
+        """Have the names of these processes at hand, for the log: each is looked up once. A slow store holds up no takeover."""
+        unknown = owners - self._named.keys() - {self._owner}
+        if unknown and not self._naming.running:
+            self._naming.add(self._find_names(sorted(unknown)[:_NAMED_AT_ONCE]))
+        if unknown:
+            await self._naming.wait(_NAMED_WITHIN)
+
+    async def _find_names(self, owners: Sequence[UUID]) -> None:
+        for owner in owners:
             with contextlib.suppress(StoreError):  # it is told by its id then
                 seen = await self._store.processes.find(owner)
                 if len(self._named) >= _MOST_NAMED:
@@ -274,4 +285,5 @@ class TakingUp:
 
     async def stop(self, seconds: float) -> None:
         """Take up no suspect any more; those whose turn goes on have so long to end."""
+        await self._naming.stop(seconds)
         await self._apart.stop(seconds)
