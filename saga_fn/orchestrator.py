@@ -300,6 +300,16 @@ class SagaOrchestrator:
         """
         given: object = definition if isinstance(name, str) else name
         chosen = name if isinstance(name, str) else (getattr(name, "name", None) or "")
+        if not isinstance(name, str) and definition is not None:
+            raise SagaDefinitionError(
+                f"register takes one definition, and was given two, {shown(name)} and {shown(definition)}",
+                hint="call it for each; a name stands before a definition: register('create_order', definition)",
+            )
+        if isinstance(name, str) and definition is None:
+            raise SagaDefinitionError(
+                f"register was given the name {shown(name)} and no definition",
+                hint="register(name, definition), or register(definition) for one that @saga has made",
+            )
         if not isinstance(given, SagaDefinition):
             raise SagaDefinitionError(
                 f"register wants a SagaDefinition, not {shown(given)}", hint="builder.build() or @saga makes one"

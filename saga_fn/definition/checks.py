@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import timedelta
 from itertools import chain
 from typing import assert_never
 
@@ -44,6 +43,7 @@ from saga_fn.core.plan_flaws import (
 )
 from saga_fn.core.size import STATE_LIMIT, size_flaws
 from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.printable import in_words
 
 
 def new_id(wanted: object, before: Collection[StepId]) -> StepId:
@@ -176,12 +176,8 @@ def _no_name(wanted: object) -> tuple[str, str]:
 
 
 def _too_long(what: str, vain: str, limit: int, before: int, deadline: int) -> tuple[str, str]:
-    after = f" after sleeps of {_time(before)}" if before else ""
+    after = f" after sleeps of {in_words(before)}" if before else ""
     return (
-        f"{what} {_time(limit)}{after}, but the saga's deadline is {_time(deadline)}",
+        f"{what} {in_words(limit)}{after}, but the saga's deadline is {in_words(deadline)}",
         f"{vain}: make it{' or the sleeps before it' if before else ''} shorter, or the deadline longer",
     )
-
-
-def _time(micros: int) -> timedelta:
-    return timedelta(microseconds=micros)

@@ -48,47 +48,47 @@ TOO_LONG: dict[str, tuple[Wire, str, str]] = {
     ),
     "a longer wait": (
         lambda b: b.add_event(approval, timeout=2 * HOUR),
-        "the wait 'approval' may take 2:00:00, but the saga's deadline is 1:00:00",
+        "the wait 'approval' may take 2 hours, but the saga's deadline is 60 minutes",
         "its timeout would never be over",
     ),
     "a wait as long": (
         lambda b: b.add_event(approval, timeout=HOUR),
-        "the wait 'approval' may take 1:00:00, but the saga's deadline is 1:00:00",
+        "the wait 'approval' may take 60 minutes, but the saga's deadline is 60 minutes",
         "its timeout would never be over",
     ),
     "a wait with a default": (
         lambda b: b.add_event(approval, timeout=HOUR, default="no"),
-        "the wait 'approval' may take 1:00:00, but the saga's deadline is 1:00:00",
+        "the wait 'approval' may take 60 minutes, but the saga's deadline is 60 minutes",
         "its timeout would never be over",
     ),
     "a longer sleep": (
         lambda b: b.add_sleep(2 * HOUR),
-        "the sleep 'sleep' takes 2:00:00, but the saga's deadline is 1:00:00",
+        "the sleep 'sleep' takes 2 hours, but the saga's deadline is 60 minutes",
         "never get past it",
     ),
     "sleeps that are longer together": (
         lambda b: (b.add_sleep(HALF), b.add_step(price, depends_on=b.initial), b.add_sleep(HALF, step_id="again")),
-        "the sleep 'again' takes 0:30:00 after sleeps of 0:30:00, but the saga's deadline is 1:00:00",
+        "the sleep 'again' takes 30 minutes after sleeps of 30 minutes, but the saga's deadline is 60 minutes",
         "make it or the sleeps before it shorter, or the deadline longer",
     ),
     "a wait after a sleep": (
         lambda b: (b.add_sleep(HALF), b.add_event(approval, timeout=HALF)),
-        "the wait 'approval' may take 0:30:00 after sleeps of 0:30:00, but the saga's deadline is 1:00:00",
+        "the wait 'approval' may take 30 minutes after sleeps of 30 minutes, but the saga's deadline is 60 minutes",
         "its timeout would never be over",
     ),
     "a wait after the longer of two branches": (
         lambda b: two_branches(b, MOMENT, HALF, HALF),
-        "may take 0:30:00 after sleeps of 0:30:00",
+        "may take 30 minutes after sleeps of 30 minutes",
         "its timeout would never be over",
     ),
     "a sleep before the pivot": (
         lambda b: (b.add_sleep(HOUR), b.add_step(price, depends_on=b.initial, pivot=True)),
-        "the sleep 'sleep' takes 1:00:00",
+        "the sleep 'sleep' takes 60 minutes",
         "never get past it",
     ),
     "a sleep after a pivot that may not be taken": (
         lambda b: around_the_pivot(b, step=price.when(lambda order: order.order_id != "")),
-        "the sleep 'sleep' takes 2:00:00",
+        "the sleep 'sleep' takes 2 hours",
         "never get past it",
     ),
 }

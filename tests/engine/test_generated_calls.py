@@ -41,6 +41,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.console import Operator, Permission, console
+from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.errors import shown
 from saga_fn.guard import Guard
@@ -222,6 +223,17 @@ class Stage:
             "engine": [self.orchestrator.engine],
             "initial_type": [Data],
             "version": [1, 2],
+            "concurrency": [None, 1, 2],
+            "max_attempts": [2],
+            "base_delay": [timedelta(seconds=1), timedelta(seconds=10)],
+            "max_delay": [None, timedelta(seconds=5)],
+            "retry_on": [KeyError, (ConnectionRefusedError, TimeoutError)],
+            "give_up_on": [ValueError, TimeoutError],
+            "unknown_on": [OSError],
+            "retry_policy": [saga_fn.NoRetry(), saga_fn.FixedRetry(max_attempts=2)],
+            "on_unknown": ["repeat", "park", "undo"],
+            "on_undo_failed": ["park", "fail"],
+            "compensation_waits_for": [approval],
             "limit": [0, 1],
             "token": [uuid4()],
             "wait_parked": [False, True],
@@ -323,6 +335,9 @@ def is_pythons(call: object) -> bool:
     return isinstance(call, type) and issubclass(call, enum.Enum | BaseException)
 
 
+OPTIONS: Final = sorted({*saga_fn.StepOptions.__annotations__, *CommonOptions.__annotations__})
+OF_STEPS: Final = ("step", "SagaBuilder.add_step")
+"""Their keyword arguments are the options of a step."""
 OF_A_CONNECTION: Final = ("Guard", "migrate", "check_schema")
 """They wait for others' transactions, as they say; the one that stays open is not for them."""
 ENDLESS: Final = frozenset({"run_forever", "run_until_idle"})
@@ -362,17 +377,15 @@ def arguments(
     hostile = draw.random() < 0.7
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
+            options = draw.sample(OPTIONS, draw.randint(0, 3)) if whose in OF_STEPS else ()
+            named += [(option, a_value(draw, stage, whose, option, hostile=hostile)) for option in options]
             continue
         optional = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
         if optional and parameter.name != "timeout" and draw.random() < 0.6:
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 break
             continue
-        value = (
-            draw.choice(HOSTILE)
-            if hostile and draw.random() < 0.5
-            else stage.fitting(draw, whose, parameter.name.strip("_"))
-        )
+        value = a_value(draw, stage, whose, parameter.name.strip("_"), hostile=hostile)
         if parameter.name == "timeout":
             value = briefly(value)
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
@@ -380,6 +393,11 @@ def arguments(
         else:
             named.append((parameter.name, value))
     return positional, named
+
+
+def a_value(draw: random.Random, stage: Stage, whose: str, name: str, *, hostile: bool) -> object:
+    """A value that fits, or perhaps one that does not."""
+    return draw.choice(HOSTILE) if hostile and draw.random() < 0.5 else stage.fitting(draw, whose, name)
 
 
 def briefly(timeout: object) -> object:

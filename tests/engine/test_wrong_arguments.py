@@ -242,6 +242,8 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "an orchestrator on what cannot be shown": lambda _: SagaOrchestrator(Unshown()),
     "options that cannot be shown": lambda _: SagaOrchestrator(MemoryStore(), concurrency=deep(), lease=Unshown()),
     "a compensation's wait for a name": lambda _: WaitFor("approval"),
+    "a name alone": lambda s: s.orchestrator.register("shop"),
+    "two definitions at once": lambda s: s.orchestrator.register(shop, shop),
     "the id of a run as text": lambda s: s.handle.attach("01a225a8-f4ff-8e62-81e9-70c12026bec3"),
     "a wait until what cannot be shown": lambda _: WaitFor(approval, timeout=Unshown()).limit(),
     "a retry policy that cannot be shown": lambda _: FixedRetry(max_attempts=Unshown()),

@@ -11,6 +11,7 @@ from saga_fn.arguments import is_number, is_whole, micros_of
 from saga_fn.core.ids import Micros
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.printable import in_words
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ATTEMPTS: Final = 1_000_000
@@ -138,7 +139,7 @@ class ExponentialRetry(msgspec.Struct, frozen=True, kw_only=True):
             _check_delay(self, "max_delay", self.max_delay)
             if self.max_delay < self.base_delay != _FIRST_DELAY:
                 raise SagaDefinitionError(
-                    f"ExponentialRetry.base_delay ({self.base_delay}) is longer than its max_delay ({self.max_delay})",
+                    f"ExponentialRetry.base_delay ({_told(self.base_delay)}) is longer than its max_delay ({_told(self.max_delay)})",
                     hint="base_delay is the first delay, max_delay the longest; for equal delays FixedRetry(delay=...)",
                 )
         _check_number(self, "jitter", self.jitter, 0.0, 1.0)
@@ -170,6 +171,10 @@ RetryPolicy: TypeAlias = NoRetry | FixedRetry | ExponentialRetry
 
 def _microseconds(budget: timedelta | None) -> Micros:
     return Micros(0 if budget is None else budget // _MICROSECOND)
+
+
+def _told(length: timedelta) -> str:
+    return in_words(_microseconds(length))
 
 
 def check_policy(name: str, value: object) -> None:
