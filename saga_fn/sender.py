@@ -74,6 +74,7 @@ class EventSender(Generic[T]):
         event_id: str | None = None,
         correlation_id: str | None = None,
         expires: timedelta | datetime | None = None,
+        keep: bool = True,
         connection: CallerConnection | None = None,
         notify: bool = False,
     ) -> Delivery:
@@ -95,6 +96,9 @@ class EventSender(Generic[T]):
             expires: The time after which the event is void if no wait has taken it: a timedelta of at most 365 days, or an aware
                 datetime at most that far away. An event for a business key is void after 7 days at the latest. Default: None, which
                 is 7 days for a business key, and no limit for a saga's id.
+            keep: Whether an event for a business key waits for the first saga of that key where none is active. With False it is
+                dropped then, and the answer is `no_saga`: a misspelt key is seen, and approves no order that is yet to come. An event
+                that is `for_next`, or part of a transaction, is always kept. Default: True.
             connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.CallerConnection` says. The event
                 becomes part of that transaction, and the answer is `uncommitted`. Only a row is inserted there: no saga and no other
                 sender waits for it. When it is committed the event is sent, by `SagaOrchestrator.committed` or by a worker's
@@ -112,11 +116,13 @@ class EventSender(Generic[T]):
             SagaNotFoundError: There is no saga of this id.
             SagaNotRegisteredError: The saga's name is unknown.
             SagaStateError: The saga waits for no such event, or has 1,000 unread ones.
-            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, `notify` stands without one, or
+                `keep=False` beside one or for an event that is `for_next`.
             StoreError: The database does not answer, or refuses.
         """
         engine = self._engine
         engine.gate.require_open()
+        self._check_keep(keep, connection)
         event = _outside_event(engine, self._event, payload, event_id, correlation_id, expires)
         check_notify(notify, connection)
         if connection is not None:
@@ -129,7 +135,19 @@ class EventSender(Generic[T]):
                 may_be_new=self._may_be_new,
                 notify=notify,
             )
-        return await _delivered(engine, self._target, event, self._event, may_be_new=self._may_be_new)
+        return await _delivered(engine, self._target, event, self._event, may_be_new=self._may_be_new, keep=keep)
+
+    def _check_keep(self, keep: object, connection: object) -> None:
+        if not isinstance(keep, bool):
+            raise SagaError(f"keep must be True or False, not {a_type_of(keep)}", hint="send(payload, keep=False)")
+        if not keep and (connection is not None or self._event.for_next):
+            why = (
+                f"event {shown(self._event.name)} is for_next" if connection is None else "it is sent in a transaction"
+            )
+            raise SagaError(
+                f"an event cannot be sent with keep=False where {why}: who gets it is not known yet",
+                hint="leave keep= out, or say with expires= how long it is valid",
+            )
 
 
 async def send_many(
@@ -200,11 +218,11 @@ async def _end(sending: Awaitable[Delivery]) -> Result[Delivery, SagaError]:
 
 
 async def _delivered(
-    engine: SagaEngine, target: Target, outside: OutsideEvent, event: Event[T], *, may_be_new: bool
+    engine: SagaEngine, target: Target, outside: OutsideEvent, event: Event[T], *, may_be_new: bool, keep: bool = True
 ) -> Delivery:
     if isinstance(target, UUID):
         return await send_to_saga(engine, target, outside)
-    return await send_to_key(engine, target, outside, for_next=event.for_next, may_be_new=may_be_new)
+    return await send_to_key(engine, target, outside, for_next=event.for_next, may_be_new=may_be_new, keep=keep)
 
 
 def _outside_event(

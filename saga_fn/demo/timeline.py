@@ -16,6 +16,7 @@ BECAME: Mapping[Delivery, str] = {
     Delivery.BUFFERED: "came before the saga waited",
     Delivery.KEPT: "no saga of the order was active",
     Delivery.DUPLICATE: "had come before",
+    Delivery.NO_SAGA: "no saga of the order was active",
     Delivery.EXPIRED: "was void when it came",
     Delivery.ENDED: "the saga had ended",
     Delivery.UNCOMMITTED: "it is part of a transaction that is still open",

@@ -19,6 +19,7 @@ from saga_fn import (
     PayloadError,
     SagaAdmin,
     SagaBuilder,
+    SagaError,
     SagaNotRegisteredError,
     SagaOrchestrator,
     SagaStateError,
@@ -54,6 +55,42 @@ async def test_an_event_reaches_the_saga_that_is_active_under_its_key(make: Make
         assert await run.result(SOON) == Approval("ann")
         assert await to.send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE, "though that saga has ended"
         assert await SagaAdmin(orchestrator).kept_events() == ()
+
+
+async def test_an_event_that_is_not_to_be_kept_is_for_the_saga_that_is_there_and_for_no_later_one(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register("approved", approved(Shop()))
+        to = orchestrator.to(KEY, approval)
+        assert await to.send(Approval("eve"), keep=False, event_id="m0") is Delivery.NO_SAGA
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+        run = await handle.start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        assert await to.send(Approval("ann"), keep=False, event_id="m1") is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+        assert await to.send(Approval("ann"), keep=False, event_id="m1") is Delivery.DUPLICATE
+        assert await to.send(Approval("bob"), keep=False) is Delivery.NO_SAGA
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+
+
+async def test_it_reaches_a_saga_for_which_others_are_kept(make: Make) -> None:
+    async with make(concurrency=0) as clerk:
+        handle, to = clerk.register("approved", approved(Shop())), clerk.to(KEY, approval)
+        assert await to.send(Approval("ann")) is Delivery.KEPT
+        run = await handle.start(Order("1"), aggregation_id="order-1")
+        assert await to.send(Approval("bob"), keep=False) in (Delivery.BUFFERED, Delivery.KEPT)
+        async with make() as orchestrator:
+            orchestrator.register("approved", handle.definition)
+            assert await run.result(SOON) == Approval("ann")
+        assert await SagaAdmin(clerk).kept_events() == ()
+
+
+async def test_what_may_always_wait_cannot_be_sent_with_keep_false(memory: MemoryStore) -> None:
+    async with SagaOrchestrator(memory) as orchestrator:
+        next_one = orchestrator.to(KEY, Event("approval", Approval, for_next=True))
+        with pytest.raises(SagaError, match="is for_next: who gets it is not known yet"):
+            await next_one.send(Approval("ann"), keep=False)
+        with pytest.raises(SagaError, match="keep must be True or False"):
+            await orchestrator.to(KEY, approval).send(Approval("ann"), keep="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no checker may have seen it
 
 
 async def test_an_event_for_nobody_is_kept_and_seen_and_the_next_saga_of_its_key_gets_it(make: Make) -> None:

@@ -154,13 +154,19 @@ def _fitting(engine: SagaEngine, event: OutsideEvent) -> frozenset[Definition]:
 
 
 async def send_to_key(
-    engine: SagaEngine, key: tuple[str, str], event: OutsideEvent, *, for_next: bool, may_be_new: bool
+    engine: SagaEngine,
+    key: tuple[str, str],
+    event: OutsideEvent,
+    *,
+    for_next: bool,
+    may_be_new: bool,
+    keep: bool = True,
 ) -> Delivery:
     """Store the event for the saga that is active under the (name, aggregation_id), or for the first that will be.
 
-    `for_next`: or for the next, where one of that key has ended. `may_be_new`: no process may have registered or started a
-    saga of that name yet. Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the
-    saga, and SagaNotRegisteredError for a name that no process knows.
+    `for_next`: or for the next, where one of that key has ended. `keep`: False drops it where none is active.
+    `may_be_new`: no process may have registered or started a saga of that name yet. Raises SagaStateError and PayloadError as
+    `send_to_saga` does, as far as this process knows the saga, and SagaNotRegisteredError for a name that no process knows.
     """
     name, aggregation_id = key
     store = engine.store
@@ -171,6 +177,10 @@ async def send_to_key(
     if not for_next and (told := await _sent_to_active(engine, key, event)) is not None:
         return told
     shard = shard_of_key(aggregation_id, store.shards)
+    if not keep and (await engine.recipients.find(shard, Sought(*key, event.id))).saga_id is None:
+        return (
+            Delivery.NO_SAGA
+        )  # for a saga that is active but cannot be sent to, it goes by the key, which does not change that
     kept = store.kept_events
     since = store.now()
     match await kept.keep(shard, key, event.message(), event.name, expires=event.expires, for_next=for_next):

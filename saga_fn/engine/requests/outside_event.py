@@ -37,6 +37,8 @@ class Delivery(enum.StrEnum):
     """It was void when it came."""
     ENDED = "ended"
     """The saga had ended, or the last one of that key; the event was dropped."""
+    NO_SAGA = "no_saga"
+    """No saga of that key is active, and it was not to be kept (`keep=False`): it was dropped."""
     UNCOMMITTED = "uncommitted"
     """It is part of the transaction of `connection`. When that is committed it is sent, and never if it is rolled back.
 

@@ -84,6 +84,7 @@ async def tell(saga_id: UUID) -> None:
     to = orchestrator.to(run.id, paid)
     assert_type(to, EventSender[Charged])
     assert_type(await to.send(Charged("p"), event_id="m1", correlation_id="r", expires=DAY), Delivery)
+    assert_type(await to.send(Charged("p"), keep=False), Delivery)
     many: list[tuple[UUID | tuple[str, str], Charged]] = [(run.id, Charged("p")), (("waits", "key"), Charged("q"))]
     assert_type(
         await orchestrator.send_many(paid, many, event_id=lambda charged: charged.payment_id, expires=DAY),

@@ -48,6 +48,8 @@ async def main(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     orchestrator.register(built)
     # refused: call-overload | reportArgumentType
     orchestrator.register(definition, "create_order")
+    # refused: call-overload | reportArgumentType
+    orchestrator.register(create_order, create_order)
     # refused: arg-type | reportAssignmentType
     wrong: SagaHandle[ReserveInput, Charged] = orchestrator.handle(definition)
     # refused: call-arg | reportCallIssue
