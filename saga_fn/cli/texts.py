@@ -86,7 +86,7 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
         ),
         Table(
             ("step", "status", "attempt", "failures", "again at", "parked"),
-            tuple(_step(each, lease_is_over=saga.lease_over is not None) for each in saga.steps),
+            tuple(_step(each, lease_is_over=saga.is_interrupted) for each in saga.steps),
             "Steps",
         ),
     ]

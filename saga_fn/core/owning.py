@@ -10,7 +10,7 @@ import msgspec
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_matching import timer_moments
 from saga_fn.core.events import BoundEach, Event, HandedBack, is_verb
-from saga_fn.core.facts import find
+from saga_fn.core.facts import find, needs_owner
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
@@ -68,8 +68,16 @@ def not_before(event: Event, at: Moment) -> Event:
     return event if event.at >= at else msgspec.structs.replace(event, at=at)
 
 
+def is_interrupted(state: SagaState, *, leased: bool) -> bool:
+    """Whether what is executed by the state was cut off: no process has the saga's lease, and any may go on with it.
+
+    Its owner's lease is over; or who claimed it after that has handed it back as it was.
+    """
+    return not leased and needs_owner(state)
+
+
 def taken_back(at: Moment) -> HandedBack:
-    """The event that comes first where a saga is taken from an owner that is gone: what that one was running is lost."""
+    """The event that comes first upon a saga that is interrupted: what its owner was running is lost."""
     return HandedBack(at)
 
 

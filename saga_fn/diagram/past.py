@@ -97,7 +97,7 @@ def what_goes_on(seen: SagaSeen | None) -> Iterator[tuple[StepSeen, Look]]:
     }
     for step in seen.steps:
         if step.status not in _DONE and step.step_id not in fanned_out:
-            yield step, look_of_step(step.status, lease_is_over=seen.lease_over is not None)
+            yield step, look_of_step(step.status, lease_is_over=seen.is_interrupted)
 
 
 def act_text(entry: EntrySeen, kind: Kind) -> str:

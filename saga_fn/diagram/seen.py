@@ -180,8 +180,8 @@ class SagaSeen(Protocol):
         ...
 
     @property
-    def lease_over(self) -> datetime | None:
-        """The end of its owner's lease, if that is over; else None."""
+    def is_interrupted(self) -> bool:
+        """Whether what is executed by the statuses of its steps was cut off: no process has its lease any more."""
         ...
 
     @property

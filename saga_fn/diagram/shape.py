@@ -64,7 +64,7 @@ def _box(
 ) -> Box:
     own = next((each for each in states if each.step_id == planned.step), None)
     items = [each for each in states if each is not own]
-    is_over = seen is not None and seen.lease_over is not None
+    is_over = seen is not None and seen.is_interrupted
     return Box(
         step=planned.step,
         kind=planned.kind,

@@ -59,8 +59,11 @@ class StandingReason:
     """Whether `until` has come, and no process has acted on it yet."""
     is_owned: bool = False
     """For what is due: whether a process has claimed the saga already, and goes on with it."""
+    is_interrupted: bool = False
+    """For what a process executed: whether no process has the saga's lease any more, so that any may go on with it."""
     lease_over: datetime | None = None
-    """For what a process executes: the end of its lease, if that is over, so that another process may go on; else None."""
+    """For what was interrupted: the end of its process's lease. None if the saga was handed back since, by a process that claimed it
+    and could not go on with it."""
 
     @property
     def text(self) -> str:
@@ -71,7 +74,7 @@ class StandingReason:
         if (
             self.may_have_run
             and self.cause is not Cause.DOUBT
-            and not (self.lease_over and self.cause is Cause.RUNNING)
+            and not (self.is_interrupted and self.cause is Cause.RUNNING)
         ):
             said.append("it may have run")
         most = "" if self.most_attempts is None else f" of {self.most_attempts}"
@@ -172,8 +175,8 @@ def _said_of(why: ParkReason, *, transactional: bool) -> tuple[str, str]:
 def _told(reason: StandingReason) -> str:
     step, attempt = reason.step_id, reason.attempt
     match reason.cause:
-        case Cause.RUNNING | Cause.PROBING | Cause.UNDOING if reason.lease_over is not None:
-            return f"{_interrupted(reason)}: the lease of its process is over since {in_utc(reason.lease_over)}, {_THE_NEXT}"
+        case Cause.RUNNING | Cause.PROBING | Cause.UNDOING if reason.is_interrupted:
+            return f"{_interrupted(reason)}: {_no_lease(reason.lease_over)}, and the next worker goes on with it as its plan says"
         case Cause.RUNNING:
             within = " in a transaction, and touches the database alone" if reason.transactional else ""
             return f"step {step} is being executed{within}, attempt {attempt}"
@@ -215,7 +218,10 @@ def _told(reason: StandingReason) -> str:
             assert_never(reason.cause)
 
 
-_THE_NEXT: Final = "and the next worker goes on with it as its plan says"
+def _no_lease(over: datetime | None) -> str:
+    if over is None:
+        return "no process has the saga any more"
+    return f"the lease of its process is over since {in_utc(over)}"
 
 
 def _interrupted(reason: StandingReason) -> str:

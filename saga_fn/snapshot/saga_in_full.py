@@ -92,6 +92,9 @@ class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     unread: tuple[UnreadMessage, ...] = ()
     """The events and verbs that are stored for it, and that no owner has read yet, in their order; the first 32."""
 
+    is_interrupted: bool = False
+    """Whether what is executed by the statuses of its steps was cut off: no process has its lease any more, and any may go on."""
+
     @property
     def lease_over(self) -> datetime | None:
         """The end of its owner's lease, if that is over, so that another process may go on; else None."""

@@ -205,13 +205,13 @@ def tells_why(plan: Plan, state: SagaState) -> bool:
     runs = {each.step for each in state.steps if is_executing(each)}
     told = {each.step for each in found if each.cause in (Cause.RUNNING, Cause.UNDOING, Cause.PROBING)}
     persons = {each.parked for each in found if each.cause in (Cause.PERSON, Cause.UNDO_PERSON)}
-    orphaned = reasons(plan, state, lease_over=Moment(7))
+    orphaned = reasons(plan, state, leased=False, lease_over=Moment(7))
     return (
         bool(found)
         and runs == told
-        and runs == {each.step for each in orphaned if each.lease_over == Moment(7)}
+        and runs == {each.step for each in orphaned if each.interrupted and each.lease_over == Moment(7)}
         and all(each.may_have_run or each.transactional for each in orphaned if each.cause is Cause.RUNNING)
-        and all(one == other for one, other in zip(found, orphaned, strict=True) if other.lease_over is None)
+        and all(one == other for one, other in zip(found, orphaned, strict=True) if not other.interrupted)
         and (WaitReason.PARKED not in shown.waits or shown.parked in {why and why.value for why in persons})
         and (WaitReason.EVENT not in shown.waits or not causes.isdisjoint({Cause.EVENT, Cause.UNDO_EVENT}))
         and (shown.status is not SagaStatus.RUNNING or not causes <= {Cause.PERSON, Cause.UNDO_PERSON})
@@ -240,7 +240,7 @@ def test_every_verb_is_asked_of_every_step_that_it_may_name() -> None:
 def of_verb(saga: Saga, verb: Verb, name: StepId = A, *, orphaned: bool = False) -> Rejection | Consequences:
     event = ask(verb, name, saga.moment, until=Moment(saga.moment + MINUTE))
     assert event is not None
-    return preview(saga.plan, saga.state, event, orphaned=orphaned, most=MOST)
+    return preview(saga.plan, saga.state, event, leased=not orphaned, most=MOST)
 
 
 def told(moves: tuple[Move, ...]) -> list[str]:
@@ -422,9 +422,9 @@ def test_each_reason_says_since_which_attempt_and_until_when() -> None:
 
 def test_what_a_process_without_a_lease_executes_may_have_run() -> None:
     saga = started(Plan.of(step("a"), step("b", transactional=True, on_unknown=OnUnknown.PARK)), A, B)
-    assert reasons(saga.plan, saga.state, lease_over=Moment(7)) == (
-        Reason(Cause.RUNNING, A, attempt=1, may_have_run=True, lease_over=Moment(7)),
-        Reason(Cause.RUNNING, B, attempt=1, transactional=True, lease_over=Moment(7)),
+    assert reasons(saga.plan, saga.state, leased=False, lease_over=Moment(7)) == (
+        Reason(Cause.RUNNING, A, attempt=1, may_have_run=True, interrupted=True, lease_over=Moment(7)),
+        Reason(Cause.RUNNING, B, attempt=1, transactional=True, interrupted=True, lease_over=Moment(7)),
     )
 
 
@@ -500,7 +500,7 @@ def test_what_a_person_sees_to_in_the_end_is_never_left() -> None:
 
 def test_nothing_is_foreseen_of_a_saga_by_another_plan() -> None:
     assert course(THREE, started(ONE, A).state, most=MOST).moves == ()
-    lost = preview(THREE, started(ONE, A).state, CompensationRequested(Moment(0)), orphaned=True, most=MOST)
+    lost = preview(THREE, started(ONE, A).state, CompensationRequested(Moment(0)), leased=False, most=MOST)
     assert lost == Rejection(Refusal.PLAN_MISMATCH)
 
 

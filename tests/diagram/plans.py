@@ -102,7 +102,7 @@ class Seen:
     version: int = 1
     parked: str | None = None
     paused_since: datetime | None = None
-    lease_over: datetime | None = None
+    is_interrupted: bool = False
     unreadable: str | None = None
     last_error: str | None = None
     id: UUID = attrs.field(factory=uuid4)

@@ -495,7 +495,8 @@ def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
     assert "None" not in reason.text
     assert "the end of the pause" in attrs.evolve(reason, is_paused=True).text
     assert (reason.mend is not None) is needs
-    assert "None" not in attrs.evolve(reason, lease_over=datetime.now(UTC)).text
+    for over in (datetime.now(UTC), None):
+        assert "None" not in attrs.evolve(reason, is_interrupted=True, lease_over=over).text
     within = attrs.evolve(reason, transactional=True)
     assert "None" not in within.text
     assert (within.mend is not None) is needs

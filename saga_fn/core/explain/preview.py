@@ -16,7 +16,7 @@ from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver, left_over, stays_done
-from saga_fn.core.owning import taken_back, upon_taken_back
+from saga_fn.core.owning import is_interrupted, taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.rewinding import Rewinding, rewinding
 from saga_fn.core.state import Doubt, FailedForGood, Goal, Parked, SagaState, Undoing, executing_of
@@ -73,18 +73,18 @@ def preview(
     state: SagaState,
     event: OperatorVerb,
     *,
-    orphaned: bool = False,
+    leased: bool = True,
     unread: Sequence[Event] = (),
     owners: Sequence[Plan] = (),
     most: int,
 ) -> Rejection | Consequences:
-    """The answer of the state machine to the verb. `orphaned`: the owner of the saga is gone, and what it was running is lost.
+    """The answer of the state machine to the verb. `leased` is whether a process has the saga's lease, and executes what it tells.
 
     `unread` are the events that are stored for the saga: who owns it next reads them after the verb, before all else.
     `owners` are the plans that this one may have; none: that of the saga. The course is followed over `most` events at most.
     """
     asked: Event = event
-    if orphaned and not is_by_force(event):
+    if is_interrupted(state, leased=leased) and not is_by_force(event):
         lost = _told(plan, state, taken_back(event.at))
         if isinstance(lost, Rejection):
             return lost

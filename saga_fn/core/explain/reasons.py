@@ -10,6 +10,7 @@ import attrs
 
 from saga_fn.core.facts import blocked_until, find, has_work, needs_owner, settled_from, startable, undoable
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.owning import is_interrupted
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
@@ -106,30 +107,36 @@ class Reason:
     """For what has failed, and for what is tried again: the number of attempts that its retry policy allows."""
     probes_failed: int = 0
     """For a step that may have run: how often its probe has failed."""
+    interrupted: bool = False
+    """For what a process executed: whether no process has the saga's lease any more."""
     lease_over: Moment | None = None
-    """For what a process executes: the end of its lease, if that is over; None if it has a lease."""
+    """For what was interrupted: the end of its process's lease; None if that is not known."""
 
 
-def reasons(plan: Plan, state: SagaState, *, lease_over: Moment | None = None) -> tuple[Reason, ...]:
+def reasons(
+    plan: Plan, state: SagaState, *, leased: bool = True, lease_over: Moment | None = None
+) -> tuple[Reason, ...]:
     """All reasons, in the order of the plan; those of the saga as a whole come last.
 
-    `lease_over` is the end of the lease of its owner, if that is over.
+    `leased` is whether a process has its lease, `lease_over` the end of its owner's, if that is over and known.
 
     >>> from saga_fn.core.plan import PlannedStep
     >>> plan = Plan.of(PlannedStep(StepId("a")))
     >>> [each.cause.value for each in reasons(plan, SagaState(plan=plan.id, rev=1, at=Moment(0)))]
     ['worker']
     """
-    return tuple(each if lease_over is None else _without_lease(each, lease_over) for each in _reasons(plan, state))
+    cut_off = is_interrupted(state, leased=leased)
+    return tuple(_interrupted(each, lease_over) if cut_off else each for each in _reasons(plan, state))
 
 
-def _without_lease(reason: Reason, since: Moment) -> Reason:
+def _interrupted(reason: Reason, since: Moment | None) -> Reason:
     """The same, if the process that executes it may be gone. A transaction that was not committed has left nothing."""
     match reason.cause:
         case Cause.RUNNING:
-            return attrs.evolve(reason, lease_over=since, may_have_run=reason.may_have_run or not reason.transactional)
+            may_have_run = reason.may_have_run or not reason.transactional
+            return attrs.evolve(reason, interrupted=True, lease_over=since, may_have_run=may_have_run)
         case Cause.PROBING | Cause.UNDOING:
-            return attrs.evolve(reason, lease_over=since)
+            return attrs.evolve(reason, interrupted=True, lease_over=since)
         case _:
             return reason
 

@@ -91,7 +91,9 @@ def _reasons(known: KnownSaga) -> Iterator[Reason]:
     row, state, plan = known.row, known.state, known.plan
     is_gone = row.owner is not None and not row.leased
     over = moment_of(row.due_at) if is_gone and row.due_at is not None else None
-    found: tuple[Reason, ...] = () if plan is None or state is None else reasons(plan, state, lease_over=over)
+    found: tuple[Reason, ...] = ()
+    if plan is not None and state is not None:
+        found = reasons(plan, state, leased=row.leased, lease_over=over)
     if state is None and row.ended_at is not None:
         yield Reason(Cause.ENDED)
     elif row.is_parked and not any(each.parked for each in found):  # the row was set aside as it stood
@@ -116,6 +118,7 @@ def _public(
         transactional=reason.transactional,
         most_attempts=reason.most_attempts,
         probes_failed=reason.probes_failed,
+        is_interrupted=reason.interrupted,
         lease_over=None if reason.lease_over is None else time_of(reason.lease_over),
         is_paused=is_paused,
         is_owned=row.leased and reason.cause is Cause.WORKER,

@@ -53,8 +53,6 @@ async def judged(engine: SagaEngine, saga_id: UUID, deed: Deed) -> Judged:
         at = await read_unowned(engine, row)
     except StoredDataError:
         return Judged(None if deed.verb is Verb.ABORT else "unreadable")
-    if row.leased:
-        at = msgspec.structs.replace(at, orphaned=False)
     decided = decide(at, [Act(deed, None, None).incoming(at)])
     if decided.refused:
         return Judged(decided.refused[0][1].refusal.value)

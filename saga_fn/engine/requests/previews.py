@@ -68,9 +68,8 @@ async def previews_of(engine: SagaEngine, known: KnownSaga, deed: Deed | None) -
         holder = await _holder(engine, row)
         for verb, asked in _asked(plan, known, state, deed):
             event = _knowing(asked, stopped)
-            orphaned = row.owner is not None and not row.leased
             said = preview(
-                plan, state, event, orphaned=orphaned, unread=known.news, owners=known.owners, most=room(state, left)
+                plan, state, event, leased=row.leased, unread=known.news, owners=known.owners, most=room(state, left)
             )
             if isinstance(said, Consequences):
                 left -= 2 * (1 + len(said.course.moves)) * _steps(state)

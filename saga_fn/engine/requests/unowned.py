@@ -23,7 +23,7 @@ from saga_fn.core.facts import due
 from saga_fn.core.hooks import hooks_of
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import left_over
-from saga_fn.core.owning import not_before, taken_back, upon_taken_back
+from saga_fn.core.owning import is_interrupted, not_before, taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as, project
 from saga_fn.core.state import SagaState
@@ -65,8 +65,8 @@ class UnownedSaga(msgspec.Struct, frozen=True):
     now: Moment
     lease_end: Moment
     """Until when an owner that it is taken from may still be running its steps."""
-    orphaned: bool
-    """Whether an owner that is gone has left it as it is: what that one was running is lost."""
+    interrupted: bool
+    """Whether what is executed by its state is lost, and that is to be recorded first."""
     aggregation_id: str | None = None
 
 
@@ -123,8 +123,9 @@ async def change(
         else:
             done = await write(engine, decided, await _messages(engine, taken), writer)
     finally:
-        if done is not True and taken.token is not None:
-            with contextlib.suppress(StoreError):  # then its lease runs out
+        if done is not True and taken.token is not None and not by_force:
+            # Else its lease runs out, as it does after force: what it was taken from may run on until then.
+            with contextlib.suppress(StoreError):
                 await engine.store.release(shard_of(row.id, engine.store.shards), {row.id: taken.token})
     return done
 
@@ -136,16 +137,17 @@ def identity_of(row: SagaRecord) -> SagaIdentity:
 
 def seen_free(free: SeenSaga, plan: Plan) -> UnownedSaga:
     """A saga that has no owner, as a statement has seen it; `plan` is its own. Raises StoredDataError."""
+    state = usable_state(plan, free.state, free.rev, ended=None)
     return UnownedSaga(
         identity=SagaIdentity(free.id, free.name, free.version, free.trace_id, free.created_at),
         plan=plan,
-        state=usable_state(plan, free.state, free.rev, ended=None),
+        state=state,
         token=None,
         inbox_sent=free.inbox_sent,
         last_error=free.last_error,
         now=free.now,
         lease_end=free.now,
-        orphaned=False,
+        interrupted=is_interrupted(state, leased=False),
         aggregation_id=free.aggregation_id,
     )
 
@@ -165,7 +167,7 @@ def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
     no_room: SagaState | None = None
     said: list[Said] = []
     turned_back: Event | None = None
-    if at.orphaned:
+    if at.interrupted:
         items = [Incoming(taken_back(at.now)), *(_upon(item, at.state) for item in items)]
     for told in items:
         item = msgspec.structs.replace(told, event=not_before(told.event, state.at))
@@ -287,16 +289,17 @@ async def _attributes(engine: SagaEngine, decided: Decided) -> tuple[Attributes,
 
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> UnownedSaga:
     plan = await require_plan(engine, row)
+    state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     return UnownedSaga(
         identity=identity_of(row),
         plan=plan,
-        state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
+        state=state,
         token=row.token,
         inbox_sent=row.inbox_sent,
         last_error=row.last_error,
         now=row.now,
         lease_end=moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now,
-        orphaned=row.owner is not None and not by_force,
+        interrupted=not by_force and is_interrupted(state, leased=row.leased),
         aggregation_id=row.aggregation_id,
     )
 
@@ -307,16 +310,17 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> UnownedSaga | None:
     if claim is None:
         return None
     plan = await require_plan(engine, row, claim.plan)
+    state = usable_state(plan, claim.state, claim.rev, ended=None)
     return UnownedSaga(
         identity=identity_of(row),
         plan=plan,
-        state=usable_state(plan, claim.state, claim.rev, ended=None),
+        state=state,
         token=claim.token,
         inbox_sent=claim.inbox_sent,
         last_error=claim.last_error,
         now=claim.now,
         lease_end=claim.now,
-        orphaned=claim.takeover,
+        interrupted=is_interrupted(state, leased=False),
         aggregation_id=row.aggregation_id,
     )
 

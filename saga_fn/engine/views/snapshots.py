@@ -30,6 +30,7 @@ from saga_fn.core.events import (
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
+from saga_fn.core.owning import is_interrupted
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
 from saga_fn.core.rewinding import begun_before
@@ -163,6 +164,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         outgoing=await unsent_messages(engine, row),
         owner=await owner_of(engine, row, journal),
         unread=tuple(each.message for each in await unread_of(engine, row)),
+        is_interrupted=is_interrupted(state, leased=row.leased),
     )
 
 
