@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 from uuid import UUID
 
 from typing_extensions import override
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from saga_fn.core.projection import SagaStatus
-    from saga_fn.snapshot import SagaSnapshot, StepFailure, StepSnapshot, Wait
+    from saga_fn.snapshot import SagaSnapshot, StepFailure, StepSnapshot, UnreadMessage, Wait
 
 
 BEFORE_HINT: Final = "\nHINT: "
@@ -447,11 +447,15 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     waiting_for: tuple[Wait, ...]
     """The events and moments that its steps wait for."""
     retrying: tuple[StepSnapshot, ...]
-    """The steps that are tried again, and when."""
+    """The steps that wait for a call, and until when. `awaits` of each is the call: its next attempt, its probe or its undo."""
     begins_at: datetime | None
     """The time when it begins, if it was started with a delay."""
     goes_back: bool
-    """Whether it has turned back: then it is not tried any more, but undone, and what waits is compensations."""
+    """Whether it has turned back: then no step is tried again. What waits is probes of steps that may have run, and compensations."""
+    unread: tuple[UnreadMessage, ...]
+    """The events and verbs that are stored for it, and that no owner has read yet. Its next owner reads them."""
+    misfit: str | None
+    """How the definition of a process that works on it does not fit what it has done, where it waits for one that does; or None."""
 
     def __init__(
         self,
@@ -465,6 +469,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         retrying: Iterable[StepSnapshot] = (),
         begins_at: datetime | None = None,
         goes_back: bool = False,
+        unread: Iterable[UnreadMessage] = (),
+        misfit: str | None = None,
     ) -> None:
         self.saga_id = saga_id
         self.timeout = timeout
@@ -475,6 +481,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         self.retrying = tuple(retrying)
         self.begins_at = begins_at
         self.goes_back = goes_back
+        self.unread = tuple(unread)
+        self.misfit = misfit
         held_up = f"{', going back' if goes_back else ''}{', parked' if parked else ''}{', paused' if paused else ''}"
         seen = "" if status is None else f": it is {status}{held_up}{self._reasons()}"
         super().__init__(
@@ -488,11 +496,10 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
             f"{self._whose()}step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}"
             for wait in self.waiting_for
         ]
-        again = [
-            f"{_UNDO_OF if step.undoes else ''}step {step.step_id} is tried again{_until(step.wakes_at, 'at')}{_failed(step.failures)}"
-            for step in self.retrying
-        ]
-        told = [*begins, *waits, *again]
+        again = [f"{_awaited(step)}{_until(step.wakes_at, 'at')}{_failed(step)}" for step in self.retrying]
+        stored = [f"{each} is stored, and not read yet" for each in self.unread]
+        misfit = [] if self.misfit is None else [self.misfit]
+        told = [*misfit, *stored, *begins, *waits, *again]
         more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
         return "".join(f"; {each}" for each in told[:_MOST_TOLD]) + more
 
@@ -504,7 +511,10 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
             return "it waits for a person, SagaAdmin.get_saga tells for what"
         if self.paused:
             return "it is paused, and goes on after SagaAdmin.resume, resume_all or resume_saga"
-        if any(wait.events for wait in self.waiting_for):
+        if self.misfit is not None:
+            return "it goes on when a worker runs whose definition fits what it has done"
+        stored = {each.event for each in self.unread}
+        if any(wait.events and stored.isdisjoint(wait.events) for wait in self.waiting_for):
             return "it goes on when the event is sent, by orchestrator.to(error.saga_id, event), or its wait is over"
         return "it goes on wherever a worker of its name and version runs, unless that name is paused"
 
@@ -513,9 +523,24 @@ def _for(events: tuple[str, ...]) -> str:
     return f" for {' or '.join(map(repr, events))}" if events else ""
 
 
-def _failed(times: int) -> str:
+def _awaited(step: StepSnapshot) -> str:
+    """The call that the step waits for."""
+    match step.awaits:
+        case "probe":
+            return f"step {step.step_id} may have run, and its probe is asked"
+        case "undo" if not step.undoes:
+            return f"step {step.step_id} may have run, and is undone"
+        case "undo":
+            return f"{_UNDO_OF}step {step.step_id} is tried again"
+        case "attempt" | None:
+            return f"step {step.step_id} is tried again"
+        case _:
+            assert_never(step.awaits)
+
+
+def _failed(step: StepSnapshot) -> str:
     """How often it has failed. None count of one that was interrupted alone, or that an operator has tried again."""
-    return f", its failures so far are {times}" if times else ""
+    return f", its failures so far are {step.failures}" if step.failures and step.awaits != "probe" else ""
 
 
 def _until(moment: datetime | None, word: str) -> str:

@@ -243,6 +243,7 @@ def pauses_of(pauses: Iterable[Pause], attention: Iterable[Attention]) -> Iterat
 MENDS: Final[Mapping[AttentionKind, str]] = {
     AttentionKind.PARKED: "saga-fn list --waits parked, then saga-fn explain ID",
     AttentionKind.UNOWNED: "deploy a worker that registers this version",
+    AttentionKind.MISFIT: "saga-fn explain ID; deploy a definition that fits, beside the other one or in its place",
     AttentionKind.OVERDUE: "start a worker, or raise concurrency=",
     AttentionKind.FAILED: "saga-fn list --status FAILED --no-acknowledged, then saga-fn explain ID; acknowledge says that it was seen",
     AttentionKind.STILL: "saga-fn explain ID; give the step a timeout=",

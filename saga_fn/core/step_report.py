@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Final, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
 
+from saga_fn.core.facts import owes_undo, settled_from, to_probe
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.state import (
     FailedForGood,
     FannedOut,
@@ -37,6 +38,9 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
+
+AwaitedCall: TypeAlias = Literal["attempt", "probe", "undo"]
+"""The call that is made next of a step that waits for one."""
 
 
 class StepStatus(enum.StrEnum):
@@ -122,6 +126,8 @@ class StepReport(msgspec.Struct, frozen=True):
     """When it is tried again, or its wait is over."""
     parked: str | None = None
     """Why it waits for a person."""
+    awaits: AwaitedCall | None = None
+    """The call that it waits for, if it does."""
 
 
 def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
@@ -131,10 +137,10 @@ def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
     for planned in plan.steps:
         step = begun.get(planned.step)
         if isinstance(step, FannedOut | Joined):
-            items = [_report(item, begun.get(item)) for item in items_of(step)]
+            items = [_report(plan, state, item, begun.get(item)) for item in items_of(step)]
             found += [StepReport(step.step, _status_of_all(step, items, state.goal)), *items]
         else:
-            found.append(_report(planned.step, step, is_call=planned.kind is StepKind.STEP))
+            found.append(_report(plan, state, planned.step, step, is_call=planned.kind is StepKind.STEP))
     return tuple(found)
 
 
@@ -163,7 +169,9 @@ def _status_of_all(step: FannedOut | Joined, items: Iterable[StepReport], goal: 
     return telling or status_of(step)
 
 
-def _report(step_id: StepId, step: StepState | None, *, is_call: bool = True) -> StepReport:
+def _report(
+    plan: Plan, state: SagaState, step_id: StepId, step: StepState | None, *, is_call: bool = True
+) -> StepReport:
     match step:
         case None:
             return StepReport(step_id, StepStatus.PENDING)
@@ -183,13 +191,32 @@ def _report(step_id: StepId, step: StepState | None, *, is_call: bool = True) ->
                 failures=step.attempts.failures,
                 wake=_wake(step),
                 parked=step.why.value if isinstance(step, Parked | UndoParked) else None,
+                awaits=_awaits(plan, state, step),
             )
 
 
 def _wake(step: StepState) -> Moment | None:
     if isinstance(step, UndoWaiting):
         return step.times_out_at
-    return step.wake or None if isinstance(step, Retrying | UndoRetrying | Unknown) else None
+    if isinstance(step, Unknown):
+        return settled_from(step) or None
+    return step.wake or None if isinstance(step, Retrying | UndoRetrying) else None
+
+
+def _awaits(plan: Plan, state: SagaState, step: StepState) -> AwaitedCall | None:
+    match step:
+        case Retrying():
+            return "attempt"
+        case UndoRetrying():
+            return "undo"
+        case Unknown() if not state.ended:
+            if to_probe(step, plan):
+                return "probe"
+            if state.goal is not Goal.FORWARD:
+                return "undo" if owes_undo(plan, step) else None
+            return "attempt" if plan.step(step.step).on_unknown is OnUnknown.REPEAT else None
+        case _:
+            return None
 
 
 def status_of(step: StepState) -> StepStatus:

@@ -207,7 +207,7 @@ class SagaEngine:
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
         self.ends: Ends = Ends(self.store, self.held, self.observers, self.on_awaited, self.wait_limits)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
-        self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
+        self.roster: Roster = Roster(self.store, self.registry, self.definitions, self.owner, self.observers)
         self.stats: Shared[bool, SagaStats] = Shared()
         """The numbers about all sagas, by whether ends are counted."""
         self.suspects: Suspects = Suspects(

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import counted, look_around
 from saga_fn.engine.hold.suspects import Suspects
+from saga_fn.engine.views.misfits import misfits
 from saga_fn.engine.views.stats import OVERDUE
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
@@ -48,7 +49,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     """The answer of `SagaOrchestrator.health` for a process that can reach its store, or should be able to."""
     problems: list[str] = []
     work: DueWork | None = None
-    notices: list[Noticed] = []
+    attention: list[Attention] = []
     pauses: list[PauseRecord] = []
     lacking: frozenset[Right] = frozenset()
     messages = _NO_MESSAGES
@@ -60,9 +61,10 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
             asked = datetime.now(UTC)
             work = await engine.store.due_work(engine.registry.pairs)
             apart = _apart(asked, time_of(work.now), datetime.now(UTC))
-            notices = await look_around(engine.store)
+            attention = _of_all(await look_around(engine.store))
             pauses = await engine.store.pauses.read()
             lacking = await engine.store.lacking()
+            attention += await misfits(engine) if lacking.isdisjoint(needs(RoleKind.VIEWER)) else ()
             messages = await _messages(engine, lacking)
     except TimeoutError:
         database = False
@@ -84,7 +86,6 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         problems.append(engine.committer.problem)
     if wanted and (missing := [right for right in _needs_to_work() if right in lacking]):
         problems.append(_lacks(RoleKind.WORKER, missing))
-    attention = _of_all(notices)
     if work is not None:
         attention += [*_of_work(work), *_of_pauses(pauses, time_of(work.now) - PAUSED_LONG)]
         attention += _of_messages(messages, time_of(work.now))

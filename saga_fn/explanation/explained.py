@@ -13,10 +13,11 @@ from typing_extensions import override
 from saga_fn.core.explain.course import Move, MoveKind
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus
+from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.errors import is_a, shown
 from saga_fn.explanation.preview import IN_PYTHON, Spelling, VerbPreview, in_words
-from saga_fn.explanation.reason import StandingReason
+from saga_fn.explanation.reason import MEND_OF_MISFIT, StandingReason
 from saga_fn.explanation.wording import (
     LONGEST_ERROR,
     MOST_NAMED,
@@ -35,6 +36,7 @@ _MOST_LINES: Final = 40
 """Reasons, or legal verbs, that the text tells of."""
 _LONGEST_LINE: Final = 2000
 """Characters."""
+_LEFT_TO_OTHERS: Final = "it is left to a process whose definition fits it, if one still runs"
 
 
 @attrs.frozen
@@ -151,6 +153,9 @@ class Explanation:
     unread: tuple[UnreadMessage, ...] = ()
     """The events and verbs that are stored for it, and that no owner has read yet, in their order; the first 32. Its next owner reads
     them before all else, and `course` and the previews count with that."""
+    misfit: str | None = None
+    """How the definition of a process that works on its name and version does not fit what it has done, or None. Such a process hands
+    it back to the others, and parks it once none of them has another definition. None, too, while its owner has its lease."""
 
     def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
         """Find the preview of one verb.
@@ -244,6 +249,10 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
             yield f"    mend: {spelling.mend(reason.mend)}"
     if len(of.reasons) > _MOST_LINES:
         yield f"  and {len(of.reasons) - _MOST_LINES} more"
+    if of.misfit is not None and not of.status.is_terminal:
+        yield f"  {of.misfit}" + ("" if of.no_plan_fits else f": {_LEFT_TO_OTHERS}")
+        if not any(reason.parked == ParkReason.PLAN_CHANGED for reason in of.reasons):
+            yield f"    mend: {spelling.mend(MEND_OF_MISFIT)}"
     if of.unreadable:
         yield f"  it cannot be read: {of.unreadable}"
     yield from (f"  {each}" for each in unread_in_words(of))

@@ -96,6 +96,10 @@ class StandingReason:
         return _said_of(why, transactional=self.transactional)[1]
 
 
+MEND_OF_MISFIT: Final = (
+    "deploy one that fits, as by @step(step_id=...) for a step that was renamed: the saga then goes on by itself"
+)
+"""The thing that helps where a definition does not fit what a saga has done."""
 _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
     ParkReason.INPUT_FAILED: (
         "its input could not be computed",
@@ -115,7 +119,7 @@ _MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
     ),
     ParkReason.PLAN_CHANGED: (
         "the definition of its workers does not fit what it has done",
-        "deploy one that fits, as by @step(step_id=...) for a step that was renamed: the saga then goes on by itself",
+        MEND_OF_MISFIT,
     ),
     ParkReason.CRASH_LOOP: (
         "its process died again and again while it ran alone there",

@@ -16,6 +16,8 @@ class AttentionKind(enum.StrEnum):
     """Sagas wait for a person; their snapshots say why."""
     UNOWNED = "unowned"
     """Sagas are due, but no process that was seen lately works on their name and version."""
+    MISFIT = "misfit"
+    """Sagas are due, and a process that works on them has a definition that does not fit what they have done."""
     OVERDUE = "overdue"
     """Sagas of this process's definitions have been due for longer than a minute."""
     FAILED = "failed"

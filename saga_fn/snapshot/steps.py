@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from saga_fn.core.step_report import StepStatus, is_of_undo
+from saga_fn.core.step_report import AwaitedCall, StepStatus, is_of_undo
 from saga_fn.printable import HidingStruct
 
 
@@ -45,6 +45,8 @@ class StepSnapshot(msgspec.Struct, frozen=True):
     """The time when it is tried again, or its wait is over."""
     parked: str | None
     """The reason why it waits for a person, or None."""
+    awaits: AwaitedCall | None = None
+    """The call that is made next of it, if it waits for one: "attempt", "probe" or "undo". A probe finds out whether it has run."""
 
     @property
     def undoes(self) -> bool:

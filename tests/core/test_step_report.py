@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
+import msgspec
 import pytest
 
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     Attempts,
+    Doubt,
     FailedForGood,
     FannedOut,
     Goal,
@@ -37,6 +39,7 @@ from saga_fn.core.state import (
     Waiting,
 )
 from saga_fn.core.step_report import (
+    AwaitedCall,
     StepReport,
     StepStatus,
     is_executed,
@@ -54,8 +57,8 @@ AT = Moment(7)
 
 SAID: list[tuple[StepState, StepReport]] = [
     (Running(A, TRIED), StepReport(A, StepStatus.RUNNING, 3, 2)),
-    (Retrying(A, TRIED, AT), StepReport(A, StepStatus.RETRYING, 3, 2, wake=AT)),
-    (Unknown(A, TRIED), StepReport(A, StepStatus.UNKNOWN, 3, 2)),
+    (Retrying(A, TRIED, AT), StepReport(A, StepStatus.RETRYING, 3, 2, wake=AT, awaits="attempt")),
+    (Unknown(A, TRIED), StepReport(A, StepStatus.UNKNOWN, 3, 2, awaits="attempt")),
     (Parked(A, TRIED, WHY), StepReport(A, StepStatus.PARKED, 3, 2, parked="row_rejected")),
     (FailedForGood(A, TRIED), StepReport(A, StepStatus.FAILED, 3, 2)),
     (Succeeded(A, 2), StepReport(A, StepStatus.SUCCEEDED)),
@@ -65,11 +68,14 @@ SAID: list[tuple[StepState, StepReport]] = [
     (FannedOut(A, 0, Digest(b"x")), StepReport(A, StepStatus.RUNNING)),
     (Joined(A, 0), StepReport(A, StepStatus.SUCCEEDED)),
     (Undoing(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATING, 3, 2)),
-    (UndoRetrying(A, 2, TRIED, AT), StepReport(A, StepStatus.COMPENSATION_RETRYING, 3, 2, wake=AT)),
+    (
+        UndoRetrying(A, 2, TRIED, AT),
+        StepReport(A, StepStatus.COMPENSATION_RETRYING, 3, 2, wake=AT, awaits="undo"),
+    ),
     (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_rejected")),
     (UndoFailed(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATION_FAILED, 3, 2)),
     (Undone(A, 2), StepReport(A, StepStatus.COMPENSATED)),
-    (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT)),
+    (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT, awaits="attempt")),
     (Probing(A, TRIED), StepReport(A, StepStatus.PROBING, 3, 2)),
     (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
     (UndoWaiting(A, 2, TRIED, ("paid",), AT), StepReport(A, StepStatus.COMPENSATION_WAITING, 3, 2, wake=AT)),
@@ -146,3 +152,24 @@ def test_a_status_of_the_undo_is_one_of_a_compensation_that_is_not_done() -> Non
 def test_a_step_is_executed_where_code_of_it_runs() -> None:
     running = {status_of(begun) for begun, _ in SAID if isinstance(begun, Running | Probing | Undoing)}
     assert {status for status in StepStatus if is_executed(status)} == running
+
+
+@pytest.mark.parametrize(
+    "on_unknown, undoes, goal, call",
+    [
+        (OnUnknown.REPEAT, False, Goal.FORWARD, "attempt"),
+        (OnUnknown.PROBE, False, Goal.FORWARD, "probe"),
+        (OnUnknown.PROBE, False, Goal.ROLLBACK, "probe"),
+        (OnUnknown.REPEAT, True, Goal.ROLLBACK, "undo"),
+        (OnUnknown.REPEAT, False, Goal.ROLLBACK, None),
+        (OnUnknown.UNDO, True, Goal.FORWARD, None),
+        (OnUnknown.PROBE, False, Goal.FAILED, None),
+    ],
+)
+def test_a_step_that_may_have_run_waits_for_the_call_that_its_plan_says(
+    on_unknown: OnUnknown, undoes: bool, goal: Goal, call: AwaitedCall | None
+) -> None:
+    plan = Plan.of(step("a", on_unknown=on_unknown, undo_in_doubt=undoes))
+    held = msgspec.structs.replace(TRIED, may_run_until=Moment(AT + 5), doubt=Doubt.MAY_HAVE_RUN)
+    (said,) = report_of(plan, SagaState(3, AT, goal, (Unknown(A, held),), plan=plan.id))
+    assert (said.awaits, said.wake) == (call, AT + 5)

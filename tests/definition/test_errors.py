@@ -57,7 +57,7 @@ def test_a_timeout_is_a_timeout_and_a_schema_error_one_of_the_store() -> None:
 
 def test_failures_that_do_not_count_are_not_told() -> None:
     def told(failures: int) -> str:
-        waits = StepSnapshot("charge", StepStatus.RETRYING, 1, failures, None, None)
+        waits = StepSnapshot("charge", StepStatus.RETRYING, 1, failures, None, None, "attempt")
         return str(SagaResultTimeoutError(uuid4(), 1.0, status=SagaStatus.SUSPENDED, retrying=[waits]))
 
     assert "step charge is tried again\n" in told(0)

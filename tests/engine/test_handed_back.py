@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
+
+import pytest
 
 from saga_fn import (
     Cause,
@@ -24,7 +27,7 @@ from saga_fn.engine.hold import roster
 from tests.support.crash import born, dies, end_leases
 from tests.support.shop import Done, Order
 from tests.support.stores import Make
-from tests.support.until import SOON, until
+from tests.support.until import SOON, told_late, until
 
 NOBODY = UUID(int=0)
 
@@ -55,9 +58,8 @@ class Bank:
         return builder.build(output=charged)
 
 
-@asynccontextmanager
-async def handed_back(make: Make, bank: Bank) -> AsyncGenerator[tuple[UUID, SagaOrchestrator]]:
-    """Such a saga, and an orchestrator that looks at it: the dead process may be there yet by what the others know."""
+async def killed(make: Make, bank: Bank) -> UUID:
+    """A saga whose process died in its charge. What the others know of that process says that it may be there yet."""
     first = await born(make())
     run = await first.register("charging", bank.saga("charge")).start(Order("1"))
     await until(lambda: bool(bank.calls))
@@ -65,17 +67,24 @@ async def handed_back(make: Make, bank: Bank) -> AsyncGenerator[tuple[UUID, Saga
         while not await first.engine.store.processes.others(NOBODY, seen_within=roster.seen_within()):
             await asyncio.sleep(0.01)
     await dies(first)
+    return run.id
+
+
+@asynccontextmanager
+async def handed_back(make: Make, bank: Bank) -> AsyncGenerator[tuple[UUID, SagaOrchestrator]]:
+    """Such a saga, handed back by a process that has gone since, and an orchestrator that looks at it."""
+    saga_id = await killed(make, bank)
     async with make(concurrency=0) as desk:
         admin = SagaAdmin(desk)
         async with asyncio.timeout(SOON):
-            while (await admin.get_saga(run.id)).owner is not None:
+            while (await admin.get_saga(saga_id)).owner is not None:
                 async with make() as misfit:
                     misfit.register("charging", bank.saga("take_money"))
                     await until(lambda: bool(misfit.engine.roster.passed_over()))
-                    while (await admin.get_saga(run.id)).owner is not None:
+                    while (await admin.get_saga(saga_id)).owner is not None:
                         await asyncio.sleep(0.01)
                 await end_leases(misfit)  # it has claimed the saga once more, if this machine is slow
-        yield run.id, desk
+        yield saga_id, desk
 
 
 async def test_a_step_of_a_saga_that_was_handed_back_is_not_told_to_be_executed(make: Make) -> None:
@@ -125,3 +134,39 @@ async def test_a_saga_that_was_handed_back_is_cancelled_without_waiting_for_what
             (Cause.DOUBT, True)
         ]
         assert not (await admin.get_saga(saga_id)).is_interrupted
+
+
+async def test_a_saga_that_is_left_to_a_definition_that_fits_is_told_as_standing_still(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(roster, "_LONGEST_PAUSE", 0.05)
+    why = "step 'charge' has begun, but the definition of a process that works on it does not have it"
+    bank = Bank()
+    saga_id = await killed(make, bank)
+    with caplog.at_level(logging.WARNING, "saga_fn"):
+        async with make() as misfit, make(concurrency=0) as desk:
+            misfit.register("charging", bank.saga("take_money"))
+            handle = desk.register("charging", bank.saga("charge"))
+            admin = SagaAdmin(desk)
+            async with asyncio.timeout(SOON):
+                while (seen := await admin.explain(saga_id)).misfit is None:
+                    await asyncio.sleep(0.01)
+                while not (found := [each for each in (await desk.health()).attention if each.kind == "misfit"]):
+                    await asyncio.sleep(0.01)
+                while not [record for record in caplog.records if "stands still" in record.getMessage()]:
+                    await asyncio.sleep(0.01)
+            late = await told_late(handle.attach(saga_id), "does not have it", 2.0)
+            await asyncio.sleep(0.3)
+    assert (seen.misfit, seen.no_plan_fits) == (why, False)
+    assert f"  {why}: it is left to a process whose definition fits it, if one still runs\n    mend: deploy one" in str(
+        seen
+    )
+    (finding,) = found
+    assert (finding.sagas, finding.saga_name, finding.version, finding.saga_ids) == (1, "charging", 1, (saga_id,))
+    assert finding.text == f"1 saga of charging v1: due, and left to a process whose definition fits: {why}"
+    (line,) = [record.getMessage() for record in caplog.records if "stands still" in record.getMessage()]
+    assert line.startswith(
+        f"saga {saga_id}: step 'charge' has begun, but the definition registered here does not have it"
+    )
+    assert late.misfit == why
+    assert "goes on when a worker runs whose definition fits" in str(late.hint)

@@ -14,6 +14,7 @@ from saga_fn import (
     Event,
     FixedRetry,
     MemoryStore,
+    NotDone,
     OutcomeUnknown,
     SagaAdmin,
     SagaBuilder,
@@ -175,6 +176,42 @@ async def test_a_wait_that_is_over_tells_of_a_compensation_that_the_saga_is_bein
         )
         assert told.goes_back
         assert [(step.step_id, step.undoes) for step in told.retrying] == [("charge", True)]
+
+
+async def test_a_wait_that_is_over_tells_that_a_probe_is_asked_and_that_the_step_is_not_tried_again(make: Make) -> None:
+    async def charge(order: Order) -> Done:
+        raise OutcomeUnknown("the answer was lost")
+
+    async def find(order: Order) -> NotDone:
+        raise ConnectionError("the bank is away")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(
+        step(charge, probe=find, probe_retry_policy=FixedRetry(max_attempts=9, delay=timedelta(hours=1))),
+        depends_on=builder.initial,
+    )
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        run = await orchestrator.register("in doubt", builder.build()).start(Order("1"))
+        await suspended(run)
+        told = await told_late(run, r"it is SUSPENDED; step charge may have run, and its probe is asked at 20.* UTC\n")
+        assert [(each.step_id, each.awaits) for each in told.retrying] == [("charge", "probe")]
+        await SagaAdmin(orchestrator).cancel(run.id)
+        told = await told_late(run, r"going back; step charge may have run, and its probe is asked at 20.* UTC\n")
+
+
+async def test_a_wait_that_is_over_tells_that_its_event_has_come_and_was_not_read(make: Make) -> None:
+    builder = SagaBuilder(Order)
+    builder.add_event(APPROVAL, timeout=timedelta(hours=1), step_id="approved")
+    async with asyncio.timeout(SOON), make() as worker:
+        run = await worker.register("waits", builder.build()).start(Order("1"))
+        await suspended(run)
+    async with asyncio.timeout(SOON), make() as other:  # it works on another version
+        await other.to(run.id, APPROVAL).send(Done("yes"))
+        handle = other.register("waits", make_saga(Shop()), version=2)
+        told = await told_late(handle.attach(run.id), "the event approval is stored, and not read yet", 2.0)
+        assert [each.event for each in told.unread] == ["approval"]
+        assert "when the event is sent" not in str(told.hint)
+        assert "wherever a worker of its name and version runs" in str(told.hint)
 
 
 async def test_a_wait_that_is_over_tells_of_a_few_steps_and_the_number_of_the_others(make: Make) -> None:

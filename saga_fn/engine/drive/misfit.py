@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from saga_fn.core.effects import Misfit, Rejection
 from saga_fn.core.ids import StepId, owner_of
@@ -37,21 +37,25 @@ def kept_name(step: StepId) -> str:
     return f"@step(step_id={name}), and a wait by wait(step_id={name})"
 
 
-def told_of_misfit(rejection: Rejection) -> str:
-    """How the plan of the definition registered here does not fit what a saga has done."""
+_HERE: Final = "the definition registered here"
+THEIRS: Final = "the definition of a process that works on it"
+
+
+def told_of_misfit(rejection: Rejection, whose: str = _HERE) -> str:
+    """How a plan does not fit what a saga has done. `whose` definition has it."""
     step = f"step {shown(rejection.step)}"
     match rejection.misfit:
         case Misfit.GONE:
-            return f"{step} has begun, but the definition registered here does not have it"
+            return f"{step} has begun, but {whose} does not have it"
         case Misfit.OTHER_KIND:
-            return f"{step} has begun, but is another kind of step in the definition registered here"
+            return f"{step} has begun, but is another kind of step in {whose}"
         case Misfit.OUT_OF_ORDER:
-            return f"{step} has begun, but follows step {shown(rejection.other)} in the definition registered here, which is not done"
+            return f"{step} has begun, but follows step {shown(rejection.other)} in {whose}, which is not done"
         case Misfit.NOT_TAKEN:
-            return f"{step} was passed over by its condition, but has none in the definition registered here"
+            return f"{step} was passed over by its condition, but has none in {whose}"
         case Misfit.PIVOT:
-            return f"the saga rolls back, but {step}, which has run, is the pivot in the definition registered here"
+            return f"the saga rolls back, but {step}, which has run, is the pivot in {whose}"
         case None:
-            return "the definition registered here does not fit what the saga has done"
+            return f"{whose} does not fit what the saga has done"
         case _:
             assert_never(rejection.misfit)

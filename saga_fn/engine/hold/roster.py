@@ -13,12 +13,11 @@ from typing import Final, final
 from uuid import UUID
 
 import msgspec
-from returns.result import Success
 
 from saga_fn import steady
-from saga_fn.core.events import PlanChanged
+from saga_fn.core.fitting import misfit
 from saga_fn.core.ids import Moment
-from saga_fn.core.transition import transition
+from saga_fn.engine.hold.kept_definitions import KeptDefinitions
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_claims import NotOffRoster, NotOnRoster, VersionUnowned, WorksOn
 from saga_fn.engine.registry import Registry
@@ -48,6 +47,8 @@ _SOON = 0.5
 _LONGEST_PAUSE = 15.0
 """The most seconds that a process passes a saga over before it looks again whether it fits."""
 _MOST_PASSED_OVER = 500
+_TOLD_AT: Final = 3
+"""A saga that is handed back for this time is told of in the log: it stands still for some seconds by then."""
 _PAGES = 10
 """One beat looks through no more pages of what was parked because a plan did not fit it, and of processes that are gone."""
 _FIRST = UUID(int=0)
@@ -89,10 +90,13 @@ class _Misfit(msgspec.Struct):
 class Roster:
     """The news of this process about itself, and those it has of the others."""
 
-    def __init__(self, store: Store, registry: Registry, owner: UUID, observers: Observers) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, definitions: KeptDefinitions, owner: UUID, observers: Observers
+    ) -> None:
         self._store = store
         self._observers = observers
         self._registry = registry
+        self._kept = definitions
         self._owner = owner
         self._next_beat = 0.0
         self._said: frozenset[Definition] | None = None
@@ -115,6 +119,7 @@ class Roster:
             return False
         self._next_beat = steady.now() + BEAT * random.uniform(0.8, 1.0)
         self._noted = True
+        await self._kept.keep_plans()  # who looks at a saga folds it by the plans of all that may own it next
         try:
             await self._store.processes.note(Process(self._owner, this_process(), tuple(sorted(mine))))
             if mine != self._said:
@@ -169,25 +174,29 @@ class Roster:
 
         Who else is there is asked for after the saga was met, for a process that has just come may have brought it.
         """
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now()))
+        met = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now()))
         if not self._has_another_plan(claim) and steady.now() > self._asked + _ASK_AGAIN:
             await self._ask()
-        none_has_one = not self._has_another_plan(claim) and self._asked > misfit.met
-        if none_has_one or self._is_over(misfit):
+        none_has_one = not self._has_another_plan(claim) and self._asked > met.met
+        if none_has_one or self._is_over(met):
             return None
-        return misfit.left()
+        return met.left()
+
+    def stands_still(self, claim: ClaimedSaga) -> bool:
+        """Whether that saga has been handed back so often by now that a person is to be told, which is so once."""
+        met = self._misfits.get(claim.id)
+        return met is not None and met.times == _TOLD_AT
 
     def pause_for_a_plan(self, claim: ClaimedSaga) -> timedelta:
         """For how long to leave a saga alone that is due, but was parked because no plan fitted it."""
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now()))
-        return misfit.left()
+        return self._misfits.setdefault(claim.id, _Misfit(self._store.now(), steady.now())).left()
 
     def passed_over(self) -> list[UUID]:
         """The sagas that this process has handed back just now, so that another one may claim them."""
         if not self._misfits:
             return []
         now = steady.now()
-        return [saga for saga, misfit in self._misfits.items() if misfit.until > now][-_MOST_PASSED_OVER:]
+        return [saga for saga, each in self._misfits.items() if each.until > now][-_MOST_PASSED_OVER:]
 
     def _has_another_plan(self, claim: ClaimedSaga) -> bool:
         """Whether another process works on the saga's name and version by another plan than this one."""
@@ -200,8 +209,8 @@ class Roster:
         self._others = await self._store.processes.others(self._owner, seen_within=seen_within())
         self._asked = steady.now()
 
-    def _is_over(self, misfit: _Misfit) -> bool:
-        return self._store.now() - misfit.since > HANDED_BACK_FOR
+    def _is_over(self, met: _Misfit) -> bool:
+        return self._store.now() - met.since > HANDED_BACK_FOR
 
     def _plan_of(self, name: str, version: int) -> str | None:
         registered = self._registry.find(name, version)
@@ -233,7 +242,7 @@ class Roster:
             state = decode_state(saga.state)
         except StoredDataError:
             return False
-        return isinstance(transition(plan, state, PlanChanged(self._store.now(), plan.id)), Success)
+        return misfit(plan, state, self._store.now()) is None
 
 
 def counted(noticed: Noticed) -> str:

@@ -8,19 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
-from returns.result import Success
-
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.events import PlanChanged, Resumed, SagaParked
 from saga_fn.core.facts import parked_by_plan, takeovers
+from saga_fn.core.fitting import misfit
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.core.transition import transition
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.drive.message import judge
-from saga_fn.engine.drive.misfit import misfit_of
+from saga_fn.engine.drive.misfit import misfit_of, told_of_misfit
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, entry_may_be_there, missing_entry, plan_may_be_there, set_aside
 from saga_fn.engine.hold.kept_definitions import KeptDefinitions
@@ -29,7 +27,7 @@ from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import SagaClaimed
-from saga_fn.engine.observe.of_troubles import ReadElsewhere
+from saga_fn.engine.observe.of_troubles import DefinitionDoesNotFit, ReadElsewhere
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoredDataError, StoreError
@@ -248,15 +246,16 @@ class TakingUp:
         resumed = [Incoming(Resumed(claim.now, claim.takeover, isolated=False))]
         if claim.plan == saga.plan.id and not parked_by_plan(state):
             return resumed
-        changed = PlanChanged(claim.now, saga.plan.id)
-        decision = transition(saga.plan, state, changed)
-        if isinstance(decision, Success):
+        rejection = misfit(saga.plan, state, claim.now)
+        if rejection is None:
             await self._definitions.keep_plan(saga.plan)
-            return [Incoming(changed), *resumed]
+            return [Incoming(PlanChanged(claim.now, saga.plan.id)), *resumed]
         parked = parked_by_plan(state)
         pause = self._roster.pause_for_a_plan(claim) if parked else await self._roster.pause_for_another(claim)
         if pause is not None:
             await self._store.release(shard_of(claim.id, self._store.shards), {claim.id: claim.token}, pause=pause)
+            if not parked and self._roster.stands_still(claim):
+                self._observers.tell(DefinitionDoesNotFit(saga.identity, told_of_misfit(rejection)))
             return None
         old = await self._store.plan(claim.plan)
         if old is None:
@@ -265,7 +264,7 @@ class TakingUp:
                 return None
             raise StoredDataError("plan", "it is not there; was the table saga_plan emptied?")
         saga.plan = old
-        fault = misfit_of(decision.failure(), saga.registered)
+        fault = misfit_of(rejection, saga.registered)
         return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
 
     async def _run_apart(

@@ -159,6 +159,21 @@ class SagaNotSetAside(FactBase, frozen=True):
         return Line(logging.ERROR, text, (self.saga_id, self.error.fact), only_id(self.saga_id))
 
 
+class DefinitionDoesNotFit(SagaFactBase, frozen=True):
+    """The saga is handed back again and again, because the definition here does not fit it: others may have one that does.
+
+    It is told once of a saga.
+    """
+
+    misfit: str
+    """How it does not fit."""
+
+    @override
+    def _line(self) -> Line:
+        text = "saga %s: %s; it is left to a process whose definition fits it, and stands still while none takes it"
+        return Line(logging.WARNING, text, (self.saga.id, self.misfit), about(self.saga))
+
+
 class ReadElsewhere(FactBase, frozen=True):
     """The saga could not be read together with its journal or its plan: it is claimed again after a lease.
 
@@ -224,6 +239,7 @@ class LeaseNotRenewed(FactBase, frozen=True):
 
 TroubleFact: TypeAlias = (
     AttributeUnknown
+    | DefinitionDoesNotFit
     | EventRejected
     | ResultDropped
     | RejectionNotRecorded

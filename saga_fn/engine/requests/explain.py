@@ -18,6 +18,7 @@ from saga_fn.core.leftovers import stays_done
 from saga_fn.core.rewinding import begun_before
 from saga_fn.core.state import ParkReason
 from saga_fn.engine.drive.asked import Asked, asked_in
+from saga_fn.engine.drive.misfit import THEIRS, told_of_misfit
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.previews import WORK, ends_of, previews_of, room
@@ -84,6 +85,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
         outgoing=tuple(map(_waiting, unsent[:MOST])),
         has_more_outgoing=len(unsent) > MOST,
         unread=tuple(each.message for each in known.unread),
+        misfit=None if known.misfit is None else told_of_misfit(known.misfit, THEIRS),
     )
 
 

@@ -17,8 +17,7 @@ from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.rows import read_row
-from saga_fn.engine.views.endings import Seen, ending_of, timed_out
-from saga_fn.engine.views.plans import readable_plan
+from saga_fn.engine.views.endings import Seen, ending_of, look_closer, timed_out
 from saga_fn.engine.views.results import check_name
 from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.errors import SagaError, SagaParkedError, SagaStateError
@@ -84,7 +83,7 @@ async def end_of(
                         if not wait_parked and row.is_parked:
                             raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, row))
                         if until == give_up < math.inf:
-                            seen.plan = await readable_plan(engine, row)
+                            await look_closer(engine, seen)
                 live = await _told(engine, saga_id, until, parked=wait_parked)
         except TimeoutError:
             continue
@@ -160,4 +159,6 @@ async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | f
         wait = LONGEST_POLL if row.due_at is None else (row.due_at - time_of(row.now)).total_seconds()
         await asyncio.sleep(max(0.0, min(wait, LONGEST_POLL, give_up - steady.now())))
     if row is not None:
-        raise timed_out(engine, saga_id, seconds or 0.0, Seen(row, await readable_plan(engine, row)))
+        seen = Seen(row)
+        await look_closer(engine, seen)
+        raise timed_out(engine, saga_id, seconds or 0.0, seen)

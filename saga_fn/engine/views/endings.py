@@ -7,19 +7,23 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn.core.facts import ready
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, project
 from saga_fn.core.state import SagaState
-from saga_fn.core.step_report import is_tried_again
 from saga_fn.definition import SagaDefinition
+from saga_fn.engine.drive.misfit import THEIRS, told_of_misfit
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, told_of
 from saga_fn.engine.views.journal import beginning_of
+from saga_fn.engine.views.next_owners import owners_of
+from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.results import read_result, result_of
 from saga_fn.engine.views.snapshots import record_of, snapshot_of, snapshot_of_ended, state_of, steps_of, waits_of
+from saga_fn.engine.views.unread import unread_of
 from saga_fn.errors import SagaResultTimeoutError
-from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, StepFailure
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, StepFailure, UnreadMessage
 from saga_fn.store.records import SagaRecord, time_of
 
 R = TypeVar("R")
@@ -57,6 +61,24 @@ class Seen(msgspec.Struct):
     row: SagaRecord | None = None
     plan: Plan | None = None
     """As it was read with the last look."""
+    unread: tuple[UnreadMessage, ...] = ()
+    """The same."""
+    misfit: str | None = None
+    """How the definition of a process that works on it does not fit it, if it waits for one that does."""
+
+
+async def look_closer(engine: SagaEngine, seen: Seen) -> None:
+    """Have all at hand that the saga waits for, for it may be the last look."""
+    row = seen.row
+    assert row is not None, "it was read"
+    seen.plan = await readable_plan(engine, row)
+    seen.unread = tuple(each.message for each in await unread_of(engine, row))
+    state = None if seen.plan is None else state_of(row, seen.plan)[0]
+    is_due = state is not None and seen.plan is not None and ready(seen.plan, state)
+    seen.misfit = None
+    if is_due and not row.leased and state is not None:
+        misfit = (await owners_of(engine, row, state)).misfit
+        seen.misfit = None if misfit is None else told_of_misfit(misfit, THEIRS)
 
 
 def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> SagaResultTimeoutError:
@@ -85,7 +107,9 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
         parked=parked,
         paused=paused,
         waiting_for=waits_of(plan, state),
-        retrying=[] if plan is None else [step for step in steps_of(plan, state) if is_tried_again(step.status)],
+        retrying=[] if plan is None else [step for step in steps_of(plan, state) if step.awaits is not None],
         begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
         goes_back=state.goes_back,
+        unread=seen.unread if held is None else (),
+        misfit=seen.misfit if held is None else None,
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
-from typing import Final
-from uuid import UUID
 
 import attrs
 
+from saga_fn.core.effects import Rejection
 from saga_fn.core.events import Event
 from saga_fn.core.ids import PlanId
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
@@ -16,17 +14,13 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.hold.roster import seen_within
+from saga_fn.engine.views.next_owners import NextOwners, owners_of, plans_at_work
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.engine.views.unread import Unread, unread_of
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import Pause
 from saga_fn.store.records import SagaRecord
-
-_ANYBODY: Final = UUID(int=0)
-_MOST_PLANS: Final = 4
-"""No more of the plans that processes work with at once are looked at: a deploy has two."""
 
 
 @attrs.frozen
@@ -45,6 +39,8 @@ class KnownSaga:
     """Whether a process that was seen lately works on its name and version."""
     owners: tuple[Plan, ...]
     """The plans that its next owner may have; none where its owner has its lease, or where they are not known."""
+    misfit: Rejection | None = None
+    """How the definition of a process that works on it does not fit it. None, too, where its owner has its lease."""
 
     @property
     def news(self) -> tuple[Event, ...]:
@@ -80,28 +76,9 @@ async def known_saga(engine: SagaEngine, row: SagaRecord) -> KnownSaga:
         state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     except StoredDataError as error:
         return make(plan=plan, state=None, flaw=error.fact, owners=())
-    owners = () if row.leased else await _owners(engine, row, plan, worked_on)
+    next_owners = NextOwners() if row.leased else await owners_of(engine, row, state, worked_on)
+    owners, misfit = next_owners.plans, next_owners.misfit
     if state.paused_itself and not state.ended:
-        return make(plan=plan, state=state, flaw=None, owners=owners, pauses=await pauses_of(engine, row, state))
-    return make(plan=plan, state=state, flaw=None, owners=owners)
-
-
-async def plans_at_work(engine: SagaEngine, row: SagaRecord) -> frozenset[PlanId]:
-    """The plans by which processes that were seen lately work on the saga's name and version."""
-    worked_on = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())
-    return frozenset(plan for name, version, plan in worked_on if (name, version) == (row.name, row.version))
-
-
-async def _owners(engine: SagaEngine, row: SagaRecord, plan: Plan, at_work: frozenset[PlanId]) -> tuple[Plan, ...]:
-    """The plans that the saga's next owner may have. Where no process works on it, a definition that is known here counts."""
-    registered = engine.registry.find(row.name, row.version)
-    if not at_work:
-        return () if registered is None else (registered.definition.plan,)
-    if row.plan in at_work:
-        return (plan,)
-    found: list[Plan] = []
-    for each in sorted(at_work)[:_MOST_PLANS]:
-        with contextlib.suppress(StoredDataError):
-            known = await find_plan(engine, row, each)
-            found += [] if known is None else [known]
-    return tuple(found)
+        pauses = await pauses_of(engine, row, state)
+        return make(plan=plan, state=state, flaw=None, owners=owners, misfit=misfit, pauses=pauses)
+    return make(plan=plan, state=state, flaw=None, owners=owners, misfit=misfit)

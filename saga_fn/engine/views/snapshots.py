@@ -201,6 +201,7 @@ def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
             failures=step.failures,
             wakes_at=None if step.wake is None else time_of(step.wake),
             parked=step.parked,
+            awaits=step.awaits,
         )
         for step in report_of(plan, state)
     )
