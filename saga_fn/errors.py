@@ -451,7 +451,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     begins_at: datetime | None
     """The time when it begins, if it was started with a delay."""
     goes_back: bool
-    """Whether it has turned back: then no step is tried again. What waits is probes of steps that may have run, and compensations."""
+    """Whether it has turned back: then no step is tried again, and compensations wait, and probes of steps that may have run."""
     unread: tuple[UnreadMessage, ...]
     """The events and verbs that are stored for it, and that no owner has read yet. Its next owner reads them."""
     misfit: str | None

@@ -22,6 +22,7 @@ from saga_fn.engine.requests.bulk import carry_through
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.judging import Judged, judged
 from saga_fn.engine.requests.stored_operation import Request, aim_of, listing
+from saga_fn.engine.views.next_owners import PlansAtWork
 from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import (
     OperationNotFoundError,
@@ -78,11 +79,11 @@ class AdminOperations(AdminBase):
         asked, deed = _asked_of(wanted, everything=everything, most=MOST_ROWS + 1), self._deed(wanted, verb)
         self._engine.gate.require_open()
         rows = await self._engine.store.lists.page(asked)
-        slots = asyncio.Semaphore(_AT_ONCE)
+        slots, at_work = asyncio.Semaphore(_AT_ONCE), PlansAtWork(self._engine)
 
         async def answer_of(saga_id: UUID) -> Judged:
             async with slots:
-                return await judged(self._engine, saga_id, deed)
+                return await judged(at_work, saga_id, deed)
 
         looked_at, names = rows[:_JUDGED], {row.saga_name for row in rows}
         judgments = [asyncio.ensure_future(answer_of(row.id)) for row in looked_at]
@@ -101,7 +102,7 @@ class AdminOperations(AdminBase):
             samples=tuple(map(BulkSample, looked_at[:_SAMPLES], (each.refusal for each in answers))),
             pauses=tuple(pause_of(each) for each in pauses if any(map(each.holds, names))),
             ends=dict(Counter(each.ends_as for each in answers if each.ends_as is not None)),
-            no_plan_fits=sum(each.no_plan_fits for each in answers),
+            parked_again=sum(each.parked_again for each in answers),
             left_over=dict(Counter(step for each in answers for step in each.left_over)),
             stays_done=dict(Counter(step for each in answers for step in each.stays_done)),
             rewound=dict(Counter(step for each in answers for step in each.rewound)),

@@ -152,7 +152,7 @@ def of_history(entries: Iterable[HistoryEntry], *, payloads: bool) -> Table:
 def _entry(entry: HistoryEntry, *, payloads: bool) -> tuple[str, ...]:
     by = "" if entry.actor is None else f"by {entry.actor}"
     owner = entry.process and f"owned by {entry.process}"
-    said = [entry.error, entry.event, by, entry.reason, owner]
+    said = [entry.finding, entry.error, entry.event, by, entry.reason, owner]
     if payloads:
         given = (("input", entry.input), ("output", entry.output), ("business error", entry.business_error))
         said += [f"{name} {json_of(value)}" for name, value in given if value is not None]

@@ -16,7 +16,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.errors import is_a, shown
-from saga_fn.explanation.preview import IN_PYTHON, Spelling, VerbPreview, in_words
+from saga_fn.explanation.preview import IN_PYTHON, Spelling, VerbPreview, course_behind, in_words
 from saga_fn.explanation.reason import MEND_OF_MISFIT, StandingReason
 from saga_fn.explanation.wording import (
     LONGEST_ERROR,
@@ -79,6 +79,8 @@ class Happened:
     """The operator's reason, if that was said."""
     event: str | None = None
     """The name of an outside event that has one."""
+    finding: str | None = None
+    """The finding of a probe or of an operator about the step: "done", "not done", "undone" or "never ran"; or None."""
     process: str | None = None
     """The process that took the saga by it, as its host and its number there, or None."""
 
@@ -186,8 +188,13 @@ def going_on(of: Explanation, preview: VerbPreview) -> str | None:
     if preview.no_plan_fits:
         return f"{NO_PLAN_FITS[0].upper()}{NO_PLAN_FITS[1:]}: it is parked until one does"
     begins = [move for move in preview.at_once if move.kind is not MoveKind.CUT_SHORT]
+    if not begins and preview.after_pause:
+        return f"It goes on with {moves_in_words(preview.after_pause)} after the pause"
+    if not begins and preview.goes_on_at is not None:
+        way = course_in_words(preview.course, course_behind(preview), preview.ends_as, is_whole=preview.is_whole)
+        return f"It goes on at {in_utc(preview.goes_on_at)}; {way}"
     if not begins:
-        return f"It goes on with {moves_in_words(preview.after_pause)} after the pause" if preview.after_pause else None
+        return "Nothing of it begins before the end of the pause" if preview.verb is Verb.PAUSE_SAGA else None
     if of.is_worked_on:
         return f"It goes on with {moves_in_words(begins)} when a worker takes it"
     return f"It goes on with {moves_in_words(begins)} when a process works on {of.saga_name} v{of.version}: none was seen lately"
@@ -266,7 +273,7 @@ def _standing(of: Explanation, spelling: Spelling) -> Iterator[str]:
     if not of.is_worked_on:
         yield f"no process that was seen lately works on {of.saga_name} v{of.version}"
     if of.until is not None:
-        yield f"goes on by itself at {in_utc(of.until)}"
+        yield f"{'goes on by itself at' if of.is_worked_on else 'no process takes it up before'} {in_utc(of.until)}"
     if of.unreadable is None:
         way = course_in_words(of.course, of.course, of.ends_as, is_whole=of.is_whole)
         way = f"{NO_PLAN_FITS}: it is parked until one does" if of.no_plan_fits else way
@@ -329,9 +336,10 @@ def _happened(entry: Happened) -> str:
     at = "" if entry.at is None else f" {in_utc(entry.at)}"
     what = " ".join(each for each in (entry.kind, entry.event, entry.step_id) if each)
     attempt = "" if entry.attempt is None else f" (attempt {entry.attempt})"
+    finding = "" if entry.finding is None else f": {entry.finding}"
     error = "" if entry.error is None else f": {ascii_only(entry.error, LONGEST_ERROR)}"
     owner = "" if entry.process is None else f", owned by {entry.process}"
-    return f"#{entry.seq}{at} {what}{attempt}{error}{said_by(entry.actor, entry.reason)}{owner}"
+    return f"#{entry.seq}{at} {what}{attempt}{finding}{error}{said_by(entry.actor, entry.reason)}{owner}"
 
 
 def _ago(length: timedelta) -> str:

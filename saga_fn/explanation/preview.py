@@ -15,7 +15,7 @@ from saga_fn.core.verbs import Verb
 from saga_fn.errors import shown
 from saga_fn.explanation.wording import NO_PLAN_FITS, course_in_words, in_utc, left_in_words, listed, moves_in_words
 from saga_fn.printable import kept
-from saga_fn.snapshot import Pause
+from saga_fn.snapshot import Pause, UnreadMessage
 
 
 @attrs.frozen
@@ -61,7 +61,8 @@ class VerbPreview:
     may_be_left: tuple[str, ...] = ()
     """Every step of which something may be left over after the verb."""
     another_key: tuple[str, ...] = ()
-    """The steps that were attempted before, and whose next attempt has another idempotency key: their participants do them again."""
+    """The steps that were attempted before, and whose next attempt has another idempotency key: their participants do them again.
+    A saga that goes back then has none: nothing of it is attempted again."""
     runs_on: tuple[str, ...] = ()
     """The steps that are being executed, and come to their ends before the saga turns back."""
     forgotten: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class VerbPreview:
     unnamed: tuple[str, ...] = ()
     """The steps that `forget` of a refused `rewind` has to name."""
 
-    unread: tuple[str, ...] = ()
+    unread: tuple[UnreadMessage, ...] = ()
     """The events and verbs that are stored for the saga and not read yet: its next owner reads them right after this verb, if that
     has not ended it."""
 
@@ -124,7 +125,7 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
     if preview.not_here:
         yield f"not from here: {preview.not_here}"
     if preview.unread and preview.verb is not Verb.ACKNOWLEDGE:
-        yield f"look first: {listed(preview.unread)} {'is' if len(preview.unread) == 1 else 'are'} stored, and not read yet"
+        yield f"look first: {listed(map(str, preview.unread))} {'is' if len(preview.unread) == 1 else 'are'} stored, and not read yet"
     if preview.runs_on:
         yield f"first comes to its end, and is not cut short: {listed(preview.runs_on)}"
     if preview.at_once:

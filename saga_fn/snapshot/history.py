@@ -42,6 +42,8 @@ class HistoryEntry(HidingStruct, frozen=True):
         actor: The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`).
         reason: The operator's reason for a verb, if that was said (`reason=`).
         takeover: Whether a process has taken the saga over by it from one whose lease was over.
+        finding: The finding of a probe or of an operator about the step: "done", "not done", "undone" or "never ran"; or None. After
+            "done" there is no entry of the step's success.
         process: The process that took the saga by it, as its host and its number there (`shop-7f4c:41`). None for an entry that is
             neither a claim nor the start of a saga that its process ran at once.
     """
@@ -66,3 +68,4 @@ class HistoryEntry(HidingStruct, frozen=True):
     reason: str | None = None
     takeover: bool = False
     process: str | None = None
+    finding: str | None = None

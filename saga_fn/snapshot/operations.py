@@ -109,7 +109,7 @@ class BulkPreview(msgspec.Struct, frozen=True):
         pauses: The pauses of everything and of the names of these sagas: until they end, nothing that the verb lets begin begins. A
             pause of a saga by itself is not among them.
         ends: The number of those that would accept it and then end, by the end, if each attempt succeeds.
-        no_plan_fits: The number of those that would accept it and be parked again, because no definition that processes work with
+        parked_again: The number of those that would accept it and be parked again, because no definition that processes work with
             fits what they have done.
         left_over: The number of them that leave something of a step over then, by the step.
         stays_done: The number of them of which a step stays done that has no undo, by the step.
@@ -123,7 +123,7 @@ class BulkPreview(msgspec.Struct, frozen=True):
     samples: tuple[BulkSample, ...]
     pauses: tuple[Pause, ...] = ()
     ends: Mapping[SagaStatus, int] = MappingProxyType({})
-    no_plan_fits: int = 0
+    parked_again: int = 0
     left_over: Mapping[str, int] = MappingProxyType({})
     stays_done: Mapping[str, int] = MappingProxyType({})
     rewound: Mapping[str, int] = MappingProxyType({})
@@ -133,7 +133,7 @@ class BulkPreview(msgspec.Struct, frozen=True):
         """All that would come of it, if each attempt succeeds, as subjects and numbers in words."""
         found = (
             ("would end", _counts(self.ends)),
-            ("parked again, for no definition fits", str(self.no_plan_fits or "")),
+            ("parked again, for no definition fits", str(self.parked_again or "")),
             ("left over then", _counts(self.left_over)),
             ("stays done, without an undo", _counts(self.stays_done)),
             ("run before a rewind, which undid nothing", _counts(self.rewound)),

@@ -25,6 +25,7 @@ from saga_fn import (
     SagaStateError,
     StepContext,
     StepRef,
+    Verb,
     saga,
     step,
 )
@@ -78,6 +79,12 @@ async def test_a_retry_says_that_the_saga_goes_on_when_a_worker_takes_it(seeded:
     assert going_on(alone, cut) is None, "what is stopped is no going on"
     held = attrs.evolve(preview, at_once=(), after_pause=preview.at_once)
     assert going_on(alone, held) == "It goes on with run charge after the pause"
+    later = attrs.evolve(preview, at_once=(), goes_on_at=datetime(2026, 11, 30, 8, 8, 29, tzinfo=UTC))
+    assert str(going_on(worked_on, later)).startswith(
+        "It goes on at 2026-11-30 08:08:29 UTC; if all goes well: run charge"
+    )
+    pausing = attrs.evolve(preview, verb=Verb.PAUSE_SAGA, at_once=())
+    assert going_on(worked_on, pausing) == "Nothing of it begins before the end of the pause"
 
 
 async def test_a_dry_run_changes_nothing(cli: Cli, seeded: Seeded) -> None:

@@ -64,6 +64,7 @@ from saga_fn.core.events import (
     is_verb,
     name_of,
 )
+from saga_fn.core.findings import finding_in
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 
@@ -186,3 +187,11 @@ def test_an_output_is_there_once_a_step_has_run_was_found_to_have_run_or_somebod
         EventReceived(at, "a"),
     ]
     assert [gives_output(event) for event in given + none] == [step] * 5 + [None] * 5
+
+
+def test_the_finding_about_a_step_is_told_in_words() -> None:
+    at, step = Moment(1), StepId("a")
+    settled = [finding_in(StepSettled(at, step, finding=finding)) for finding in Finding]
+    assert settled == ["undone", "done", "never ran"]
+    assert [finding_in(ProbeAnswered(at, step, 1, done)) for done in (True, False)] == ["done", "not done"]
+    assert finding_in(Ticked(at)) is None

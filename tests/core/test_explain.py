@@ -18,14 +18,17 @@ from saga_fn.core.events import (
     CompensationRequested,
     EventReceived,
     FailureKind,
+    Finding,
     HandedBack,
     OperatorVerb,
     Rescheduled,
+    Resumed,
     RetryRequested,
     RewindRequested,
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     Ticked,
 )
@@ -526,6 +529,17 @@ def test_a_retry_has_another_key_with_another_input_alone() -> None:
     assert isinstance(plain, Consequences)
     assert isinstance(given, Consequences)
     assert (plain.another_key, given.another_key) == ((), (A,))
+
+
+def test_nothing_has_another_key_of_a_saga_that_goes_back() -> None:
+    saga = started(Plan.of(step("a", on_unknown=OnUnknown.PARK, undo_in_doubt=True), step("b", "a")), A)
+    saga.tell(Resumed(saga.moment, takeover=True))
+    forward = preview(saga.plan, saga.state, StepSettled(saga.moment, A, finding=Finding.UNDONE), most=MOST)
+    saga.tell(CompensationRequested(saga.moment))
+    back = preview(saga.plan, saga.state, StepSettled(saga.moment, A, finding=Finding.UNDONE), most=MOST)
+    assert isinstance(forward, Consequences)
+    assert isinstance(back, Consequences)
+    assert (forward.another_key, back.another_key, back.state.goal) == ((A,), (), Goal.COMPENSATED)
 
 
 def test_a_fan_out_that_is_taken_back_stands_for_its_items() -> None:

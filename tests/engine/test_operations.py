@@ -141,7 +141,37 @@ async def test_the_dry_run_is_what_the_operation_then_does(make: Make, verb: Bul
         assert told.ends == Counter(each.status for each in sagas if each.ended_at is not None)
         assert told.left_over == Counter(left.step_id for each in sagas for left in each.left_over)
         assert told.stays_done == Counter(step for each in sagas for step in each.stays_done)
-        assert told.no_plan_fits == 0
+        assert told.parked_again == 0
+
+
+async def test_a_dry_run_asks_once_for_the_plans_and_the_processes_however_many_sagas_it_looks_at(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(fails={"charge": 99})
+    async with make(concurrency=0) as orchestrator, make(concurrency=0) as desk:
+        runs = await orchestrator.register("shop", make_saga(shop, retry=RARELY)).start_many(
+            [Order(str(number)) for number in range(12)]
+        )
+        while await orchestrator.run_due():
+            pass
+        for run in runs:
+            await suspended(run)
+        store, asked = desk.engine.store, Counter[str]()
+        plan, others = store.plan, store.processes.others
+
+        async def counted_plan(*given: Any, **named: Any) -> Any:  # Any: passed on as it is
+            asked["plan"] += 1
+            return await plan(*given, **named)
+
+        async def counted_others(*given: Any, **named: Any) -> Any:  # Any: passed on as it is
+            asked["others"] += 1
+            return await others(*given, **named)
+
+        monkeypatch.setattr(store, "plan", counted_plan)
+        monkeypatch.setattr(store.processes, "others", counted_others)
+        told = await SagaAdmin(desk).preview(SagaFilter(saga_name="shop"), Cancel())
+    assert (told.looked_at, told.accepted) == (12, 12)
+    assert asked == {"plan": 1, "others": 1}
 
 
 async def test_a_dry_run_tells_what_stays_of_the_sagas_and_what_no_definition_fits(make: Make) -> None:
@@ -166,7 +196,7 @@ async def test_a_dry_run_tells_what_stays_of_the_sagas_and_what_no_definition_fi
     async with make(concurrency=0) as after:
         after.register("shop", made("note", "keep"))
         told = await SagaAdmin(after).preview(SagaFilter(saga_name="shop"), Cancel())
-        assert (told.accepted, told.no_plan_fits, told.ends) == (1, 1, {})
+        assert (told.accepted, told.parked_again, told.ends) == (1, 1, {})
         assert "parked again, for no definition fits: 1" in str(told)
 
 

@@ -102,7 +102,9 @@ async def test_what_was_undone_by_hand_is_attempted_again_under_another_key(make
 
 
 @pytest.mark.parametrize("verb", ["settle_undone", "settle_never_ran"])
-async def test_a_failed_saga_says_what_a_person_has_found_out(make: Make, verb: str) -> None:
+async def test_a_failed_saga_says_what_a_person_has_found_out(
+    make: Make, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
     shop, bank = Shop(), Bank()
     async with make() as orchestrator:
         run = await left_to_a_person(orchestrator, shop, bank)
@@ -111,9 +113,17 @@ async def test_a_failed_saga_says_what_a_person_has_found_out(make: Make, verb: 
         ended = await run.outcome(SOON)
         assert isinstance(ended, Failed)
         assert [left.step_id for left in ended.left_over] == ["charge"]
+        previewed = (await admin.explain(run.id)).of(verb, "charge")
+        assert previewed is not None
+        assert (previewed.another_key, previewed.ends_as) == ((), SagaStatus.COMPENSATED)
         await getattr(admin, verb)(run.id, "charge")
         seen = await run.snapshot()
         assert (seen.status, seen.left_over) == (SagaStatus.COMPENSATED, ())
+        assert not [message for message in caplog.messages if "resumed from FAILED" in message]
+        finding = verb.removeprefix("settle_").replace("_", " ")
+        explained = await admin.explain(run.id)
+        assert explained.last[-1].finding == finding
+        assert f"step_settled charge: {finding}" in str(explained)
         with pytest.raises(SagaStateError, match="has ended"):
             await getattr(admin, verb)(run.id, "charge")
         assert await admin.verify(run.id) == []

@@ -106,6 +106,8 @@ async def test_a_probe_that_finds_it_done_goes_on_with_what_it_found(make: Make)
             {"order_id": "1", "amount": 1},
             {"what": "found"},
         )
+        assert entry.finding == "done"
+        assert "probe_answered charge (attempt 1): done" in str(await SagaAdmin(orchestrator).explain(run.id))
     assert bank.told == ["charge", "find"]
     assert len(bank.keys) == 1, "it asks for the very execution that did not answer"
 

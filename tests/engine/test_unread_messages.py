@@ -59,7 +59,7 @@ async def test_an_event_that_no_owner_has_read_is_told_by_each_look(make: Make) 
         for verb in (Verb.CANCEL, Verb.ABORT, Verb.PAUSE_SAGA):
             preview = seen.of(verb)
             assert preview is not None
-            assert preview.unread == ("the event approval",)
+            assert [str(each) for each in preview.unread] == ["the event approval"]
             assert "look first: the event approval is stored, and not read yet" in preview.text
         skip = seen.of(Verb.SKIP_STEP, seen.reasons[0].step_id)
         assert skip is not None

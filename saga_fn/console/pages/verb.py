@@ -190,7 +190,7 @@ def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
     if preview.not_here:
         yield "not from here", html.text(preview.not_here)
     if preview.unread:
-        yield "look first: stored, and not read yet", html.text(", ".join(preview.unread))
+        yield "look first: stored, and not read yet", html.text(", ".join(map(str, preview.unread)))
     if preview.runs_on:
         yield "first comes to its end, and is not cut short", _listed(preview.runs_on)
     if preview.at_once:

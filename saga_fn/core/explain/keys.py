@@ -9,6 +9,7 @@ from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.state import (
     FailedForGood,
     FannedOut,
+    Goal,
     Joined,
     NotTaken,
     Parked,
@@ -37,8 +38,11 @@ from saga_fn.core.state import (
 def another_key(plan: Plan, before: SagaState, after: SagaState) -> tuple[StepId, ...]:
     """The steps that were attempted before, and whose next attempt has another key: their participants do them once more.
 
-    A fan-out that is taken back stands for its items.
+    A fan-out that is taken back stands for its items. Nothing is attempted forward any more of a saga that goes back, or has ended
+    well: an operator may take up one that FAILED.
     """
+    if after.goal in (Goal.ROLLBACK, Goal.COMPENSATED, Goal.COMPLETED):
+        return ()
     now = {step.step: step for step in after.steps}
     found: dict[StepId, None] = {}
     for step in before.steps:

@@ -13,6 +13,7 @@ from saga_fn.core.events import name_of
 from saga_fn.core.explain.course import course
 from saga_fn.core.explain.prospects import prospects
 from saga_fn.core.explain.reasons import Cause, Reason, ended, reasons
+from saga_fn.core.findings import finding_in
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import stays_done
 from saga_fn.core.rewinding import begun_before
@@ -219,5 +220,6 @@ def _happened(record: JournalRecord) -> Happened:
         asked.actor,
         asked.reason,
         outside_name(event) or None,
+        finding_in(event),
         record.process,
     )

@@ -18,7 +18,7 @@ from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
-from saga_fn.core.events import Rescheduled, name_of, takes_up
+from saga_fn.core.events import Rescheduled, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.answer_wait import AnswerWait
@@ -26,7 +26,6 @@ from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.message import message_of
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.observe.of_sagas import TakenUpAgain
 from saga_fn.engine.observe.of_troubles import EventRejected
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.inbox import read_inbox
@@ -133,8 +132,6 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, wait:
         raise refusal_error(row.id, done.answer, row.status)
     if done and by_force:
         engine.lose(row.id)
-    if done and row.ended_at is not None:  # a caller that was told that it has failed is wrong from now on
-        engine.observers.tell(TakenUpAgain(identity_of(row), name_of(item.event)))
     return done
 
 

@@ -84,7 +84,7 @@ async def previews_of(engine: SagaEngine, known: KnownSaga, deed: Deed | None) -
                 if previewed.refusal == Refusal.UNKNOWN_STEP:
                     previewed = attrs.evolve(previewed, mend=steps_of(plan))
             if previewed.is_legal:
-                previewed = attrs.evolve(previewed, unread=tuple(str(each.message) for each in known.unread))
+                previewed = attrs.evolve(previewed, unread=tuple(each.message for each in known.unread))
             yield _during_a_pause(previewed) if known.is_paused_by_name else previewed
     if deed is None or deed.verb is Verb.ACKNOWLEDGE:
         yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))

@@ -35,7 +35,7 @@ from saga_fn.engine.drive.outgoing import Said, Source, rows_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
-from saga_fn.engine.observe.of_sagas import SagaEnded, SagaTurnedBack
+from saga_fn.engine.observe.of_sagas import SagaEnded, SagaTurnedBack, TakenUpAgain
 from saga_fn.engine.observe.of_troubles import AttributeUnknown
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
@@ -152,9 +152,9 @@ def seen_free(free: SeenSaga, plan: Plan) -> UnownedSaga:
     )
 
 
-async def read_unowned(engine: SagaEngine, row: SagaRecord) -> UnownedSaga:
-    """A saga that has no owner, as it was read."""
-    return await _as_read(engine, row, by_force=False)
+async def read_unowned(engine: SagaEngine, row: SagaRecord, plan: Plan | None = None) -> UnownedSaga:
+    """A saga that has no owner, as it was read. `plan` is its own, if that is at hand. Raises StoredDataError."""
+    return await _as_read(engine, row, by_force=False, plan=plan)
 
 
 def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
@@ -247,6 +247,8 @@ async def write(
     if decided.turned_back is not None:
         event = decided.turned_back
         engine.observers.tell(SagaTurnedBack(at.identity, name_of(event), step_of(event)))
+    if at.state.ended and not state.ended:  # a caller that was told that it has failed is wrong from now on
+        engine.observers.tell(TakenUpAgain(at.identity, name_of(decided.entries[-1].event)))
     end = ended_as(state)
     if end is not None:
         engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state), state.at))
@@ -287,8 +289,8 @@ async def _attributes(engine: SagaEngine, decided: Decided) -> tuple[Attributes,
     return set_by(definition, at.state, decided.state, decided.entries, lambda seq: payloads.get(seq) or b"null")
 
 
-async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> UnownedSaga:
-    plan = await require_plan(engine, row)
+async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool, plan: Plan | None = None) -> UnownedSaga:
+    plan = plan or await require_plan(engine, row)
     state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     return UnownedSaga(
         identity=identity_of(row),

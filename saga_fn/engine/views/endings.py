@@ -17,7 +17,7 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, told_of
 from saga_fn.engine.views.journal import beginning_of
-from saga_fn.engine.views.next_owners import owners_of
+from saga_fn.engine.views.next_owners import PlansAtWork, owners_of
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.results import read_result, result_of
 from saga_fn.engine.views.snapshots import record_of, snapshot_of, snapshot_of_ended, state_of, steps_of, waits_of
@@ -77,7 +77,7 @@ async def look_closer(engine: SagaEngine, seen: Seen) -> None:
     is_due = state is not None and seen.plan is not None and ready(seen.plan, state)
     seen.misfit = None
     if is_due and not row.leased and state is not None:
-        misfit = (await owners_of(engine, row, state)).misfit
+        misfit = (await owners_of(PlansAtWork(engine), row, state)).misfit
         seen.misfit = None if misfit is None else told_of_misfit(misfit, THEIRS)
 
 

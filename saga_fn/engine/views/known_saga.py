@@ -14,7 +14,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.views.next_owners import NextOwners, owners_of, plans_at_work
+from saga_fn.engine.views.next_owners import NextOwners, PlansAtWork, owners_of
 from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.engine.views.unread import Unread, unread_of
@@ -60,7 +60,8 @@ async def known_saga(engine: SagaEngine, row: SagaRecord) -> KnownSaga:
     plan: Plan | None = None
     by_name = () if row.ended_at is not None and not row.has_failed else await pauses_by_name(engine, row)
     unread = await unread_of(engine, row)
-    worked_on = frozenset[PlanId]() if row.leased else await plans_at_work(engine, row)
+    at_work = PlansAtWork(engine)
+    worked_on = frozenset[PlanId]() if row.leased else await at_work.of(row)
     make = partial(
         KnownSaga,
         row=row,
@@ -76,7 +77,7 @@ async def known_saga(engine: SagaEngine, row: SagaRecord) -> KnownSaga:
         state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     except StoredDataError as error:
         return make(plan=plan, state=None, flaw=error.fact, owners=())
-    next_owners = NextOwners() if row.leased else await owners_of(engine, row, state, worked_on)
+    next_owners = NextOwners() if row.leased else await owners_of(at_work, row, state)
     owners, misfit = next_owners.plans, next_owners.misfit
     if state.paused_itself and not state.ended:
         pauses = await pauses_of(engine, row, state)

@@ -28,6 +28,7 @@ from saga_fn.core.events import (
     name_of,
 )
 from saga_fn.core.fan_out import items_of
+from saga_fn.core.findings import finding_in
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over, stays_done
 from saga_fn.core.owning import is_interrupted
@@ -386,6 +387,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         reason=asked.reason,
         takeover=isinstance(event, Resumed) and event.takeover,
         process=record.process,
+        finding=finding_in(event),
     )
 
 
