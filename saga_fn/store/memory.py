@@ -68,6 +68,7 @@ from saga_fn.store.records import (
     Standing,
     TakenSaga,
     UnreadRecord,
+    VerbAnswer,
     encode_event,
     encode_state,
     moment_of,
@@ -644,12 +645,24 @@ class MemoryStore:
             if stored.message.id == message_id and stored.answer is None:
                 stored.answer = answer
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
-        """The answer to an event, or to an operator's verb."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to an event."""
         saga = self._sagas.get(saga_id)
-        kept = [] if saga is None else saga.inbox
-        found = (each for each in kept if each.message.id == message_id and each.message.is_verb is to_verb)
-        return next((stored.answer for stored in found), None)
+        found = [] if saga is None else [each for each in saga.inbox if each.message.id == message_id]
+        return next((stored.answer for stored in found if not stored.message.is_verb), None)
+
+    async def verb_answer(self, saga_id: UUID, message_id: UUID) -> VerbAnswer | None:
+        """The answer to an operator's verb, and whether the saga has an owner that may answer; None if there is no such verb."""
+        saga = self._sagas.get(saga_id)
+        if saga is None:
+            return None
+        row, found = saga.record, [each for each in saga.inbox if each.message.id == message_id]
+        answers = (
+            VerbAnswer(stored.answer, row.ended_at is not None, row.owner is not None)
+            for stored in found
+            if stored.message.is_verb
+        )
+        return next(answers, None)
 
     def _trace(self, saga_id: UUID, act_id: UUID) -> Trace:
         saga = self._sagas.get(saga_id)

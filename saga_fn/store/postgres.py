@@ -77,6 +77,7 @@ from saga_fn.store.records import (
     Standing,
     TakenSaga,
     UnreadRecord,
+    VerbAnswer,
     encode_event,
     encode_plan,
     encode_state,
@@ -779,13 +780,21 @@ class PostgresStore:
 
         await self._database.persist(answered)
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
-        """The answer to an event, or to an operator's verb; None while no owner has read it."""
-        queries = self._database.queries
-        read = queries.read_verb_answer if to_verb else queries.read_event_answer
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to an event; None while no owner has read it."""
         async with self._database.work() as connection:
-            row = await read(connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id)
+            row = await self._database.queries.read_event_answer(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id
+            )
         return None if row is None else row.answer
+
+    async def verb_answer(self, saga_id: UUID, message_id: UUID) -> VerbAnswer | None:
+        """The answer to an operator's verb, and whether the saga has an owner that may answer; None if there is no such verb."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_verb_answer(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id
+            )
+        return None if row is None else VerbAnswer(row.answer, row.has_ended, row.is_owned)
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

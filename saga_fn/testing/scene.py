@@ -381,9 +381,10 @@ class Scene:
             (wait, row)
             for wait, verb in self.front.engine.asked.items()
             if not wait.is_over
-            and at_once(self.store.read_answer(wait.saga_id, verb, to_verb=True)) is None
+            and (told := at_once(self.store.verb_answer(wait.saga_id, verb))) is not None
+            and told.answer is None
+            and not told.has_ended
             and (row := self.row(wait.saga_id)) is not None
-            and row.ended_at is None
         ]
 
     async def _drive_for_an_answer(self) -> None:

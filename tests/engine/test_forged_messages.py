@@ -12,6 +12,7 @@ import pytest
 from saga_fn import Completed, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import InboxMessage, MessageStatus
+from tests.support.answers import answer_to
 from tests.support.approval import Approval, approval, approved
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
@@ -62,7 +63,7 @@ MESSAGES = {
 
 async def answered(store: Store, saga_id: UUID, message: InboxMessage) -> str:
     async with asyncio.timeout(SOON):
-        while (answer := await store.read_answer(saga_id, message.id, to_verb=message.is_verb)) is None:
+        while (answer := await answer_to(store, saga_id, message)) is None:
             await asyncio.sleep(0.01)
     return answer
 

@@ -39,7 +39,7 @@ from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.notify import notify
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Entry, MessageStatus, SagaWrite, decode_state
+from saga_fn.store.records import Entry, MessageStatus, SagaWrite, VerbAnswer, decode_state
 from tests.engine.interrupted import Interrupted
 from tests.support.shop import Counted, Order, Shop, make_saga, one_step
 from tests.support.stores import Make
@@ -242,7 +242,9 @@ async def test_a_verb_ends_a_saga_whose_messages_nobody_has_read_and_answers_the
         assert (seen.status.is_terminal, seen.deadline_at) == (True, None)
         assert await store.messages(run.id) == []
         assert await store.read_answer(run.id, message.id) == "finished"
-        assert await store.read_answer(run.id, asked.id, to_verb=True) == "finished"
+        told = await store.verb_answer(run.id, asked.id)
+        assert told is not None
+        assert told.answer == "finished"
 
 
 async def test_a_verb_that_does_not_end_a_saga_leaves_its_messages_to_the_next_owner(make: Make) -> None:
@@ -308,19 +310,20 @@ async def test_a_verb_that_ended_the_saga_between_two_looks_at_its_answer_is_tol
         while not shop.keys:
             await asyncio.sleep(0.01)
         store, looks = other.engine.store, 0
-        look = store.read_answer
+        look = store.verb_answer
 
-        async def looked_before_it_ended(saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+        async def looked_before_it_ended(saga_id: UUID, message_id: UUID) -> VerbAnswer | None:
             nonlocal looks
             looks += 1
             if looks > 1:
-                return await look(saga_id, message_id, to_verb=to_verb)
+                return await look(saga_id, message_id)
+            told = await look(saga_id, message_id)
             hold.set()
             while not (await run.snapshot()).status.is_terminal:
                 await asyncio.sleep(0.01)
-            return None
+            return told
 
-        monkeypatch.setattr(store, "read_answer", looked_before_it_ended)
+        monkeypatch.setattr(store, "verb_answer", looked_before_it_ended)
         await SagaAdmin(other).cancel(run.id)
         assert looks == 2
         assert (await run.snapshot()).status.value == "COMPENSATED"

@@ -11,8 +11,9 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import InboxMessage, MessageStatus, time_of
+from saga_fn.store.records import InboxMessage, MessageStatus, VerbAnswer, time_of
 from tests.store.given import LONG, SHOP, new_saga, start
+from tests.support.answers import answer_to
 
 
 def message(body: bytes = b"{}") -> InboxMessage:
@@ -51,8 +52,10 @@ async def test_verbs_and_events_are_read_in_the_order_in_which_they_were_sent_an
     assert await store.messages(hand.id) == sent
     for each in sent[1:3]:
         await store.answer(hand.id, each.id, "late")
-        assert await store.read_answer(hand.id, each.id, to_verb=each.is_verb) == "late"
-        assert await store.read_answer(hand.id, each.id, to_verb=not each.is_verb) is None
+        assert await answer_to(store, hand.id, each) == "late"
+    assert await store.verb_answer(hand.id, sent[0].id) is None, "it is no verb"
+    assert await store.read_answer(hand.id, sent[1].id) is None, "it is no event"
+    assert await store.verb_answer(hand.id, sent[3].id) == VerbAnswer(None, has_ended=False, is_owned=True)
     assert await store.messages(hand.id) == [sent[0], sent[3]]
     row = await store.read(hand.id)
     assert row is not None
@@ -62,7 +65,8 @@ async def test_verbs_and_events_are_read_in_the_order_in_which_they_were_sent_an
     await store.commit(0, [msgspec.structs.replace(parked, inbox_seen=4, answers=answers)])
     assert await store.messages(hand.id) == []
     await store.answer(hand.id, sent[3].id, "refused")
-    assert await store.read_answer(hand.id, sent[3].id, to_verb=True) == "applied", "an answer is final"
+    told = VerbAnswer("applied", has_ended=False, is_owned=False)
+    assert await store.verb_answer(hand.id, sent[3].id) == told, "an answer is final"
 
 
 async def test_a_verb_sent_again_is_there_once(store: Store) -> None:
@@ -150,7 +154,7 @@ async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store)
     for late in (message(), InboxMessage(uuid4(), "retry_step", b"{}")):
         assert await store.send(hand.id, late) is MessageStatus.NO_ACTIVE_SAGA
         assert await store.messages(hand.id) == []
-        assert await store.read_answer(hand.id, late.id, to_verb=late.kind != "event") is None
+        assert (await store.read_answer(hand.id, late.id), await store.verb_answer(hand.id, late.id)) == (None, None)
     after = await store.read(hand.id)
     assert after is not None
     assert (after.inbox_sent, after.due_at) == (before.inbox_sent, None)

@@ -271,7 +271,8 @@ async def _was_applied(engine: SagaEngine, saga_id: UUID, act: Act) -> bool:
     store, shard, entry = engine.store, shard_of(saga_id, engine.store.shards), (saga_id, (act.expect or 0) + 1)
     if (await store.writers(shard, [entry])).get(entry) == act.id:
         return True
-    return await store.read_answer(saga_id, act.id, to_verb=True) == Answer.APPLIED
+    told = await store.verb_answer(saga_id, act.id)
+    return told is not None and told.answer == Answer.APPLIED
 
 
 def unreadable(engine: SagaEngine, row: SagaRecord, deed: Deed) -> str | None:

@@ -228,21 +228,20 @@ async def _answered(engine: SagaEngine, message: InboxMessage, wait: AnswerWait)
     backoff = Backoff(0.005, 0.25)
     is_left = False
     while wait.goes_on():
-        answer = await engine.store.read_answer(saga_id, message.id, to_verb=True)
-        if answer == Answer.APPLIED:
+        told = await engine.store.verb_answer(saga_id, message.id)
+        if told is not None and told.answer == Answer.APPLIED:
             return True
-        if answer is not None:
-            raise refusal_error(saga_id, answer)
-        row = await read_row(engine, saga_id)
-        if row.ended_at is not None:
-            if await engine.store.read_answer(saga_id, message.id, to_verb=True) == Answer.APPLIED:
-                return True  # between the two looks, and with that the saga has ended
-            raise refusal_error(saga_id, Refusal.FINISHED, row.status)
-        if row.owner is None and not is_left:
+        if told is not None and told.answer is not None:
+            raise refusal_error(saga_id, told.answer)
+        if told is None or told.has_ended:  # one look: what an owner had answered before the end, it had written
+            raise refusal_error(saga_id, Refusal.FINISHED, (await read_row(engine, saga_id)).status)
+        if not told.is_owned and not is_left:
             # Its owner parked it before this message came: no message makes such a saga due, and no owner would answer.
             is_left = True
+            row = await read_row(engine, saga_id)
             await read_inbox(engine, row)
-            if await engine.store.read_answer(saga_id, message.id, to_verb=True) is None:  # not by this process, then
+            told = await engine.store.verb_answer(saga_id, message.id)
+            if told is not None and told.answer is None:  # not by this process, then
                 await engine.store.rouse(saga_id)
                 engine.notify_processes(None, row.now)
             continue

@@ -42,6 +42,7 @@ from saga_fn.store.records import (
     Standing,
     TakenSaga,
     UnreadRecord,
+    VerbAnswer,
 )
 from saga_fn.store.rights import Right
 
@@ -361,8 +362,12 @@ class Store(Protocol):
         """Answer a message that changed nothing."""
         ...
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
-        """The answer to an event, or `to_verb` to an operator's verb; None while no owner has read it."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to an event; None while no owner has read it."""
+        ...
+
+    async def verb_answer(self, saga_id: UUID, message_id: UUID) -> VerbAnswer | None:
+        """The answer to an operator's verb, and whether the saga has an owner that may answer; None if there is no such verb."""
         ...
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:

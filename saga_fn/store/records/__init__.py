@@ -38,6 +38,7 @@ from saga_fn.store.records.events import (
     SentEvent,
     Sought,
     UnreadRecord,
+    VerbAnswer,
 )
 from saga_fn.store.records.limits import (
     ANSWER_BYTES,
@@ -212,6 +213,7 @@ __all__ = [
     "Tombstone",
     "UnfitSaga",
     "UnreadRecord",
+    "VerbAnswer",
     "decode_event",
     "decode_plan",
     "decode_progress",

@@ -43,6 +43,17 @@ class UnreadRecord(msgspec.Struct, frozen=True):
     """The number of messages that the saga has had at the moment of that look."""
 
 
+class VerbAnswer(msgspec.Struct, frozen=True):
+    """A verb that was left for the owner of a saga, as one look finds it."""
+
+    answer: str | None
+    """None while no owner has read it."""
+    has_ended: bool
+    """Whether the saga has ended."""
+    is_owned: bool
+    """Whether the saga has an owner, which may answer yet."""
+
+
 class MessageStatus(enum.Enum):
     """The outcome of leaving a message for a saga."""
 

@@ -49,6 +49,7 @@ from saga_fn.store.records import (
     Standing,
     TakenSaga,
     UnreadRecord,
+    VerbAnswer,
 )
 from saga_fn.store.rights import Right
 
@@ -265,9 +266,13 @@ class CountingStore:
         self.calls["answer"] += 1
         await self._inner.answer(saga_id, message_id, answer)
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
         self.calls["read_answer"] += 1
-        return await self._inner.read_answer(saga_id, message_id, to_verb=to_verb)
+        return await self._inner.read_answer(saga_id, message_id)
+
+    async def verb_answer(self, saga_id: UUID, message_id: UUID) -> VerbAnswer | None:
+        self.calls["verb_answer"] += 1
+        return await self._inner.verb_answer(saga_id, message_id)
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         self.calls["record_rejection"] += 1
