@@ -1,7 +1,8 @@
 """Each preview is what then happens: for generated sagas, in generated states, each verb is asked, and followed to its end.
 
-A saga of a few calls and waits stops at a failure of some kind, or at a wait. An event may be stored that no owner has read, and the
-definition may have changed since. Then every verb that is legal is asked of it, of one saga each: all that runs from then on succeeds.
+A saga of a few calls and waits stops at a failure of some kind, or at a wait; or its process is killed in a call, and another one,
+which could not go on with it, has handed it back. An event may be stored that no owner has read, and the definition may have changed
+since. Then every verb that is legal is asked of it, of one saga each: all that runs from then on succeeds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from saga_fn import (
     SagaBuilder,
     SagaDefinition,
     SagaOrchestrator,
+    SagaRun,
     SagaStatus,
     Verb,
     VerbPreview,
@@ -33,6 +35,8 @@ from saga_fn import (
     step,
 )
 from saga_fn.snapshot import SagaAdminSnapshot
+from saga_fn.store.ids import shard_of
+from tests.support.crash import born, dies
 from tests.support.until import SOON
 
 RARELY: Final = FixedRetry(max_attempts=3, delay=timedelta(hours=1))
@@ -60,10 +64,13 @@ class Scene:
     """Whether an event for the first wait is stored, and not read."""
     renames: bool
     """Whether the definition has another name for the first step by then."""
+    killed: bool = False
+    """Whether its process is killed in the first call of it."""
     mended: bool = False
+    hung: asyncio.Event = attrs.field(factory=asyncio.Event, eq=False, repr=False)
 
     @classmethod
-    def of(cls, seed: int) -> Scene:
+    def of(cls, seed: int, *, killed: bool = False) -> Scene:
         """The scene of that number."""
         random = Random(seed)
         parts = tuple(
@@ -76,7 +83,7 @@ class Scene:
             )
             for number in range(random.randint(1, 4))
         )
-        return cls(parts, random.random() < 0.5, random.random() < 0.2)
+        return cls(parts, random.random() < 0.5, random.random() < 0.2, killed)
 
     def definition(self, *, renamed: bool) -> SagaDefinition[int, None]:
         """The saga of these parts."""
@@ -94,6 +101,9 @@ class Scene:
 
     def _call(self, part: Part) -> Callable[[int], Awaitable[int]]:
         async def call(inp: int) -> int:
+            if self.killed and not self.mended:
+                self.hung.set()
+                await asyncio.Event().wait()
             if self.mended or part.fails == "never":
                 return VALUE
             match part.fails:
@@ -124,16 +134,33 @@ class Scene:
 async def arrived(scene: Scene) -> tuple[MemoryStore, UUID]:
     """The scene's saga where it stops, in a store that no process works with."""
     store = MemoryStore()
-    async with SagaOrchestrator(store, concurrency=0) as first:
-        run = await first.register("told", scene.definition(renamed=False)).start(VALUE)
-        while await first.run_due():
-            pass
+    if scene.killed:
+        run = await handed_back(scene, store)
+    else:
+        async with SagaOrchestrator(store, concurrency=0) as first:
+            run = await first.register("told", scene.definition(renamed=False)).start(VALUE)
+            while await first.run_due():
+                pass
     waiting = next((part for part in scene.parts if part.waits), None)
     if scene.sends and waiting is not None and (await _row_of(store, run.id)) is None:
         async with SagaOrchestrator(store, concurrency=0) as stranger:
             await stranger.to(run.id, Event(f"e-{waiting.name}", int)).send(VALUE)
     scene.mended = True
     return store, run.id
+
+
+async def handed_back(scene: Scene, store: MemoryStore) -> SagaRun[None]:
+    """The saga, whose process was killed in a call, if it came to one before a wait, as who could not go on with it left it."""
+    first = await born(SagaOrchestrator(store, concurrency=0))
+    run = await first.register("told", scene.definition(renamed=False)).start(VALUE)
+    working = asyncio.create_task(first.run_due())
+    hanging = asyncio.create_task(scene.hung.wait())
+    await asyncio.wait((working, hanging), return_when=asyncio.FIRST_COMPLETED)
+    await dies(first)
+    row = await store.read(run.id)
+    if row is not None and row.token is not None:
+        await store.release(shard_of(run.id, store.shards), {run.id: row.token})
+    return run
 
 
 async def _row_of(store: MemoryStore, saga_id: UUID) -> SagaStatus | None:
@@ -211,8 +238,22 @@ def _differences(said: VerbPreview, seen: SagaAdminSnapshot) -> list[str]:
 
 @pytest.mark.parametrize("seed", [*range(40), 121])  # 121: the last step is a wait, and has another name by then
 async def test_every_preview_is_what_then_happens(seed: int) -> None:
-    explained, _ = await told(Scene.of(seed))
+    await does_as_told(seed, killed=False)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_preview_of_a_saga_that_was_handed_back_is_what_then_happens(seed: int) -> None:
+    explained = await does_as_told(seed, killed=True)
+    (*_, reason) = explained.reasons
+    assert reason.is_interrupted is not Scene.of(seed).parts[0].waits
+    assert "is being executed" not in reason.text
+
+
+async def does_as_told(seed: int, *, killed: bool) -> Explanation:
+    """Ask each legal verb of a saga of its own, and compare; gives what was told."""
+    explained, _ = await told(Scene.of(seed, killed=killed))
     for each in explained.verbs:
         if each.is_legal and each.not_here is None:
-            _, differences = await told(Scene.of(seed), each.verb, each.step_id)
-            assert differences == [], (Scene.of(seed), each.verb, each.step_id, each.text)
+            _, differences = await told(Scene.of(seed, killed=killed), each.verb, each.step_id)
+            assert differences == [], (Scene.of(seed, killed=killed), each.verb, each.step_id, each.text)
+    return explained
