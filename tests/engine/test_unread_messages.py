@@ -11,11 +11,14 @@ from saga_fn import (
     MoveKind,
     PauseSaga,
     SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
     SagaOrchestrator,
     SagaRun,
     SagaStatus,
     SkipStep,
     Verb,
+    step,
 )
 from saga_fn.explanation import unread_in_words
 from saga_fn.store.records import InboxMessage
@@ -67,6 +70,30 @@ async def test_an_event_that_no_owner_has_read_is_told_by_each_look(make: Make) 
     async with make() as worker:
         await worker.register("approved", approved(Shop(), timeout=HOUR)).attach(run.id).outcome(SOON)
         assert (await SagaAdmin(worker).get_saga(run.id)).unread == ()
+
+
+async def test_a_parked_saga_stays_so_by_itself_whatever_is_stored_for_it_and_whichever_definition_is_there(
+    make: Make,
+) -> None:
+    def made(name: str) -> SagaDefinition[Order, Approval]:
+        async def charge(order: Order) -> int:
+            return "seven"  # type: ignore[return-value]  # its output cannot be kept
+
+        builder = SagaBuilder(Order)
+        builder.add_step(step(charge, step_id=name), depends_on=builder.initial)
+        return builder.build(output=builder.add_event(approval, timeout=HOUR))
+
+    async with make() as worker:
+        run = await worker.register("parked", made("charge")).start(Order("1"))
+        await suspended(run)
+    async with make(concurrency=0) as desk:
+        await desk.engine.store.processes.forget(worker.engine.owner)
+        await stored(desk, run)
+        desk.register("parked", made("take_money"))
+        seen = await SagaAdmin(desk).explain(run.id)
+    assert ([each.parked for each in seen.reasons], len(seen.unread)) == (["output_lost"], 1)
+    assert (seen.no_plan_fits, seen.course, seen.ends_as) == (False, (), None)
+    assert "next: a person has to go on" in str(seen)
 
 
 @pytest.mark.parametrize("verb", [PauseSaga(), Cancel(), SkipStep("approval", Approval("bob"))], ids=type)

@@ -46,7 +46,8 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
     state, plan = known.state, known.plan
     own_way = own = None
     if plan is not None and state is not None:
-        own_way = course(plan, state, now=row.now, unread=known.news, owners=known.owners, most=room(state, WORK))
+        news = known.news if row.due_at is not None else ()  # else nobody takes it up, whatever is stored for it
+        own_way = course(plan, state, now=row.now, unread=news, owners=known.owners, most=room(state, WORK))
         await asyncio.sleep(0)
         own = prospects(plan, state)
         await asyncio.sleep(0)
