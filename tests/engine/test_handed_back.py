@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -19,11 +21,13 @@ from saga_fn import (
     SagaBuilder,
     SagaDefinition,
     SagaOrchestrator,
+    StoreUnavailableError,
     Verb,
     step,
 )
 from saga_fn.core.ids import StepId
 from saga_fn.engine.hold import roster
+from saga_fn.store.records import SagaWrite
 from tests.support.crash import born, dies, end_leases
 from tests.support.shop import Done, Order
 from tests.support.stores import Make
@@ -170,3 +174,22 @@ async def test_a_saga_that_is_left_to_a_definition_that_fits_is_told_as_standing
     )
     assert late.misfit == why
     assert "goes on when a worker runs whose definition fits" in str(late.hint)
+
+
+async def test_an_abort_that_could_not_be_written_leaves_a_lease_for_as_long_as_the_step_may_run(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(write: SagaWrite) -> NoReturn:
+        raise StoreUnavailableError("the database is away")
+
+    bank = Bank()
+    async with make(stop_timeout=timedelta(seconds=0.1)) as worker, make(concurrency=0) as desk:
+        run = await worker.register("charging", bank.saga("charge")).start(Order("1"))
+        await until(lambda: bool(bank.calls))
+        admin = SagaAdmin(desk)
+        monkeypatch.setattr(desk.engine.committer, "commit", refuse)
+        with pytest.raises(StoreUnavailableError):
+            await admin.abort(run.id)
+        seen = await admin.get_saga(run.id)
+        assert seen.owner is not None, "another process could begin the step, while it runs"
+        assert (seen.owner.is_gone, seen.is_interrupted) == (False, False)
