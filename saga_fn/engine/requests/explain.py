@@ -46,7 +46,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None 
     state, plan = known.state, known.plan
     own_way = own = None
     if plan is not None and state is not None:
-        news = known.news if row.due_at is not None else ()  # else nobody takes it up, whatever is stored for it
+        news = known.news if row.due_at is not None else ()  # else no owner comes to read them
         own_way = course(plan, state, now=row.now, unread=news, owners=known.owners, most=room(state, WORK))
         await asyncio.sleep(0)
         own = prospects(plan, state)
