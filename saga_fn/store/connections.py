@@ -13,15 +13,13 @@ import asyncpg
 from typing_extensions import override
 
 from saga_fn.errors import StoreRefusedError
+from saga_fn.store.closing import CLOSING, close, given_up, terminate
 from saga_fn.store.connection import CallerConnection, Connection, Pool, check_loop
 from saga_fn.store.driver_errors import DRIVER_ERRORS, UnreachedError
 from saga_fn.store.dsn import Address, place_of
 from saga_fn.tasks import Errands, cut_short, spawn
 
 APPLICATION_NAME = "saga_fn"
-
-CLOSING: Final = 1.0
-"""Seconds that a connection may take to close, or a pool to take one back, before it is cut."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that has vanished is noticed within 40 seconds (RFC 1122, 4.2.3.6), and no firewall forgets an idle connection."""
 
@@ -108,7 +106,7 @@ class OwnConnections:
         self._is_closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
-            self._farewells.add(_close(connection))
+            self._farewells.add(close(connection, CLOSING))
         await self._farewells.wait()
 
     @asynccontextmanager
@@ -122,7 +120,7 @@ class OwnConnections:
                 yield connection
             except (asyncio.CancelledError, TimeoutError):
                 # Beside: the server is asked to give the statement up, and that takes an answer.
-                self._farewells.add(_close(connection))
+                self._farewells.add(close(connection, CLOSING))
                 raise
             except asyncpg.ReadOnlySQLTransactionError:
                 connection.terminate()  # it stays so for as long as it lives, whatever becomes of the database
@@ -302,24 +300,17 @@ async def _give_back(lent: AsyncExitStack, connection: object) -> None:
     """Let the pool take a connection back whose statement was cut short; cut it if the pool cannot."""
     try:
         async with asyncio.timeout(CLOSING):
+            await given_up(getattr(connection, "_con", connection))
             await lent.aclose()
-    except TimeoutError:
-        terminate(connection)
     except DRIVER_ERRORS:
-        return  # the pool has cut it
+        terminate(connection)
+        with suppress(*DRIVER_ERRORS):
+            await lent.aclose()  # nothing, if that has begun
 
 
 async def _cut_off(connection: object) -> None:
     await asyncio.sleep(CLOSING)
     terminate(connection)
-
-
-def terminate(connection: object) -> None:
-    """Cut the connection at once."""
-    cut = getattr(connection, "terminate", None)
-    if callable(cut):
-        with suppress(asyncpg.InterfaceError):  # the pool has taken it back meanwhile
-            cut()
 
 
 def keep_alive(connection: object) -> None:
@@ -333,10 +324,3 @@ def keep_alive(connection: object) -> None:
         for name, value in _KEEPALIVE:
             if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
                 plug.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-async def _close(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    try:
-        await connection.close(timeout=CLOSING)
-    except DRIVER_ERRORS:
-        connection.terminate()

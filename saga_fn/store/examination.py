@@ -14,6 +14,7 @@ import attrs
 
 from saga_fn.errors import StoreError, StoreRefusedError
 from saga_fn.store._queries import Queries
+from saga_fn.store.closing import CLOSING, close
 from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
@@ -79,7 +80,7 @@ async def examine(dsn: str, *, schema: str) -> Examination:
         try:
             return await _seen(connection, schema, shards, denied)
         finally:
-            await connection.close(timeout=1)
+            await close(connection, CLOSING)
     except DRIVER_ERRORS as error:
         raise translate_driver_error(error) from error
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.printable import a_type_of
+from saga_fn.store.closing import CLOSING, close
 from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
@@ -54,7 +55,7 @@ async def connected(target: str | Connection | Pool) -> AsyncGenerator[Connectio
                 raise translate_driver_error(error) from error
             yield own
         finally:
-            await own.close()
+            await close(own, CLOSING)
     else:
         check_connection(target)
         yield target

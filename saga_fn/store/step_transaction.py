@@ -13,11 +13,11 @@ from saga_fn import steady
 from saga_fn.backoff import Backoff
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store._lent import LentConnection, is_answered
+from saga_fn.store.closing import close, given_up, terminate
 from saga_fn.store.connection import Connection
 from saga_fn.store.connections import (
     LEAVE_NOTHING,
     NOTHING_PREPARED,
-    terminate,
 )
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.errors import (
@@ -43,6 +43,18 @@ _COMMITTED: Final = "saga_fn: committed by the step"
 _LIMITS_TRANSACTIONS: Final = 17
 """The first PostgreSQL that ends a transaction by its age: before, each statement and each pause have the whole time."""
 _STANDS: Final = f"SELECT pg_catalog.current_setting('{_MARK}', true)"
+_NOTICES_CUTS: Final = """\
+SELECT pg_catalog.set_config(s.name, CASE
+    WHEN s.setting OPERATOR(pg_catalog.=) '0' AND pg_catalog.version() OPERATOR(pg_catalog.~) 'linux|darwin|bsd' THEN '1s'
+    ELSE s.setting
+END, true)
+FROM (
+    SELECT 'client_connection_check_interval' AS name, pg_catalog.current_setting('client_connection_check_interval') AS setting
+) AS s"""
+"""Has the server look every second whether the client is still there while it runs a statement, unless the server is set to do so.
+
+Else it goes on with the statement of a process that was killed, and keeps its locks. Windows has no such look, and refuses it.
+"""
 _CAME_TO: Final = """\
 WITH asked AS (SELECT $1::pg_catalog.text::pg_catalog.xid8 AS number)
 SELECT CASE
@@ -58,6 +70,7 @@ async def in_step(connection: Any, time_limit: float) -> AsyncGenerator[Connecti
     """A step's connection, for one statement of ours in its transaction, with the driver's exceptions told apart by what helps."""
     try:
         async with asyncio.timeout(time_limit):
+            await given_up(connection)
             yield connection
     except TimeoutError as error:
         terminate(connection)  # it would not answer a ROLLBACK either
@@ -142,7 +155,7 @@ class PostgresTransaction:
             # By its last word the snapshot is taken: from then on the server lets no statement change the isolation.
             sets = [f"SET LOCAL {each} = {to}" for each, to in settings.items()]
             committed = f"SET application_name = '{_COMMITTED}'"
-            await self._own.execute("; ".join([begin, committed, *sets, "SELECT"]))
+            await self._own.execute("; ".join([begin, committed, *sets, _NOTICES_CUTS]))
         # The driver's own way to begin it is one more way to the server. It takes a block of the step's for a savepoint by this.
         self._transaction = self._own._top_xact = self._own.transaction(isolation=isolation)  # noqa: SLF001 - see above
 
@@ -280,9 +293,11 @@ class PostgresTransaction:
             return
         try:
             async with asyncio.timeout(self._time_limit):
+                await given_up(self._own)
                 await self._over("ROLLBACK")
         except DRIVER_ERRORS:  # the step has left something running on it, or the server is gone
-            await self._cut()
+            # The server would go on with what runs, and keep its locks until it is done.
+            await close(self._own, self._time_limit)
 
     async def _over(self, end: str) -> None:
         """End it, and on a connection of ours take back by the same way to the server what the step has changed in its session.
@@ -294,13 +309,6 @@ class PostgresTransaction:
             self.is_clean = await self._own.execute(f"{end}; {LEAVE_NOTHING}") == NOTHING_PREPARED
         else:
             await self._own.execute(f"{end}; SET application_name = {_quoted(self._named_before)}")
-
-    async def _cut(self) -> None:
-        """Close the connection, and cancel what runs on it: the server would go on with that, and keep its locks until it is done."""
-        try:
-            await self._own.close(timeout=self._time_limit)
-        except DRIVER_ERRORS:
-            terminate(self._own)
 
 
 def _quoted(text: str) -> str:

@@ -9,12 +9,12 @@ from typing import Final, final
 import asyncpg
 
 from saga_fn.errors import StoreRefusedError
+from saga_fn.store.closing import terminate
 from saga_fn.store.connection import Connection
 from saga_fn.store.connections import (
     APPLICATION_NAME,
     Connections,
     OwnConnections,
-    terminate,
 )
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.step_transaction import Judge, PostgresTransaction, Work, Write

@@ -9,6 +9,8 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 _CHUNK = 65536
+_CANCEL = (16).to_bytes(4, "big") + (80877102).to_bytes(4, "big")
+"""The begin of a request to cancel."""
 
 
 class Wire:
@@ -22,6 +24,7 @@ class Wire:
         self._talks: set[asyncio.Task[None]] = set()
         self._marker: tuple[bytes, Literal["request", "answer", "until later"]] | None = None
         self._later = asyncio.Event()
+        self._holding: bytes | None = None
         self._port = 0
         self._silenced: set[asyncio.Event] = set()
         self._silencing: tuple[bytes, Literal["request", "answer"]] | None = None
@@ -39,6 +42,10 @@ class Wire:
         """How often one has fallen silent."""
         self.late_answers = 0
         """How many requests that came later the server has answered."""
+        self.held_back = False
+        """Whether a request is held back, or was."""
+        self.cancels = 0
+        """How many requests to cancel the server has taken."""
 
     @property
     def dsn(self) -> str:
@@ -77,6 +84,10 @@ class Wire:
         """
         self._marker = (marker, which)
 
+    def hold_back(self, marker: bytes) -> None:
+        """Let the next request with this marker be overtaken by all others: the server hears of it when `arrive` is called."""
+        self._holding = marker
+
     def arrive(self) -> None:
         """Let the server hear what it was to hear later."""
         self._later.set()
@@ -113,14 +124,15 @@ class Wire:
         ends = (writer, up_writer)
         self._links.update(ends)
         self._clients.add(writer)
-        muted, silenced = asyncio.Event(), asyncio.Event()
+        muted, silenced, cancels = asyncio.Event(), asyncio.Event(), asyncio.Event()
         if self.silent:
             silenced.set()
         self._silenced.add(silenced)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._ask(reader, up_writer, ends, muted, silenced))
+                both.create_task(self._ask(reader, up_writer, ends, muted, silenced, cancels))
                 both.create_task(self._answer(up_reader, writer, ends, muted, silenced))
+            self.cancels += cancels.is_set()
         finally:
             self._links.difference_update(ends)
             self._clients.discard(writer)
@@ -144,10 +156,16 @@ class Wire:
         ends: tuple[asyncio.StreamWriter, ...],
         muted: asyncio.Event,
         silenced: asyncio.Event,
+        cancels: asyncio.Event,
     ) -> None:
         heard = b""
         while data := await _read(reader):
             await self._lag(data)
+            if data.startswith(_CANCEL):
+                cancels.set()
+            if self._holding is not None and self._holding in data:
+                self._holding, self.held_back = None, True
+                await self._later.wait()
             if self._silencing is not None and self._silencing[0] in data:
                 after = self._silencing[1] == "answer"
                 self._silencing = None
