@@ -30,7 +30,7 @@ from saga_fn import (
 )
 from saga_fn.engine.commit.batching import BATCH_BYTES
 from saga_fn.engine.drive import outgoing as drafts
-from saga_fn.engine.hold import lane, relay_publishing, relay_store, relay_sweep
+from saga_fn.engine.hold import lane, relay, relay_publishing, relay_store, relay_sweep
 from saga_fn.engine.observe.of_outgoing import PublisherFailed, PublisherRecovered
 from saga_fn.outgoing import (
     FailedForNow,
@@ -246,6 +246,39 @@ async def test_a_process_that_stops_while_it_gives_messages_back_gives_them_back
     async with make(publishers={"*": broker}, outgoing=options) as orchestrator:
         orchestrator.register(ordering)
         await broker.until(10)
+
+
+async def test_what_a_stop_cuts_short_while_it_is_taken_is_given_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has written the claim, and its answer comes after the stop has begun."""
+    broker, claimed, lease = Broker(), list[UUID](), timedelta(seconds=4 * SOON)
+    broker.answer = lambda _: FailedForNow("away")
+    options = msgspec.structs.replace(QUICK, max_attempts=1_000)
+    async with make(publishers={"*": broker}, outgoing=options) as orchestrator:
+        run = await orchestrator.register(ordering).start(Order(1))
+        await run.result(timeout=SOON)
+        await until(lambda: bool(broker.batches))
+    broker.answer = lambda _: Published()
+    monkeypatch.setattr(relay, "_GIVING_BACK", SOON)
+    async with make(publishers={"*": broker}, lease=lease) as orchestrator:
+        messages = type(orchestrator.engine.store.outgoing)
+        claim, stopping = messages.claim, orchestrator.engine.relay
+
+        async def answered_late(*given: Any, **options: Any) -> Any:
+            held, more = await claim(*given, **options)
+            claimed.extend(message.saga_id for message in held)
+            await until(lambda: not held or not stopping.working)
+            return held, more
+
+        monkeypatch.setattr(messages, "claim", answered_late)
+        orchestrator.register(ordering)
+        await until(lambda: claimed == [run.id])
+    monkeypatch.setattr(messages, "claim", claim)
+    assert broker.messages == []
+    async with make(publishers={"*": broker}, lease=lease) as orchestrator:
+        orchestrator.register(ordering)
+        await broker.until(2)
 
 
 async def test_no_more_that_wait_are_taken_at_once_than_come_in_time(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, final
 from uuid import UUID
 
@@ -108,12 +109,16 @@ class Relay:
         self._publishing.stopped()
 
     async def _give_back(self) -> None:
-        left = self._lines.sagas | self._sweep.forget()
-        try:
+        with suppress(TimeoutError):  # then their leases run out
             async with asyncio.timeout(_GIVING_BACK):
-                await self._rows.give_back(left)
-        except (StoreError, TimeoutError):  # then their leases run out
-            return
+                await self._given_back(self._lines.sagas)
+                await self._rows.taken()
+                await self._given_back(set())
+        await self._rows.stop()
+
+    async def _given_back(self, held: set[UUID]) -> None:
+        with suppress(StoreError):
+            await self._rows.give_back(held | self._sweep.forget())
 
     # Messages come in.
 

@@ -252,7 +252,7 @@ class Publishing:
         taken: set[UUID] = set()
         try:
             if next_of:  # nothing of these is given back meanwhile: that might come to the store after the taking
-                taken = await self._rows.take(next_of, self.hold)
+                taken = await self._rows.take(next_of, self.hold, self._sweep.leave_behind)
         except BaseException:  # cut short: this process may hold what it was taking
             left.update(next_of)
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar, final
 from uuid import UUID
@@ -19,11 +21,16 @@ from saga_fn.store.errors import RowLockedError, RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import FailedMessage, HeldMessage, Place, is_full
+from saga_fn.tasks import Errands, Work, spawn
 
 _AT_ONCE: Final = 200
 """One statement takes no more messages, nor gives back those of more sagas."""
+_CUT: Final = 0.1
+"""Seconds that a statement may take to end once it is cut short."""
 Hold = Callable[[Iterable[HeldMessage], float], None]
 """Takes messages into memory that this process holds in the store, since it has asked for them at that monotonic time."""
+Leave = Callable[[UUID], None]
+"""Has the messages of a saga given back that this process holds in the store, and not in memory."""
 T = TypeVar("T")
 
 
@@ -42,6 +49,8 @@ class RelayStore:
         """Begin with a token under which nothing is held."""
         self.token: UUID = new_uuid()
         self._at_once = AtOnce(_AT_ONCE)
+        self._cut_short = Errands()
+        """What was being taken when the one that takes it was cut short."""
 
     # Taken, and given back.
 
@@ -49,13 +58,13 @@ class RelayStore:
         """The shards and topics that have messages which no process holds."""
         return await self._store.outgoing.due_topics()
 
-    async def claim(self, shard: int, topic: str, most: int) -> tuple[Sequence[HeldMessage], bool]:
+    async def claim(self, shard: int, topic: str, most: int, leave: Leave) -> tuple[Sequence[HeldMessage], bool]:
         """The first messages of sagas, if they are of this topic; no more than so many. And whether there may be more."""
         most = min(self._at_once.now, most)
         claiming = self._store.outgoing.claim(shard, topic, token=self.token, lease=self._topics.lease, most=most)
-        return await self._in_time(most, claiming)
+        return await self._in_time(most, self._to_its_end(claiming, lambda claimed: claimed[0], leave))
 
-    async def take(self, saga_ids: Iterable[UUID], hold: Hold) -> set[UUID]:
+    async def take(self, saga_ids: Iterable[UUID], hold: Hold, leave: Leave) -> set[UUID]:
         """Take the next message of each of these sagas, if it can be; gives those of which one was."""
         taken: set[UUID] = set()
         outgoing = self._store.outgoing
@@ -64,9 +73,8 @@ class RelayStore:
                 while each:
                     sent = steady.now()
                     some, each = each[: self._at_once.now], each[self._at_once.now :]  # noqa: PLW2901 - what is left of it
-                    held = await self._in_time(
-                        len(some), outgoing.take(shard, some, token=self.token, lease=self._topics.lease)
-                    )
+                    taking = outgoing.take(shard, some, token=self.token, lease=self._topics.lease)
+                    held = await self._in_time(len(some), self._to_its_end(taking, lambda taken: taken, leave))
                     taken.update(message.saga_id for message in held)
                     if is_full(message.body for message in held):
                         each += [saga_id for saga_id in some if saga_id not in taken]
@@ -75,7 +83,20 @@ class RelayStore:
             self._observers.tell(RelayHeldUp(error, is_taking=True))
         return taken
 
-    async def _in_time(self, asked: int, taking: Awaitable[T]) -> T:
+    async def _to_its_end(self, taking: Work[T], messages: Callable[[T], Iterable[HeldMessage]], leave: Leave) -> T:
+        """Await it. If this is cut short, it goes on to its end, and what it has taken is left behind.
+
+        Else this process would hold messages that it does not know of, and no other one took them for a lease.
+        """
+        task = spawn(taking)
+        try:
+            _ = await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            self._cut_short.add(_left_behind(task, messages, leave))
+            raise
+        return await task
+
+    async def _in_time(self, asked: int, taking: Work[T]) -> T:
         """Take so many messages at once; fewer from then on if they do not come within a statement's time."""
         try:
             taken = await taking
@@ -102,6 +123,14 @@ class RelayStore:
                     left.difference_update(some)
         if locked is not None:
             raise locked
+
+    async def taken(self) -> None:
+        """Wait until nothing is being taken that was cut short."""
+        await self._cut_short.wait()
+
+    async def stop(self) -> None:
+        """Cut short what still goes on: the leases of what it has taken run out."""
+        await self._cut_short.stop(_CUT)
 
     # Their fates.
 
@@ -140,3 +169,9 @@ class RelayStore:
         for each in things:
             found.setdefault(shard_of(saga_of(each), self._store.shards), []).append(each)
         return found
+
+
+async def _left_behind(taking: asyncio.Task[T], messages: Callable[[T], Iterable[HeldMessage]], leave: Leave) -> None:
+    with suppress(StoreError):  # nothing was taken, or nobody knows
+        for message in messages(await taking):
+            leave(message.saga_id)

@@ -165,7 +165,7 @@ class Sweep:
             while lane is not None and lane.room and not (lane.down and lane.waiting):
                 # The leases of others would end before the turn of a publisher that fails comes.
                 sent = steady.now()
-                held, more = await self._rows.claim(shard, topic, 1 if lane.down else lane.room)
+                held, more = await self._rows.claim(shard, topic, 1 if lane.down else lane.room, self.leave_behind)
                 taken += len(held)
                 self._holder.hold(held, sent)
                 if not more:
@@ -186,7 +186,7 @@ class Sweep:
     async def _look_at_watched(self) -> None:
         if not self._watched:
             return
-        taken = await self._rows.take(list(self._watched), self._holder.hold)
+        taken = await self._rows.take(list(self._watched), self._holder.hold, self.leave_behind)
         for saga_id, looks in list(self._watched.items()):
             if saga_id in taken or self._holder.holds(saga_id):
                 self._watched.pop(saga_id, None)
