@@ -50,7 +50,7 @@ class RelayStore:
         self.token: UUID = new_uuid()
         self._at_once = AtOnce(_AT_ONCE)
         self._cut_short = Errands()
-        """What was being taken when the one that takes it was cut short."""
+        """Statements that take messages, and whose callers were cut short."""
 
     # Taken, and given back.
 
