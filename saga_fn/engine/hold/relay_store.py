@@ -172,6 +172,6 @@ class RelayStore:
 
 
 async def _left_behind(taking: asyncio.Task[T], messages: Callable[[T], Iterable[HeldMessage]], leave: Leave) -> None:
-    with suppress(StoreError):  # nothing was taken, or nobody knows
+    with suppress(StoreError):  # nothing was taken, or the answer is lost
         for message in messages(await taking):
             leave(message.saga_id)
