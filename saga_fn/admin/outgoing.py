@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 from uuid import UUID
 
 from saga_fn.admin.base import AdminBase
@@ -12,10 +15,12 @@ from saga_fn.engine.requests.records import recorded
 from saga_fn.engine.views.unsent import unsent_of
 from saga_fn.outgoing import message_id
 from saga_fn.snapshot import UnsentMessage
-from saga_fn.store.records import OutgoingRecord, Progress
+from saga_fn.store.records import Progress
 
 _MOST = 1000
-"""One call lists no more messages, and decides on no more."""
+"""One call lists no more messages, and one statement decides on no more."""
+_FIRST: Final = (-1, -1)
+"""The place that all messages of a saga stand behind."""
 
 
 @only_public_errors
@@ -70,11 +75,11 @@ class AdminOutgoing(AdminBase):
 
             await admin.redrive(saga_id, reason="the broker takes large messages now")
         """
-        asked, places = await self._places_of(saga_id, message, reason, dead=True)
+        asked = self._checked(saga_id, message, reason)
         store = self._engine.store.outgoing
 
         async def redriven() -> int:
-            return await store.redrive(saga_id, places)
+            return await self._decided(saga_id, message, partial(store.redrive, saga_id), dead=True)
 
         done = await recorded(self._engine, "redrive", asked, redriven, _counted, saga_id=saga_id)
         self._engine.relay.look_soon()
@@ -101,33 +106,43 @@ class AdminOutgoing(AdminBase):
 
             await admin.discard(saga_id, message.id, reason="sent by hand, OPS-12")
         """
-        asked, places = await self._places_of(saga_id, message, reason, dead=message is None)
-        store = self._engine.store.outgoing
+        asked = self._checked(saga_id, message, reason)
+        discard = partial(self._engine.store.outgoing.discard, saga_id, waiting=message is not None)
 
         async def discarded() -> int:
-            return await store.discard(saga_id, places, waiting=message is not None)
+            return await self._decided(saga_id, message, discard, dead=message is None)
 
         done = await recorded(self._engine, "discard", asked, discarded, _counted, saga_id=saga_id)
         self._engine.relay.look_soon()
         return done
 
-    async def _places_of(
-        self, saga_id: UUID, message: UUID | None, reason: str | None, *, dead: bool
-    ) -> tuple[Asked, list[tuple[int, int]]]:
-        """Who asks, and the places of the saga's messages, or of that one; with `dead` only of what is dead."""
+    def _checked(self, saga_id: UUID, message: UUID | None, reason: str | None) -> Asked:
+        """Who asks for it. Raises for what cannot be asked."""
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
         check_id(saga_id)
         if message is not None:
             check_id(message, "a message's id", hint="SagaAdmin.outgoing lists them")
-        asked = Asked.of(self._actor, reason)
-        found = await self._engine.store.outgoing.of_saga(saga_id, most=_MOST)
-        wanted = (each for each in found if _is(each, message))
-        return asked, [(each.rev, each.n) for each in wanted if each.dead_at is not None or not dead]
+        return Asked.of(self._actor, reason)
 
-
-def _is(record: OutgoingRecord, message: UUID | None) -> bool:
-    return message is None or message_id(record.saga_id, record.rev, record.n) == message
+    async def _decided(
+        self,
+        saga_id: UUID,
+        message: UUID | None,
+        decide: Callable[[list[tuple[int, int]]], Awaitable[int]],
+        *,
+        dead: bool,
+    ) -> int:
+        """Decide on the messages of the saga, or on that one; with `dead` on dead ones alone. Gives how many it was."""
+        done, after = 0, _FIRST
+        while True:
+            places = await self._engine.store.outgoing.places(saga_id, dead=dead, after=after, most=_MOST)
+            wanted = [(rev, n) for rev, n in places if message in (None, message_id(saga_id, rev, n))]
+            if wanted:
+                done += await decide(wanted)
+            if len(places) < _MOST or (wanted and message is not None):
+                return done
+            after = places[-1]
 
 
 def _counted(number: int) -> Progress:

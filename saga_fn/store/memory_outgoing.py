@@ -156,6 +156,12 @@ class MemoryOutgoing:
         """The first messages of the saga, in their order."""
         return [each.record for each in self._messages.get(saga_id, ())][:most]
 
+    async def places(self, saga_id: UUID, *, dead: bool, after: tuple[int, int], most: int) -> list[tuple[int, int]]:
+        """Where the first messages of the saga stand behind that place, in their order; with `dead` those that are dead."""
+        records = [each.record for each in self._messages.get(saga_id, ())]
+        found = [(each.rev, each.n) for each in records if each.dead_at is not None or not dead]
+        return [place for place in found if place > after][:most]
+
     async def dead(self, *, most: int) -> list[OutgoingRecord]:
         """Dead messages, those that died first at the front."""
         dead = [each.record for each in self._all() if each.record.dead_at is not None]

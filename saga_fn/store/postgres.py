@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import final
+from typing import Final, final
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
@@ -47,6 +47,7 @@ from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ACKNOWLEDGED,
     ALL_ENTRIES,
+    ANSWER_BYTES,
     FORMAT,
     LEAST_KEPT,
     MOST_READ,
@@ -81,6 +82,7 @@ from saga_fn.store.records import (
     encode_event,
     encode_plan,
     encode_state,
+    is_full,
     moment_of,
     plan_from,
     reasons_in,
@@ -98,6 +100,8 @@ _MOST_MILLISECONDS = 2**31 - 1
 """The longest lock_timeout there is; none would be 0."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_BEFORE_ALL: Final = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+"""When the message was sent, and the id that it has, behind which all others stand."""
 
 
 @final
@@ -704,8 +708,8 @@ class PostgresStore:
             return MessageStatus.STORED
         if sent.known or sent.told:  # or another sender has sent it at the same moment
             return MessageStatus.DUPLICATE
-        is_full = isinstance(sent, EventSentRow) and sent.is_full
-        return MessageStatus.FULL if is_full else MessageStatus.NO_ACTIVE_SAGA
+        has_no_room = isinstance(sent, EventSentRow) and sent.is_full
+        return MessageStatus.FULL if has_no_room else MessageStatus.NO_ACTIVE_SAGA
 
     async def _send(self, saga_id: UUID, message: InboxMessage) -> EventSentRow | VerbSentRow:
         shard, queries = self._shard(saga_id), self._database.queries
@@ -755,11 +759,25 @@ class PostgresStore:
 
     async def unread(self, saga_id: UUID, *, most: int) -> list[UnreadRecord]:
         """The same with the times when they were sent; `most` of them at most."""
-        async with self._database.work() as connection:
-            rows = await self._database.queries.read_messages(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, most=most
-            )
-        read = [UnreadRecord(InboxMessage(row.id, row.kind, row.body), row.sent_at, row.inbox_sent) for row in rows]
+        read: list[UnreadRecord] = []
+        after = _BEFORE_ALL
+        while True:
+            async with self._database.work() as connection:
+                rows = await self._database.queries.read_messages(
+                    connection,
+                    shard=self._shard(saga_id),
+                    saga_id=saga_id,
+                    after_sent_at=after[0],
+                    after_id=after[1],
+                    most=most - len(read),
+                    bytes=ANSWER_BYTES,
+                )
+            read += [
+                UnreadRecord(InboxMessage(row.id, row.kind, row.body), row.sent_at, row.inbox_sent) for row in rows
+            ]
+            if len(read) >= most or not is_full(row.body for row in rows):
+                break
+            after = rows[-1].sent_at, rows[-1].id
         verbs = {unread.message.id for unread in read if unread.message.is_verb}
         # No event goes by the id of a verb: its answer would be taken for the verb's.
         return [unread for unread in read if unread.message.is_verb or unread.message.id not in verbs]

@@ -174,6 +174,20 @@ class PostgresOutgoing:
             )
         return [_record(row) for row in rows]
 
+    async def places(self, saga_id: UUID, *, dead: bool, after: tuple[int, int], most: int) -> list[tuple[int, int]]:
+        """Where the first messages of the saga stand behind that place, in their order; takes no lock."""
+        async with self._database.work() as connection:
+            rows = await self._database.queries.list_outgoing_places(
+                connection,
+                shard=self._shard(saga_id),
+                saga_id=saga_id,
+                dead=dead,
+                after_rev=after[0],
+                after_n=after[1],
+                most=most,
+            )
+        return [(row.rev, row.n) for row in rows]
+
     async def dead(self, *, most: int) -> list[OutgoingRecord]:
         """Dead messages, those that died first at the front; takes no lock."""
         found: list[OutgoingRecord] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from saga_fn.core.ids import Moment
@@ -88,6 +89,24 @@ def test_a_connection_that_its_pool_has_lent_again_hides_no_saga_of_late(uncommi
     assert uncommitted.committed(Moment(NOW + SECOND)) is None
     lent.within = False
     assert uncommitted.committed(Moment(NOW + SECOND)) == before(0.5)
+
+
+async def test_a_raw_connection_that_is_in_another_transaction_by_now_hides_no_saga(
+    dsn: str, uncommitted: Uncommitted
+) -> None:
+    """As SQLAlchemy's pool lends it: the same connection each time."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            uncommitted.add([uuid4()], connection, before(60))
+            assert uncommitted.committed(NOW) is None, "it is open"
+            async with connection.transaction():
+                assert uncommitted.committed(NOW) is None, "within a savepoint as well"
+        async with connection.transaction():
+            assert uncommitted.committed(NOW) == before(60)
+            assert uncommitted.committed(NOW) is None, "it was told"
+    finally:
+        await connection.close()
 
 
 def test_it_remembers_a_thousand(uncommitted: Uncommitted) -> None:

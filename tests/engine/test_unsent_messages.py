@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -22,10 +22,11 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.admin import outgoing as admin_outgoing
 from saga_fn.cli.spelling import IN_COMMANDS
 from saga_fn.engine.observe.of_outgoing import MessageDied
 from saga_fn.explanation import lines_of
-from saga_fn.outgoing import OutgoingOptions, RefusedForGood
+from saga_fn.outgoing import OutgoingMessage, OutgoingOptions, RefusedForGood, message_id
 from tests.support.broker import Broker
 from tests.support.ordering import Order, charge, ordering, ship
 from tests.support.stores import Make
@@ -191,3 +192,47 @@ async def test_what_names_no_message_is_refused(make: Make) -> None:
             await admin.discard(uuid4(), "7")  # type: ignore[arg-type]
         with pytest.raises(SagaError):
             await admin.outgoing(limit=0)
+
+
+async def test_all_dead_messages_of_a_saga_are_decided_on_and_each_by_its_id_however_many_there_are(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_outgoing, "_MOST", 3)
+    broker, refused = Broker(), 0
+
+    def refuse(_: OutgoingMessage) -> RefusedForGood:
+        nonlocal refused
+        refused += 1
+        return RefusedForGood("larger than 1 MB")
+
+    @step
+    async def tells(order: Order, ctx: StepContext) -> int:
+        for number in range(8):
+            ctx.publish("news", number)
+        return order.number
+
+    @saga("teller")
+    def teller(order: StepRef[Order]) -> StepRef[int]:
+        return tells(order)
+
+    async def dead_of(orchestrator: SagaOrchestrator, saga_id: UUID, number: int) -> list[UUID]:
+        async with asyncio.timeout(SOON):
+            while len(found := await orchestrator.engine.store.outgoing.dead(most=100)) < number:
+                await asyncio.sleep(0.005)
+        return [message_id(saga_id, each.rev, each.n) for each in sorted(found, key=lambda each: (each.rev, each.n))]
+
+    broker.answer = refuse
+    async with make(publishers={"*": broker}, outgoing=OutgoingOptions(on_dead="skip")) as orchestrator:
+        run = await orchestrator.register(teller).start(Order(1))
+        await run.result(timeout=SOON)
+        dead = await dead_of(orchestrator, run.id, 8)
+    async with make() as orchestrator:  # it publishes nothing
+        admin = SagaAdmin(orchestrator, actor="ann")
+        assert await admin.redrive(run.id, dead[-1]) == 1
+        assert await dead_of(orchestrator, run.id, 7) == dead[:-1]
+        assert await admin.redrive(run.id, dead[-1]) == 0
+        assert await admin.discard(run.id, dead[-1]) == 1, "it waits"
+        assert await admin.redrive(run.id, dead[2]) == 1
+        assert await admin.discard(run.id) == 6
+        assert await admin.redrive(run.id) == 0
+    assert refused == 8

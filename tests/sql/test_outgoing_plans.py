@@ -63,6 +63,7 @@ CALLS: Final = {
     },
     "release_outgoing": {"saga_ids": SAGAS, "token": TOKEN, **LIMIT},
     "list_outgoing": {"saga_id": SAGA, "most": str(SOME)},
+    "list_outgoing_places": {"saga_id": SAGA, "after_rev": "-1", "after_n": "-1", "dead": "true", "most": str(SOME)},
     "list_dead_outgoing": {"most": str(SOME)},
     "redrive_outgoing": {"saga_id": SAGA, "revs": "ARRAY[1]", "ns": "ARRAY[0]", **LIMIT},
     "discard_outgoing": {"saga_id": SAGA, "revs": "ARRAY[1]", "ns": "ARRAY[0]", "waiting": "true", **LIMIT},

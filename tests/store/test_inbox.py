@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import msgspec
+import pytest
 
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
+from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import InboxMessage, MessageStatus, VerbAnswer, time_of
+from saga_fn.store.records import ANSWER_BYTES, InboxMessage, MessageStatus, VerbAnswer, time_of
 from tests.store.given import LONG, SHOP, new_saga, start
 from tests.support.answers import answer_to
 
@@ -67,6 +70,31 @@ async def test_verbs_and_events_are_read_in_the_order_in_which_they_were_sent_an
     await store.answer(hand.id, sent[3].id, "refused")
     told = VerbAnswer("applied", has_ended=False, is_owned=False)
     assert await store.verb_answer(hand.id, sent[3].id) == told, "an answer is final"
+
+
+async def test_no_statement_brings_more_unread_messages_once_they_are_as_large_as_an_answer_may_be(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[int] = []
+    if isinstance(store, PostgresStore):
+        queries = store._database.queries  # pyright: ignore[reportPrivateUsage] - the statements by themselves
+        read = queries.read_messages
+
+        async def noted(*given: Any, **options: Any) -> Any:
+            rows = await read(*given, **options)
+            brought.append(len(rows))
+            return rows
+
+        monkeypatch.setattr(queries, "read_messages", noted)
+    hand = await start(store)
+    kinds = ["event", "retry_step", *["event"] * 6]
+    sent = [InboxMessage(uuid4(), kind, b"1" * (ANSWER_BYTES // 3 + 1)) for kind in kinds]
+    for each in sent:
+        assert await store.send(hand.id, each) is MessageStatus.STORED
+    assert await store.messages(hand.id) == sent
+    assert [each.message for each in await store.unread(hand.id, most=4)] == sent[:4]
+    if isinstance(store, PostgresStore):
+        assert brought == [3, 3, 2, 3, 1]
 
 
 async def test_a_verb_sent_again_is_there_once(store: Store) -> None:

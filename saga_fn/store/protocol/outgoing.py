@@ -65,6 +65,13 @@ class OutgoingMessages(Protocol):
         """The first messages of the saga, in their order; takes no lock."""
         ...
 
+    async def places(self, saga_id: UUID, *, dead: bool, after: tuple[int, int], most: int) -> list[tuple[int, int]]:
+        """Where the first messages of the saga stand behind that place, in their order; with `dead` those that are dead.
+
+        It takes no lock.
+        """
+        ...
+
     async def dead(self, *, most: int) -> list[OutgoingRecord]:
         """Dead messages, those that died first at the front; takes no lock."""
         ...
