@@ -11,6 +11,7 @@ import pytest
 
 from saga_fn.demo import processes
 from saga_fn.demo.processes import ChildDiedError, child
+from tests.support.until import SOON
 
 
 @pytest.fixture
@@ -67,4 +68,4 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed(programs: Path) -> Non
     with subprocess.Popen([sys.executable, "-m", "orphan"], stdin=subprocess.PIPE) as orphan:
         assert orphan.stdin is not None
         orphan.stdin.close()  # what the system does when the parent dies
-        assert orphan.wait(timeout=10) == -signal.SIGTERM
+        assert orphan.wait(timeout=SOON) == -signal.SIGTERM
