@@ -79,10 +79,11 @@ faults: $(VENV)/.installed-dev ## Let 48 faults happen on real servers; under an
 	@$(BIN)/python -m tests.faults.trial $(if $(CELLS),--cells "$(CELLS)") $(if $(FAULTS),--faults "$(FAULTS)") $(if $(AT_ONCE),--at-once $(AT_ONCE))
 	@$(BIN)/python -m pytest -m fault -n auto
 
-soak: $(VENV)/.installed-dev ## Let long faults last a minute each, kill around 10,000 bookings, then half load with random kills for MINUTES=30
+soak: $(VENV)/.installed-dev ## Let long faults last a minute each, kill around 10,000 bookings, tell walks every event, then half load with random kills for MINUTES=30
 	@SAGA_FN_FAULTS_LONG=60 $(BIN)/python -m tests.faults.trial --cells 18 --faults 7,13,30,31,32,33
 	@SAGA_FN_OUTAGE_SECONDS=60 $(BIN)/python -m pytest -n 2 tests/engine/test_outage.py
 	@SAGA_FN_BOOKINGS=3400 $(BIN)/python -m pytest -n 0 tests/faults/test_transactional_crashes.py
+	@SAGA_FN_WHOLE_WALKS=1 $(BIN)/python -m pytest -n auto -m exhaustive tests/core
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30)
 
 release-check: $(VENV)/.installed-dev ## Try wheel and sdist bare on every Python there is

@@ -6,7 +6,8 @@ inputs that change or cannot be computed, changes of the plan. In every state an
 of `invariants/`; at the end, that every state has a way to an end.
 
 States are compared by the view of `view.py`. One event may carry inputs for several steps. Only a few
-combinations are tried: binding them one after another leads to the same states.
+combinations are tried: binding them one after another leads to the same states. A state is told some, and not all, of the
+events that one look at it refuses (`told.py`).
 """
 
 from saga_fn.core.explore.walk import Exploration, Outcome, Violation, explore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import cycle
 from typing import Final, TypeAlias
 
 import msgspec
@@ -176,10 +177,11 @@ def _while_paused(plan: Plan, events: tuple[Event, ...], state: SagaState) -> It
         return
     yield plan, _replace(state, pause=PauseState(of_name=True, since=NOW, seq=1)), ResumeRequested(NOW)
     running = {step.step for step in state.steps if is_executing(step)}
-    for place, event in enumerate(events):
+    pauses = cycle((by_name, by_person))
+    for event in events:
         of_claim = type(event) is Resumed or type(event) is Ticked
         if of_claim or (is_result(event) and event.step in running and event.attempt == 1):
-            yield plan, _replace(state, pause=(by_name, by_person)[place % 2]), event
+            yield plan, _replace(state, pause=next(pauses)), event
 
 
 def _settled_by_hand(state: SagaState) -> Iterator[SagaState]:

@@ -13,6 +13,7 @@ from saga_fn.core.effects import Transition
 from saga_fn.core.events import AbortRequested, Event, Started, StepSkipped, name_of
 from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, events_of, variants
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
+from saga_fn.core.explore.told import Told
 from saga_fn.core.explore.view import interchangeable, repeated_in, view_of
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Micros, PlanId, StepId
@@ -85,7 +86,7 @@ class Walk:
 
     def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
         self.plans: dict[PlanId, Plan] = {plan.id: plan for plan in plans}
-        self.events: dict[PlanId, tuple[Event, ...]] = {plan.id: events_of(plan) for plan in plans}
+        self.told: dict[PlanId, Told] = {plan.id: Told(events_of(plan)) for plan in plans}
         self.first: Plan = plans[0]
         self.twins: dict[PlanId, tuple[tuple[StepId, ...], ...]] = {plan.id: interchangeable(plan) for plan in plans}
         self.budget: int = budget
@@ -112,7 +113,8 @@ class Walk:
         while place < len(self.states):
             state, tried = self.states[place], set[tuple[type[Event], Transition]]()
             repeated = repeated_in(state, self.twins[state.plan])
-            for plan, timed, event in events_for(self.plans, self.events, state, repeated):
+            told = self.told[state.plan].at(state, turn=place)
+            for plan, timed, event in events_for(self.plans, {state.plan: told}, state, repeated):
                 for variant, moved in variants(plan, timed, event, tried):
                     self._arrive(place, Edge.of(plan, timed, variant, moved), variant, moved)
             place += 1
