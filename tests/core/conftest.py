@@ -16,15 +16,20 @@ from saga_fn.core.events import Event
 from saga_fn.core.explore import walk
 from saga_fn.core.explore.told import Told
 from saga_fn.core.state import SagaState
+from tests.support.durations import recorded
 
 HERE = Path(__file__).parent
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them. Where several processes share the tests, the long ones come first: none is left over for the end."""
+    """Mark them. Where several processes share the tests, the long ones come first, the longest of the last run before all others.
+
+    So none is left over for the end.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: item.get_closest_marker("exhaustive") is None)
+        took = recorded()
+        items.sort(key=lambda item: -took.get(item.nodeid, 0.0) if item.get_closest_marker("exhaustive") else 1.0)
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("core")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.support.durations import PROCESSOR, SERVERS, Servers, durations, table
+from tests.support import durations as record
+from tests.support.durations import PROCESSOR, SERVERS, Duration, Servers, durations, recorded, table
 
 
 def report(
@@ -48,3 +51,12 @@ def test_a_server_that_stops_hands_its_seconds_on_once() -> None:
         sum(range(3_000_000))
     assert servers.taken() > 0
     assert servers.taken() == 0
+
+
+def test_the_record_of_a_run_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "FILE", tmp_path / "record")
+    assert recorded() == {}
+    name = "tests/core/test_walk.py::test_all[a name, with words]"
+    found = table({name: Duration(29.5, 35.0), "tests/core/test_walk.py::test_one": Duration(0.5, 1.0)})
+    (tmp_path / "record").write_text(found, encoding="utf-8")
+    assert recorded() == {"tests/core": 30.0, name: 29.5, "tests/core/test_walk.py::test_one": 0.5}

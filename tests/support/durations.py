@@ -72,6 +72,14 @@ def durations(reports: Iterable[pytest.TestReport]) -> dict[str, Duration]:
     return found
 
 
+def recorded() -> dict[str, float]:
+    """The seconds of processor that tests took in the last run that was recorded; none, if no run was."""
+    if not FILE.exists():
+        return {}
+    lines = [line.split(maxsplit=2) for line in FILE.read_text(encoding="utf-8").splitlines()[1:]]
+    return {each[2]: float(each[0]) for each in lines if len(each) == 3}
+
+
 def table(found: dict[str, Duration]) -> str:
     """A line for each folder of tests, and for each test."""
     folders: dict[str, Duration] = defaultdict(Duration)
