@@ -92,7 +92,6 @@ class Store(Protocol):
         message: The message.
         message_id: The id of the message.
         answer: The answer to the message.
-        to_verb: Whether the message is an operator's verb. Default: False, it is an event.
         kind: The kind of the record.
         detail: Its text.
         plan: The plan.
