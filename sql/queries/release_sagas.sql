@@ -1,6 +1,6 @@
 -- name: release_sagas :exec
 -- Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim.
--- Locks: the rows it writes. A row that another session has locked is skipped, and left to its lease: who waited for it
+-- Locks: the rows it writes. A row that another session has locked is skipped, and left to its lease: a wait for it
 -- would hold up the renewals behind.
 -- Plan: the primary key. The work grows with the batch: see sql/README.md.
 WITH given AS (

@@ -193,7 +193,7 @@ class OwnedSaga(msgspec.Struct, eq=False):
         self._outputs.clear()
 
     def forget(self, entries: Sequence[Entry]) -> None:
-        """Forget what entries that have not been written after all brought: what is decided now may be another thing."""
+        """Forget the payloads of entries that were not written after all: what is decided now may be another thing."""
         self.forget_outputs()
         for seq, entry in enumerate(entries, self.state.rev + 1):
             self.events.pop(seq, None)
