@@ -71,7 +71,7 @@ ENGINE: Final[tuple[tuple[Mutant, int], ...]] = (
             "sent + self._options.lease.total_seconds()",
             "sent + 40 * self._options.lease.total_seconds()",
         ),
-        84,
+        203,
     ),
     (
         Mutant(
