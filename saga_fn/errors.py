@@ -453,7 +453,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     goes_back: bool
     """Whether it has turned back: then no step is tried again, and compensations wait, and probes of steps that may have run."""
     unread: tuple[UnreadMessage, ...]
-    """The events and verbs that are stored for it, and that no owner has read yet. Its next owner reads them."""
+    """The events and verbs that are stored for it, and that no owner has read yet. Its next owner reads them. It is
+    empty where the role of this process may not read them, as a starter's."""
     misfit: str | None
     """How the definition of a process that works on it does not fit what it has done, where it waits for one that does; or None."""
 

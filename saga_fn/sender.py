@@ -97,8 +97,8 @@ class EventSender(Generic[T]):
                 datetime at most that far away. An event for a business key is void after 7 days at the latest. Default: None, which
                 is 7 days for a business key, and no limit for a saga's id.
             keep: Whether an event for a business key waits for the first saga of that key where none is active. With False it is
-                dropped then, and the answer is `no_saga`: a misspelt key is seen, and approves no order that is yet to come. An event
-                that is `for_next`, or part of a transaction, is always kept. Default: True.
+                dropped then, and the answer is `no_saga`: a misspelt key is seen, and approves no order that is yet to come. False is
+                refused for an event that is `for_next`, or part of a transaction. Default: True.
             connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.CallerConnection` says. The event
                 becomes part of that transaction, and the answer is `uncommitted`. Only a row is inserted there: no saga and no other
                 sender waits for it. When it is committed the event is sent, by `SagaOrchestrator.committed` or by a worker's

@@ -24,6 +24,7 @@ from saga_fn import (
     SagaDefinition,
     SagaFilter,
     SagaOrchestrator,
+    SagaResultTimeoutError,
     SagaStatus,
     StoreError,
     StoreRefusedError,
@@ -114,6 +115,25 @@ async def test_a_starter_starts_and_awaits(any_dsn: str) -> None:
         with pytest.raises(StoreRefusedError, match="permission denied"):
             await starter.run_due()
         assert (await kept.snapshot()).status is SagaStatus.SUSPENDED
+
+
+async def test_a_starter_is_told_of_a_saga_that_is_not_over_though_it_may_read_no_events(any_dsn: str) -> None:
+    builder = SagaBuilder(Order)
+    first = builder.add_event(NOTED)
+    twice = builder.build(output=builder.add_event(NOTED, step_id="again", after=first))
+    async with (
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as worker,
+        granted(any_dsn, RoleKind.STARTER) as dsn,
+        SagaOrchestrator(dsn, concurrency=0) as starter,
+    ):
+        worker.register("twice", twice)
+        run = await starter.register("twice", twice).start(Order("1"))
+        assert await worker.to(run.id, NOTED).send(Note("first")) is Delivery.ACCEPTED
+        with pytest.raises(SagaResultTimeoutError) as late:
+            await run.result(timeout=2)
+        assert late.value.unread == ()
+        await worker.to(run.id, NOTED).send(Note("second"))
+        assert await run.result(SOON) == Note("second")
 
 
 async def test_a_sender_sends_and_changes_nothing_else(any_dsn: str) -> None:

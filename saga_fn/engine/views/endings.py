@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.results import read_result, result_of
 from saga_fn.engine.views.snapshots import record_of, snapshot_of, snapshot_of_ended, state_of, steps_of, waits_of
 from saga_fn.engine.views.unread import unread_of
-from saga_fn.errors import SagaResultTimeoutError
+from saga_fn.errors import SagaResultTimeoutError, StoreRefusedError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, StepFailure, UnreadMessage
 from saga_fn.store.records import SagaRecord, time_of
 
@@ -72,7 +73,9 @@ async def look_closer(engine: SagaEngine, seen: Seen) -> None:
     row = seen.row
     assert row is not None, "it was read"
     seen.plan = await readable_plan(engine, row)
-    seen.unread = tuple(each.message for each in await unread_of(engine, row))
+    seen.unread = ()
+    with suppress(StoreRefusedError):  # a starter has no right to read events, and is told all the rest
+        seen.unread = tuple(each.message for each in await unread_of(engine, row))
     state = None if seen.plan is None else state_of(row, seen.plan)[0]
     is_due = state is not None and seen.plan is not None and ready(seen.plan, state)
     seen.misfit = None
