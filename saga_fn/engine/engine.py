@@ -23,9 +23,9 @@ from saga_fn.engine.answer_wait import AnswerWait
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.looks import Looks
 from saga_fn.engine.commit.sends import Sends
-from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.surroundings import Surroundings
 from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.elsewhere import Elsewhere
 from saga_fn.engine.hold.end_watch import Ends, WaitLimits
@@ -130,7 +130,9 @@ class SagaEngine:
         self.troubles: list[Callable[[], str | None]] = []
         """Asked for what goes wrong beside the sagas, such as with a consumer's broker: it is told by `health`."""
         self.registry: Registry = Registry()
-        self.clock: Clock = Clock(store.now, random.random, around=self.options.around, lease=self.options.lease)
+        self.surroundings: Surroundings = Surroundings(
+            store.now, random.random, around=self.options.around, lease=self.options.lease
+        )
         self._on_over = self._let_go
         self.definitions: KeptDefinitions = KeptDefinitions(store, self.registry, self.observers)
         """The plans and names that the store has."""
@@ -281,7 +283,7 @@ class SagaEngine:
             saga,
             self.store,
             self.committer,
-            self.clock,
+            self.surroundings,
             self.observers,
             on_over=self._on_over,
             renew=self._renew,
@@ -398,7 +400,7 @@ class SagaEngine:
         for interpreter in list(self.held.values()):
             interpreter.leave_to_lease()
         await self.committer.stop(_CLEAN_UP)
-        self.clock.timeouts.stop()
+        self.surroundings.timeouts.stop()
         await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_LEAVING)
         await self._leases.stop(_CLEAN_UP)
         await self.ends.stop(_CLEAN_UP)

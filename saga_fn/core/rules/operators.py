@@ -1,4 +1,4 @@
-"""An operator's verbs: skip, retry, compensate, abort, reschedule."""
+"""Which verbs of an operator are legal, and what they do: skip, retry, cancel, abort, reschedule."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _is_settled_otherwise(fold: Fold, step: Unfinished) -> bool:
 
 
 def compensation_requested(fold: Fold) -> Rejection | None:
-    """The saga rolls back, or takes up again a rollback that waits, has failed, or was never begun."""
+    """The verb `cancel`: the saga rolls back, or takes up again a rollback that waits, has failed, or was never begun."""
     if is_past(fold):
         return Rejection(Refusal.PAST_PIVOT, fold.plan.pivot)
     asked = [step for step in fold.before.steps if to_ask(step, fold.plan)]

@@ -17,9 +17,9 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.rewinding import rewound_at
 from saga_fn.definition import StepContext, TransactionalContext
 from saga_fn.engine.around import AroundError, StepCall, within
-from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import program_end
+from saga_fn.engine.drive.surroundings import Surroundings
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_attempts import ReturnedLate
 from saga_fn.printable import name_of_type
@@ -41,7 +41,7 @@ async def call(
     run: Callable[..., Awaitable[object]],
     given: tuple[object, ...],
     timeout: float | None,
-    clock: Clock,
+    surroundings: Surroundings,
     observers: Observers,
 ) -> object | Raised:
     """Await user code under its timeout.
@@ -49,16 +49,16 @@ async def call(
     Once that is over it is in doubt, whatever it makes of being cut short: it was in the middle of something. Only an
     output that it returns all the same says that it was done.
     """
-    task = None if timeout is None else clock.timeouts.begin(timeout)
+    task = None if timeout is None else surroundings.timeouts.begin(timeout)
     try:
-        if clock.around:
-            returned = await within(clock.around, _step_call(saga, action, timeout, clock), run, given)
+        if surroundings.around:
+            returned = await within(surroundings.around, _step_call(saga, action, timeout, surroundings), run, given)
         else:
             returned = await run(*given)
     except BaseException as raised:  # noqa: BLE001 - user code may raise whatever it likes
         around = raised if isinstance(raised, AroundError) else None
         error = raised if around is None else around.cause
-        expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
+        expired = task is not None and timeout is not None and surroundings.timeouts.end(task, timeout)
         ending = program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
@@ -70,7 +70,7 @@ async def call(
             return found
         # The step has run, whatever the error after it says; before it, nothing has.
         return Raised(found.error, FailureKind.UNKNOWN if around.has_returned else FailureKind.ERROR, is_judged=False)
-    if task is None or timeout is None or not clock.timeouts.end(task, timeout):
+    if task is None or timeout is None or not surroundings.timeouts.end(task, timeout):
         return returned
     if type(returned) is Failure:
         return _out_of_time(timeout, cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # as above
@@ -93,17 +93,19 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> Raised:
 
 
 def _step_call(
-    saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, timeout: float | None, clock: Clock
+    saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, timeout: float | None, surroundings: Surroundings
 ) -> StepCall:
     match action:
         case RunStep():
-            context = context_of(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
+            context = context_of(saga, action.step, "execute", action.attempt, action.generation, timeout, surroundings)
             return StepCall("execute", context, saga.identity)
         case RunCompensation():
-            context = context_of(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
+            context = context_of(
+                saga, action.step, "compensate", action.attempt, action.event_seq, timeout, surroundings
+            )
             return StepCall("compensate", context, saga.identity)
         case RunProbe():
-            context = context_of(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
+            context = context_of(saga, action.step, "execute", action.attempt, action.generation, timeout, surroundings)
             return StepCall("probe", context, saga.identity)
 
 
@@ -114,14 +116,18 @@ def context_of(
     attempt: int,
     generation: int,
     timeout: float | None,
-    clock: Clock,
+    surroundings: Surroundings,
 ) -> StepContext:
     """The context that user code is given of its execution."""
     deadline: datetime | None = None
     if timeout is not None:
-        deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
+        deadline = time_of(Moment(surroundings.now() + int(timeout * 1_000_000)))
     rewound = rewound_at(saga.plan, saga.state, step) if saga.state.rewound else 0
-    kind = StepContext if clock.connection is None else partial(TransactionalContext, connection=clock.connection)
+    kind = (
+        StepContext
+        if surroundings.connection is None
+        else partial(TransactionalContext, connection=surroundings.connection)
+    )
     # A generation goes on from the entry that took the saga back; a compensation begins with that entry itself.
     run = generation or (rewound if direction == "compensate" else 0)
     return kind(

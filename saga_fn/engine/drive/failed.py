@@ -12,10 +12,10 @@ from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, St
 from saga_fn.core.inputs import input_is_recorded
 from saga_fn.definition import ErrorPolicy
 from saga_fn.engine.drive.call import Raised
-from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import StepError
+from saga_fn.engine.drive.surroundings import Surroundings
 
 _NOTHING_NAMED: Final = ErrorPolicy()
 _FAILED: Final[
@@ -28,7 +28,7 @@ _FAILED: Final[
 
 
 def cut_by_others(
-    action: RunStep | RunCompensation | RunProbe, clock: Clock, *, transactional: bool = False
+    action: RunStep | RunCompensation | RunProbe, surroundings: Surroundings, *, transactional: bool = False
 ) -> Incoming:
     """The meaning of a cancellation by other code of the process, in the middle of an execution: it may have run.
 
@@ -37,11 +37,15 @@ def cut_by_others(
     kind = FailureKind.INTERRUPTED if transactional else FailureKind.UNKNOWN
     kind = FailureKind.ERROR if isinstance(action, RunProbe) else kind
     step_error = StepError("CancelledError", "its task was cancelled by code outside of this library", action.step)
-    return failed(clock, action, kind, step_error)
+    return failed(surroundings, action, kind, step_error)
 
 
 def failed_within(
-    saga: OwnedSaga, action: RunStep | RunCompensation, clock: Clock, kind: FailureKind, error: BaseException
+    saga: OwnedSaga,
+    action: RunStep | RunCompensation,
+    surroundings: Surroundings,
+    kind: FailureKind,
+    error: BaseException,
 ) -> Incoming:
     """The failure of an execution that has returned, and whose transaction could not be committed.
 
@@ -49,42 +53,46 @@ def failed_within(
     """
     found = Raised(error, kind)
     if isinstance(action, RunStep):
-        return with_input(saga, action, step_raised(clock, action, found, saga.binding(action.step).error_policy))
-    return failed(clock, action, kind, StepError.of(error, step=action.step), found)
+        return with_input(
+            saga, action, step_raised(surroundings, action, found, saga.binding(action.step).error_policy)
+        )
+    return failed(surroundings, action, kind, StepError.of(error, step=action.step), found)
 
 
-def output_lost(clock: Clock, action: RunStep | RunProbe, error: BaseException) -> Incoming:
+def output_lost(surroundings: Surroundings, action: RunStep | RunProbe, error: BaseException) -> Incoming:
     """The step has run, and what came of it, its output or a message, cannot be kept."""
-    return failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
+    return failed(surroundings, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
 
 
-def step_raised(clock: Clock, action: RunStep, raised: Raised, policy: ErrorPolicy) -> Incoming:
+def step_raised(surroundings: Surroundings, action: RunStep, raised: Raised, policy: ErrorPolicy) -> Incoming:
     """The step's options say what an exception means; that it was cut short says what it is by itself."""
     kind = raised.kind
-    if kind is FailureKind.UNKNOWN and clock.connection is not None:  # cut short here, and rolled back
+    if kind is FailureKind.UNKNOWN and surroundings.connection is not None:  # cut short here, and rolled back
         kind = FailureKind.INTERRUPTED
     after = None
     if kind is FailureKind.ERROR and raised.is_judged:
         kind = policy.judge(raised.error)
         if kind is FailureKind.BUSINESS_ERROR:
-            return step_refused(clock, action, policy.answer_of(raised.error), policy, raised.error)
+            return step_refused(surroundings, action, policy.answer_of(raised.error), policy, raised.error)
         after = policy.delay_of(raised.error)
     step_error = StepError.of(raised.error, step=action.step)
-    event = StepFailed(clock.now(), action.step, action.attempt, kind, clock.jitter_draw(), after)
+    event = StepFailed(surroundings.now(), action.step, action.attempt, kind, surroundings.jitter_draw(), after)
     return Incoming(event, payload=step_error.encode(), raised=raised.error)
 
 
 def step_refused(
-    clock: Clock, action: RunStep, error: object, policy: ErrorPolicy, raised: BaseException | None = None
+    surroundings: Surroundings, action: RunStep, error: object, policy: ErrorPolicy, raised: BaseException | None = None
 ) -> Incoming:
     """The step has answered with an error of its business; it may have raised that."""
     step_error = StepError.answer(error, policy.encode(error), step=action.step, raised=raised)
-    event = StepFailed(clock.now(), action.step, action.attempt, FailureKind.BUSINESS_ERROR, clock.jitter_draw())
+    event = StepFailed(
+        surroundings.now(), action.step, action.attempt, FailureKind.BUSINESS_ERROR, surroundings.jitter_draw()
+    )
     return Incoming(event, payload=step_error.encode(), raised=raised)
 
 
 def failed(
-    clock: Clock,
+    surroundings: Surroundings,
     action: RunStep | RunCompensation | RunProbe,
     kind: FailureKind,
     step_error: StepError,
@@ -92,7 +100,9 @@ def failed(
 ) -> Incoming:
     """A failure that is judged by nothing that the step names; it says when to try again, all the same, if it does."""
     after = _NOTHING_NAMED.delay_of(raised.error) if raised is not None and raised.kind is FailureKind.ERROR else None
-    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.jitter_draw(), after)
+    event = _FAILED[type(action)](
+        surroundings.now(), action.step, action.attempt, kind, surroundings.jitter_draw(), after
+    )
     return Incoming(event, payload=step_error.encode(), raised=None if raised is None else raised.error)
 
 

@@ -29,7 +29,6 @@ from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import note, read_journal, read_messages
-from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import execute, execute_watched
@@ -84,6 +83,7 @@ from saga_fn.engine.drive.stages import (
     Withdrawn,
 )
 from saga_fn.engine.drive.step_error import StepError
+from saga_fn.engine.drive.surroundings import Surroundings
 from saga_fn.engine.drive.transactional import Transactional
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_troubles import LeftByProgram, LeftToLease, RowRefused
@@ -99,7 +99,6 @@ class Interpreter:
 
     __slots__ = (
         "_batch",
-        "_clock",
         "_committer",
         "_early",
         "_executions",
@@ -110,6 +109,7 @@ class Interpreter:
         "_renew",
         "_stage",
         "_store",
+        "_surroundings",
         "_task",
         "_timer",
         "_told_over",
@@ -122,7 +122,7 @@ class Interpreter:
         saga: OwnedSaga,
         store: Store,
         committer: Committer,
-        clock: Clock,
+        surroundings: Surroundings,
         observers: Observers,
         *,
         on_over: Callable[[Interpreter], None],
@@ -134,7 +134,7 @@ class Interpreter:
         self._stage: Stage = Unbegun(Agenda(messages=Messages.SAID)) if has_messages else UNBEGUN
         self._store = store
         self._committer = committer
-        self._clock = clock
+        self._surroundings = surroundings
         self._on_over = on_over
         self._renew = renew
         self._observers = observers
@@ -230,15 +230,15 @@ class Interpreter:
         """Begin nothing any more: what runs comes to its end, then the saga is given up. `asked` says who paused it, and why."""
         if self.begun and not self.saga.state.paused:
             self._take(Told.DRAIN)
-            self._take(Incoming(Paused(self._clock.now()), input=asked))
+            self._take(Incoming(Paused(self._surroundings.now()), input=asked))
 
     def accompany(self) -> None:
         """Others run beside the saga from now on, which had the process to itself."""
-        self._take(Incoming(Accompanied(self._clock.now())))
+        self._take(Incoming(Accompanied(self._surroundings.now())))
 
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now. A step whose commit is under way is not begun any more."""
-        self._take(HandBack(Incoming(HandedBack(self._clock.now(), self._executions.begun))))
+        self._take(HandBack(Incoming(HandedBack(self._surroundings.now(), self._executions.begun))))
 
     def leave_to_lease(self) -> None:
         """Leave everything as it is: the lease runs out, and the next owner goes on from what is committed."""
@@ -311,7 +311,7 @@ class Interpreter:
         within = items[0].within if len(items) == 1 else next((each.within for each in items if each.within), None)
         if within is not None and not within.is_open:  # its task was cut short: nothing of it has happened
             items, within = tuple(each for each in items if each.within is None), None
-        batch = EventBatch(self.saga, items, draining=agenda.draining, now=self._clock.now)
+        batch = EventBatch(self.saga, items, draining=agenda.draining, now=self._surroundings.now)
         if self.saga.wants_journal:
             self.saga.forget(batch.entries)
             return Verdict.WANTS_JOURNAL
@@ -326,7 +326,7 @@ class Interpreter:
             left_unread = batch.release is not None and has_more_to_read(
                 self._no_room, batch.state, more=agenda.messages is Messages.MORE
             )
-            write = batch.write(due_now=self._clock.now() if left_unread else None)
+            write = batch.write(due_now=self._surroundings.now() if left_unread else None)
             if within is None:
                 self._committer.hand_in(write, self._settled)
             else:
@@ -389,7 +389,7 @@ class Interpreter:
                 return outcome
             case Refused(error=error):
                 self._observers.tell(RowRefused(self.saga.identity, error))
-                parked = SagaParked(self._clock.now(), ParkReason.ROW_REJECTED)
+                parked = SagaParked(self._surroundings.now(), ParkReason.ROW_REJECTED)
                 return NotKept(error, Incoming(parked, payload=StepError.of(error).encode()))
         assert_never(outcome)
 
@@ -429,14 +429,14 @@ class Interpreter:
                     self._take_or_defer(failed)
                 return
             run = execute_watched if self._observers.listens else execute
-            done = await run(self.saga, action, self._clock, self._observers)
+            done = await run(self.saga, action, self._surroundings, self._observers)
         except asyncio.CancelledError:
             if not self._executions.is_current(action.step):
                 raise  # it was cut short here
             if not begun:
                 self._postpone(action)
                 return
-            done = cut_by_others(action, self._clock, transactional=self.saga.is_transactional(action))
+            done = cut_by_others(action, self._surroundings, transactional=self.saga.is_transactional(action))
         except (KeyboardInterrupt, SystemExit) as error:
             self._executions.forget(action.step)
             if (
@@ -478,7 +478,7 @@ class Interpreter:
             self.saga,
             action,
             self._store,
-            self._clock,
+            self._surroundings,
             self._observers,
             take=self._take_or_defer,
             is_wanted=self._is_wanted,
@@ -502,11 +502,11 @@ class Interpreter:
             return
         wake = wakes_owner(self.saga.plan, self.saga.state, self.saga.rest)
         if wake is not None:
-            wait = max(0.0, (wake - self._clock.now()) / 1_000_000) + 0.001
+            wait = max(0.0, (wake - self._surroundings.now()) / 1_000_000) + 0.001
             self._timer = self._loop.call_later(wait, self._tick, context=Context())
 
     def _tick(self) -> None:
-        self._take(Incoming(Ticked(self._clock.now())))
+        self._take(Incoming(Ticked(self._surroundings.now())))
 
     # Chores.
 
@@ -522,7 +522,9 @@ class Interpreter:
             case Chore.MESSAGES:
                 self.saga.inbox_seen = self.saga.inbox_sent
                 self._take(Ended.READING)
-                return await read_messages(self._store, self._observers, self.saga, self._clock.now, self._is_wanted)
+                return await read_messages(
+                    self._store, self._observers, self.saga, self._surroundings.now, self._is_wanted
+                )
             case Chore.JOURNAL:
                 return await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             case NoteRefused() | NoteLate():

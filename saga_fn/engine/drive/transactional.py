@@ -25,11 +25,11 @@ from saga_fn.definition.steps.clients import origins
 from saga_fn.definition.steps.transactions import READ_COMMITTED
 from saga_fn.engine.commit.outcome import Applied, Lost, Outcome, Refused, RolledBack, Unread, Unsettled
 from saga_fn.engine.drive.chores import asked
-from saga_fn.engine.drive.clock import Clock
 from saga_fn.engine.drive.execution import execute, execute_watched
 from saga_fn.engine.drive.failed import failed_within
 from saga_fn.engine.drive.incoming import Incoming
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.surroundings import Surroundings
 from saga_fn.engine.drive.within import Settle, Within
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_commits import LateWriteRefused
@@ -79,7 +79,7 @@ class Transactional(msgspec.Struct, frozen=True):
     saga: OwnedSaga
     action: RunStep | RunCompensation
     store: Store
-    clock: Clock
+    surroundings: Surroundings
     observers: Observers
     take: Callable[[Incoming], None]
     """Gives a result, with its open transaction, to the interpreter."""
@@ -133,8 +133,8 @@ class Transactional(msgspec.Struct, frozen=True):
     async def _in(self, opened: OpenTransaction) -> _End:
         """Run it in this transaction, and commit that if it gives a result."""
         run = execute_watched if self.observers.listens else execute
-        clock = msgspec.structs.replace(self.clock, connection=opened.connection)
-        done = await run(self.saga, self.action, clock, self.observers)
+        surroundings = msgspec.structs.replace(self.surroundings, connection=opened.connection)
+        done = await run(self.saga, self.action, surroundings, self.observers)
         opened.leave()
         if self.is_cut():
             return None
@@ -221,7 +221,7 @@ class Transactional(msgspec.Struct, frozen=True):
         return self._failed(FailureKind.ERROR, cause)
 
     def _failed(self, kind: FailureKind, error: BaseException) -> Incoming:
-        return failed_within(self.saga, self.action, self.clock, kind, error)
+        return failed_within(self.saga, self.action, self.surroundings, kind, error)
 
     async def _written(self, opened: OpenTransaction, write: SagaWrite) -> Applied | Unread | Lost:
         """Write it in the transaction. A write that matches nothing is looked up, and fails nothing.
@@ -291,7 +291,7 @@ class Transactional(msgspec.Struct, frozen=True):
                 if not self.is_wanted():  # the next owner finds out
                     return Unsettled(AnswerLostError("the answer to COMMIT was lost"))
                 held = {write.id: write.token}
-                renewed = await self.store.renew(shard, held, owner=self.saga.owner, lease=self.clock.lease)
+                renewed = await self.store.renew(shard, held, owner=self.saga.owner, lease=self.surroundings.lease)
                 is_over = write.id in renewed.inbox_sent
                 if is_over:
                     continue

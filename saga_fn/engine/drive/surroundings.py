@@ -13,7 +13,7 @@ from saga_fn.engine.around import Around
 from saga_fn.timeouts import Timeouts
 
 
-class Clock(msgspec.Struct, frozen=True):
+class Surroundings(msgspec.Struct, frozen=True):
     """The parts of an execution from outside: the store's time, a random number in [0, 1), who cuts it short, code around it."""
 
     now: Callable[[], Moment]
