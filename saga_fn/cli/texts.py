@@ -86,7 +86,7 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
         ),
         Table(
             ("step", "status", "attempt", "failures", "again at", "parked"),
-            tuple(_step(each, lease_is_over=saga.is_interrupted) for each in saga.steps),
+            tuple(_step(each, is_interrupted=saga.is_interrupted) for each in saga.steps),
             "Steps",
         ),
     ]
@@ -128,10 +128,10 @@ def _lease(owner: SagaOwner) -> str:
     return f"{'over since' if owner.is_gone else 'until'} {text_of(owner.lease_until)}"
 
 
-def _step(step: StepSnapshot, *, lease_is_over: bool) -> tuple[str, ...]:
+def _step(step: StepSnapshot, *, is_interrupted: bool) -> tuple[str, ...]:
     status = text_of(step.status)
-    if lease_is_over and is_executed(step.status):
-        status += " (its lease is over)"
+    if is_interrupted and is_executed(step.status):
+        status += " (interrupted)"
     return tuple(
         map(
             text_of,

@@ -256,12 +256,14 @@ async def test_a_saga_is_shown_with_its_owner_and_its_lease(seeded: Seeded, is_g
         msgspec.structs.replace(each, status=StepStatus.RUNNING) if each.status is StepStatus.RETRYING else each
         for each in saga.steps
     )
-    owned = msgspec.structs.replace(saga, steps=steps, owner=SagaOwner(ID, "vm:7", NOON, NOON, is_gone))
+    owned = msgspec.structs.replace(
+        saga, steps=steps, owner=SagaOwner(ID, "vm:7", NOON, NOON, is_gone), is_interrupted=is_gone
+    )
     said = [line.text for line in laid_out(texts.of_saga(owned, journal=0, payloads=False), None)]
     assert "  owner         vm:7" in said
     assert f"  lease         {'over since' if is_gone else 'until'} 2026-11-29 12:00:00 UTC" in said
     [running] = [line for line in said if "RUNNING" in line]
-    assert ("RUNNING (its lease is over)" in running) is is_gone
+    assert ("RUNNING (interrupted)" in running) is is_gone
     assert not [line for line in laid_out(texts.of_saga(saga, journal=0, payloads=False), None) if "lease" in line.text]
 
 
