@@ -175,8 +175,10 @@ async def test_a_moment_that_a_person_has_named_stays_when_a_pause_ends(make: Ma
 
 async def test_times_of_a_journal_never_go_back_whichever_process_writes_it(make: Make) -> None:
     async with make() as ahead, make(concurrency=0) as elsewhere:
-        clock = ahead.engine.clock
-        ahead.engine.clock = msgspec.structs.replace(clock, now=lambda: Moment(clock.now() + 5_000_000))
+        surroundings = ahead.engine.surroundings
+        ahead.engine.surroundings = msgspec.structs.replace(
+            surroundings, now=lambda: Moment(surroundings.now() + 5_000_000)
+        )
         run = await asleep(ahead)
         admin = SagaAdmin(elsewhere)
         await admin.pause_saga(run.id)
