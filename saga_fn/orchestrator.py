@@ -286,8 +286,8 @@ class SagaOrchestrator:
             version: A whole number from 1 to 2,147,483,647. Default: 1.
             concurrency: How many sagas of this name this process runs at once, of all versions together, 1 or more. If the systems
                 that they call fail, the other sagas still have slots. One version may give it for all of them. A later call for
-                the same version replaces it. `resume`, and `run` outside of `async with`, work on their own saga at once. Default:
-                None, no limit of its own.
+                the same version replaces it, if no other version has given one. `resume`, and `run` outside of `async with`, work on
+                their own saga at once. Default: None, no limit of its own.
 
         Returns:
             The handle that starts such sagas.

@@ -80,8 +80,8 @@ def failure_of(error: BaseException) -> Failure:
         case CycloptsError():
             said = " ".join(str(error).split())
             if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
-                name = error.keyword or error.argument.name
-                said = f"{name.rstrip('_')} is missing"  # `with_fields` tells two of one name apart by it
+                lacks = f"the value of {error.keyword}" if error.keyword else error.argument.name
+                said = f"{lacks.rstrip('_')} is missing"  # `with_fields` tells two of one name apart by it
             command = " ".join(error.command_chain or ("COMMAND",))
             return Failure(said.rstrip("."), f"saga-fn {command} --help shows how it is written", ExitCode.BAD_INPUT)
         case KeyboardInterrupt():

@@ -108,7 +108,7 @@ async def test_it_is_told_in_one_line(
     [
         (("explain",), "SAGA_ID is missing", "saga-fn explain --help"),
         (("bulk", "settle-done", "--name", "x"), "STEP is missing", "saga-fn bulk settle-done --help"),
-        (("list", "--limit"), "--limit is missing", "saga-fn list --help"),
+        (("list", "--limit"), "the value of --limit is missing", "saga-fn list --help"),
         (("bulk", "rewind", "charge", "--nothing"), "Unknown option: --nothing", "saga-fn bulk rewind --help"),
     ],
 )
