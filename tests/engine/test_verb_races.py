@@ -392,7 +392,7 @@ async def test_a_saga_whose_row_is_written_while_its_process_learns_of_a_pause_b
         insert = store.insert
 
         async def paused_before(*args: Any, **named: Any) -> Any:  # Any: handed through
-            await admin.pause("shop")
+            await admin.pause("shop", may_be_new=True)  # its owner may not have said yet that it works on it
             await owner.engine.pauses.look()
             return await insert(*args, **named)
 
