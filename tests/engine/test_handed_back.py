@@ -63,7 +63,7 @@ class Bank:
 
 
 async def killed(make: Make, bank: Bank) -> UUID:
-    """A saga whose process died in its charge. What the others know of that process says that it may be there yet."""
+    """A saga whose process died in its charge. By the news of the others, that process may be there yet."""
     first = await born(make())
     run = await first.register("charging", bank.saga("charge")).start(Order("1"))
     await until(lambda: bool(bank.calls))
